@@ -1,0 +1,1 @@
+"""What the programs of the platform share; imports nothing of theirs."""

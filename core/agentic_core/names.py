@@ -1,0 +1,66 @@
+"""Every name that two programs must agree on: labels, annotations, managers, conditions, reasons, ports.
+
+All packages import it; nothing here is computed from input.
+"""
+
+GROUP = "agentic.io"
+
+# Labels
+TENANT = f"{GROUP}/tenant"
+"""Name of the Tenant that a namespace or an object belongs to."""
+OWNER_KIND = f"{GROUP}/owner-kind"
+"""Kind of the resource that an object was made for."""
+OWNER_NAME = f"{GROUP}/owner-name"
+OWNER_NAMESPACE = f"{GROUP}/owner-namespace"
+"""Namespace of the owner; absent for a cluster-scoped owner."""
+AGENT = f"{GROUP}/agent"
+COMPONENT = "app.kubernetes.io/component"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+NAME = "app.kubernetes.io/name"
+PART_OF = "app.kubernetes.io/part-of"
+PLATFORM = "agentic-platform"
+
+# Annotations
+ADOPT = f"{GROUP}/adopt"
+"""`true` on a foreign object lets the operator take it over."""
+SPEC_HASH = f"{GROUP}/spec-hash"
+
+# Finalizers
+FINALIZER = f"{GROUP}/finalizer"
+"""Held by the operator while something outside an object's own cluster or namespace remains."""
+DATA_FINALIZER = f"{GROUP}/data"
+"""Held by the api on a Tenant while the database has rows of it."""
+
+# Field managers of server-side apply
+OPERATOR_MANAGER = "agentic-operator"
+STATUS_MANAGER = "agentic-operator-status"
+API_MANAGER = "agentic-api"
+
+# Programs: the value of `app.kubernetes.io/name` of their pods, the name of their Service, and their port
+API = "agentic-api"
+GATEWAY = "agentic-gateway"
+OPERATOR = "agentic-operator"
+RUNTIME = "agent-runtime"
+API_PORT = 8080
+GATEWAY_PORT = 8080
+RUNTIME_PORT = 8080
+OPERATOR_PORT = 8080
+
+# Conditions (kstatus)
+READY = "Ready"
+RECONCILING = "Reconciling"
+STALLED = "Stalled"
+RESOLVED = "Resolved"
+RUNTIME_READY = "RuntimeReady"
+REACHABLE = "Reachable"
+CONFLICT = "Conflict"
+
+
+def revision_name(agent: str, digest: str) -> str:
+    """The name of the AgentRevision of `agent` whose definition hashes to `digest` (hex)."""
+    return f"{agent}-{digest[:10]}"
+
+
+def dedicated_name(agent: str) -> str:
+    """The name of the Deployment and Service of a Dedicated agent."""
+    return f"agent-{agent}"

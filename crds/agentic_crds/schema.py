@@ -1,0 +1,127 @@
+"""Structural OpenAPI v3 schemas for custom resources, from pydantic models.
+
+`agentic_crds.generate` calls `structural`; the kinds use the markers (`CEL`, `map_list`, `IMMUTABLE`, `ATOMIC`, `OPAQUE`).
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+Schema = dict[str, Any]
+
+UNSUPPORTED = frozenset(
+    {
+        "$defs",
+        "$ref",
+        "$schema",
+        "title",
+        "const",
+        "examples",
+        "discriminator",
+        "deprecated",
+        "readOnly",
+        "writeOnly",
+        "patternProperties",
+        "prefixItems",
+        "propertyNames",
+        "uniqueItems",
+    }
+)
+"""JSON Schema keywords that a structural schema refuses."""
+
+
+class CEL:
+    """A validation rule that the API server itself enforces, on a field or on a model."""
+
+    def __init__(self, rule: str, message: str) -> None:
+        self.rule = {"rule": rule, "message": message}
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        rules: list[dict[str, str]] = list(schema.get("x-kubernetes-validations", []))
+        return schema | {"x-kubernetes-validations": [*rules, self.rule]}
+
+
+class Extension:
+    """An `x-kubernetes-*` marker on a field."""
+
+    def __init__(self, **markers: object) -> None:
+        self.markers = {f"x-kubernetes-{key.replace('_', '-')}": value for key, value in markers.items()}
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        return handler(core) | self.markers
+
+
+def map_list(*keys: str) -> Extension:
+    """A list that server-side apply merges by key."""
+    return Extension(list_type="map", list_map_keys=list(keys))
+
+
+SET_LIST = Extension(list_type="set")
+"""A list of unique scalars that server-side apply merges by value."""
+IMMUTABLE = CEL("self == oldSelf", "is immutable")
+ATOMIC = Extension(map_type="atomic")
+OPAQUE = Extension(preserve_unknown_fields=True)
+"""An object whose keys the platform does not know (a JSON schema, for example)."""
+
+
+def structural(model: type[BaseModel]) -> Schema:
+    """The model as a Kubernetes structural schema: inlined, untitled, without null unions."""
+    raw = model.model_json_schema(by_alias=True)
+    return _clean(raw, raw.get("$defs", {}), ())
+
+
+def _clean(node: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> Schema:
+    if ref := node.get("$ref"):
+        return _inline(str(ref).rsplit("/", 1)[1], node, defs, seen)
+    if options := node.get("anyOf"):
+        return _union(options, node, defs, seen)
+    if "oneOf" in node:
+        raise TypeError("discriminated unions are not structural: use one optional member per variant and a CEL rule")
+    return _plain(node, defs, seen)
+
+
+def _inline(name: str, node: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> Schema:
+    if name in seen:
+        raise TypeError(f"{name} is recursive: a CRD cannot express that")
+    target = _clean(defs[name], defs, (*seen, name))
+    here = _clean({key: value for key, value in node.items() if key != "$ref"}, defs, seen)
+    rules = target.get("x-kubernetes-validations", []) + here.pop("x-kubernetes-validations", [])
+    return target | here | ({"x-kubernetes-validations": rules} if rules else {})
+
+
+def _union(options: list[Schema], node: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> Schema:
+    concrete = [option for option in options if option.get("type") != "null"]
+    rest = {key: value for key, value in node.items() if key != "anyOf" and not (key == "default" and value is None)}
+    if len(concrete) == 1:
+        return _clean({**concrete[0], **rest}, defs, seen)
+    if {option.get("type") for option in concrete} == {"integer", "string"}:
+        either = {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]}
+        return _clean(rest, defs, seen) | either
+    raise TypeError(f"unions are not structural: {options}")
+
+
+def _plain(node: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ...]) -> Schema:
+    out = {key: value for key, value in node.items() if key not in UNSUPPORTED}
+    if "const" in node:
+        out["enum"] = [node["const"]]
+    for bound in ("Minimum", "Maximum"):
+        if (limit := out.pop(f"exclusive{bound}", None)) is not None:
+            out |= {bound.lower(): limit, f"exclusive{bound}": True}
+    values = out.get("additionalProperties")
+    if "properties" in out:
+        out["properties"] = {key: _clean(value, defs, seen) for key, value in out["properties"].items()}
+        out.pop("additionalProperties", None)
+    elif isinstance(values, Mapping):
+        out["additionalProperties"] = _clean(values, defs, seen)
+    elif out.get("type") == "object":
+        out.pop("additionalProperties", None)
+        out["x-kubernetes-preserve-unknown-fields"] = True
+    if "items" in out:
+        out["items"] = _clean(out["items"], defs, seen)
+    if out.get("default") is None:
+        out.pop("default", None)
+    return out

@@ -1,0 +1,160 @@
+"""The kind Tenant: a customer of the platform and what belongs to it; the operator, api and gateway read it."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from agentic_crds.base import (
+    AGE,
+    Column,
+    DNSLabel,
+    Model,
+    ModelName,
+    Quantity,
+    Resource,
+    Status,
+    condition_column,
+)
+from agentic_crds.schema import CEL, IMMUTABLE, SET_LIST, map_list
+
+
+class Namespaces(Model):
+    """Which namespaces the tenant has. Each is called `<prefix>-<name>`."""
+
+    prefix: Annotated[str, Field(max_length=30, pattern=r"^([a-z]([-a-z0-9]*[a-z0-9])?)?$"), IMMUTABLE] = ""
+    """What the namespaces' names start with; the tenant's own name when empty."""
+    declared: Annotated[
+        list[Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]],
+        Field(min_length=1, max_length=64),
+        SET_LIST,
+    ] = ["default"]
+    """Names of the namespaces, without the prefix. The first one is the tenant's default."""
+
+
+class EgressRule(Model):
+    """An address range that the tenant's pods may reach."""
+
+    cidr: Annotated[
+        str, Field(max_length=43, pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$"), CEL("isCIDR(self)", "must be a CIDR")
+    ]
+    """The range, for example 203.0.113.0/24."""
+    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(max_length=16)] = [443]
+    """TCP ports inside the range."""
+
+
+class Network(Model):
+    """What the tenant's pods may reach beside DNS, the api and the model gateway. Everything else is denied."""
+
+    egress: Annotated[list[EgressRule], Field(max_length=64)] = []
+    """Address ranges that tools of the tenant's agents may call."""
+
+
+class Compute(Model):
+    """Hard limits of one namespace, enforced by a ResourceQuota."""
+
+    cpu: Quantity = "8"
+    """Sum of the CPU requests of all pods."""
+    memory: Quantity = "16Gi"
+    """Sum of the memory requests of all pods."""
+    pods: Annotated[int, Field(ge=0, le=100000)] = 100
+    """Number of pods."""
+
+
+class Quotas(Model):
+    """What the tenant may use."""
+
+    compute: Compute = Compute()
+    """Compute resources of each namespace."""
+    agents: Annotated[int, Field(ge=0, le=1000000)] = 1000
+    """Number of Agents in each namespace."""
+
+
+class Models(Model):
+    """Which models the tenant may call, as `provider/model` names; `*` stands for any text."""
+
+    allowed: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=256), SET_LIST] = [
+        "*"
+    ]
+    """Patterns of models that may be called."""
+
+
+class AI(Model):
+    """Rules for calls of models."""
+
+    models: Models = Models()
+    """Which models may be called."""
+
+
+class TenantSpec(Model):
+    """Desired state of a tenant."""
+
+    display_name: Annotated[str, Field(max_length=128)] = ""
+    """Name shown to people."""
+    namespaces: Namespaces = Namespaces()
+    """The tenant's namespaces."""
+    network: Network = Network()
+    """The tenant's network."""
+    quotas: Quotas = Quotas()
+    """The tenant's quotas."""
+    ai: AI = AI()
+    """The tenant's rules for models."""
+
+
+class NamespaceStatus(Model):
+    """State of one namespace of a tenant."""
+
+    name: DNSLabel
+    """Name of the namespace."""
+    phase: Literal["Pending", "Active", "Terminating", "Conflict"]
+    """Pending until it exists, Conflict when another owner holds the name."""
+
+
+class QuotaStatus(Model):
+    """Use of one limit, summed over the tenant's namespaces."""
+
+    resource: Annotated[str, Field(max_length=128)]
+    """Name of the resource, as in ResourceQuota."""
+    used: Annotated[str, Field(max_length=32)]
+    """How much is used."""
+    hard: Annotated[str, Field(max_length=32)]
+    """How much may be used."""
+
+
+class TenantStatus(Status):
+    """Observed state of a tenant."""
+
+    default_namespace: str | None = None
+    """The namespace that names without a namespace refer to."""
+    namespaces: Annotated[list[NamespaceStatus], map_list("name")] = []
+    """The tenant's namespaces."""
+    quotas: Annotated[list[QuotaStatus], map_list("resource")] = []
+    """Quota used and allowed."""
+
+
+class Tenant(Resource):
+    """A customer of the platform: namespaces, network, quotas and the models it may call."""
+
+    kind_name = "Tenant"
+    plural = "tenants"
+    scope = "Cluster"
+    short_names = ("tn",)
+    columns = (
+        Column(name="Namespace", json_path=".status.defaultNamespace"),
+        condition_column("Ready"),
+        condition_column("Reason", "Ready", field="reason"),
+        condition_column("Message", "Ready", field="message", priority=1),
+        AGE,
+    )
+    rules = (
+        CEL("size(self.metadata.name) <= 30", "a tenant's name has at most 30 characters"),
+        CEL("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')", "a tenant's name is a DNS label"),
+    )
+
+    spec: TenantSpec = TenantSpec()
+    status: TenantStatus | None = None
+
+    @property
+    def namespace_names(self) -> list[str]:
+        """Full names of the tenant's namespaces, the default one first."""
+        prefix = self.spec.namespaces.prefix or self.metadata.name
+        return [f"{prefix}-{name}" for name in self.spec.namespaces.declared]
