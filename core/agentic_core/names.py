@@ -46,7 +46,7 @@ GATEWAY_PORT = 8080
 RUNTIME_PORT = 8080
 OPERATOR_PORT = 8080
 
-# Conditions (kstatus)
+# Types of conditions, as kstatus reads them
 READY = "Ready"
 RECONCILING = "Reconciling"
 STALLED = "Stalled"

@@ -6,7 +6,7 @@ conventions and are exported when an endpoint is set. No prompt or answer text g
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 
 import orjson
@@ -15,7 +15,7 @@ from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanKind
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 from agentic_core.settings import Settings
 
@@ -27,7 +27,7 @@ def configure(service: str, settings: Settings) -> None:
 
 
 def _configure_logs(level: str) -> None:
-    shared = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -82,7 +82,7 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
 
 
 @contextmanager
-def log_context(**values: str) -> Iterator[None]:
+def log_context(**values: str) -> Generator[None]:
     """Adds fields such as tenant and run to every log record inside the block."""
     with structlog.contextvars.bound_contextvars(**values):
         yield
@@ -91,7 +91,7 @@ def log_context(**values: str) -> Iterator[None]:
 @contextmanager
 def span(
     name: str, *, kind: SpanKind = SpanKind.INTERNAL, parent: context.Context | None = None, **attributes: str | int
-) -> Iterator[trace.Span]:
+) -> Generator[trace.Span]:
     """A span around the block. Attribute names are given with `__` for the dot: `gen_ai__request__model`."""
     named = {key.replace("__", "."): value for key, value in attributes.items()}
     tracer = trace.get_tracer("agentic")

@@ -1,4 +1,4 @@
-"""Pydantic models of the custom resources `agentic.io/v1alpha1`; every program of the platform reads and writes them."""
+"""Pydantic models of the custom resources `agentic.io/v1alpha1`; every program of the platform uses them."""
 
 from agentic_crds.agent import Agent, AgentSpec, AgentStatus
 from agentic_crds.agent_revision import AgentRevision, AgentRevisionSpec

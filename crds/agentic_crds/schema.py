@@ -1,6 +1,6 @@
 """Structural OpenAPI v3 schemas for custom resources, from pydantic models.
 
-`agentic_crds.generate` calls `structural`; the kinds use the markers (`CEL`, `map_list`, `IMMUTABLE`, `ATOMIC`, `OPAQUE`).
+`agentic_crds.generate` calls `structural`; the kinds use the markers `CEL`, `map_list`, `SET_LIST` and `IMMUTABLE`.
 """
 
 from collections.abc import Mapping
@@ -63,9 +63,6 @@ def map_list(*keys: str) -> Extension:
 SET_LIST = Extension(list_type="set")
 """A list of unique scalars that server-side apply merges by value."""
 IMMUTABLE = CEL("self == oldSelf", "is immutable")
-ATOMIC = Extension(map_type="atomic")
-OPAQUE = Extension(preserve_unknown_fields=True)
-"""An object whose keys the platform does not know (a JSON schema, for example)."""
 
 
 def structural(model: type[BaseModel]) -> Schema:

@@ -9,7 +9,6 @@ from agentic_crds.base import (
     Column,
     DNSLabel,
     Model,
-    ModelName,
     Quantity,
     Resource,
     Status,

@@ -62,7 +62,7 @@ def private_key(pem: str) -> Ed25519PrivateKey:
     """The signing key of a PEM text."""
     key = load_pem_private_key(pem.encode(), password=None)
     if not isinstance(key, Ed25519PrivateKey):
-        raise ValueError("the run token signing key must be an Ed25519 private key in PEM format")
+        raise TypeError("the run token signing key must be an Ed25519 private key in PEM format")
     return key
 
 
