@@ -1,7 +1,8 @@
 """The wire contract between api and runtime: one run request, answered by a stream of events.
 
 `POST /v1/run` with a `RunRequest` as JSON and the run token as bearer; the answer is `application/x-ndjson`: one
-`Event` a line, blank lines as keep-alive, ended by exactly one `final` or `error`. Closing the connection cancels the run.
+`Event` a line, blank lines as keep-alive, ended by exactly one `final` or `error`. Closing the connection
+cancels the run.
 The api drives it, the runtime serves it, a user's own image of a Dedicated agent may serve it too.
 """
 

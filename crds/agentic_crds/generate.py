@@ -1,4 +1,4 @@
-"""Writes the CustomResourceDefinitions of all kinds: `python -m agentic_crds.generate FOLDER…`; `make generate` runs it."""
+"""Writes the CustomResourceDefinitions of all kinds into folders: `python -m agentic_crds.generate FOLDER…`."""
 
 import sys
 from pathlib import Path
