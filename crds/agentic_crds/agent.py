@@ -1,5 +1,6 @@
 """The kind Agent: a model, a prompt, tools and limits; the operator resolves it, the api runs it."""
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -7,6 +8,8 @@ from pydantic import Field
 
 from agentic_crds.base import (
     AGE,
+    LABEL_PATTERN,
+    NUMERIC,
     Column,
     ConfigMapKeyRef,
     DNSLabel,
@@ -20,9 +23,12 @@ from agentic_crds.base import (
 )
 from agentic_crds.schema import CEL, SET_LIST, map_list
 
-Temperature = Annotated[float, Field(ge=0, le=2)]
+NAME_LIMIT = 52
+"""Longest name of an agent: a revision adds a dash and ten digits, and a label value has at most 63 characters."""
+
+Temperature = Annotated[float, Field(ge=0, le=2), NUMERIC]
 ToolName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
-Port = Annotated[int, Field(ge=1, le=65535)]
+Port = Annotated[int, Field(ge=1, le=65535), NUMERIC]
 
 
 class ModelRef(Model):
@@ -39,7 +45,7 @@ class AgentModel(ModelRef):
 
     temperature: Temperature | None = None
     """Sampling temperature, from 0 to 2. Without it the provider decides."""
-    max_output_tokens: Annotated[int, Field(ge=1, le=1000000)] = 4096
+    max_output_tokens: Annotated[int, Field(ge=1, le=1000000), NUMERIC] = 4096
     """Most tokens that one answer of the model may have."""
     fallbacks: Annotated[list[ModelRef], Field(max_length=8)] = []
     """Models tried in order when this one fails. Their providers speak the same wire protocol."""
@@ -55,11 +61,11 @@ class AgentTool(Model):
 class Limits(Model):
     """Bounds of one run. They hold also in the middle of an answer."""
 
-    max_tokens: Annotated[int, Field(ge=1, le=1000000000)] = 100000
+    max_tokens: Annotated[int, Field(ge=1, le=1000000000), NUMERIC] = 100000
     """Input and output tokens of all model calls of a run."""
-    max_execution_time: Annotated[int, Field(ge=1, le=86400)] = 300
+    max_execution_time: Annotated[int, Field(ge=1, le=86400), NUMERIC] = 300
     """Seconds that a run may take."""
-    max_iterations: Annotated[int, Field(ge=1, le=1000)] = 25
+    max_iterations: Annotated[int, Field(ge=1, le=1000), NUMERIC] = 25
     """Model calls that a run may make."""
 
 
@@ -100,11 +106,11 @@ class Resources(Model):
 class Autoscaling(Model):
     """Scaling of a Dedicated runtime by its load."""
 
-    min_replicas: Annotated[int, Field(ge=1, le=1000)] = 1
+    min_replicas: Annotated[int, Field(ge=1, le=1000), NUMERIC] = 1
     """Fewest pods."""
-    max_replicas: Annotated[int, Field(ge=1, le=1000)]
+    max_replicas: Annotated[int, Field(ge=1, le=1000), NUMERIC]
     """Most pods."""
-    target_cpu: Annotated[int, Field(ge=1, le=100)] = 70
+    target_cpu: Annotated[int, Field(ge=1, le=100), NUMERIC] = 70
     """Mean CPU utilisation, in percent of the request, that is aimed at."""
 
 
@@ -113,7 +119,7 @@ class AgentRuntime(Model):
 
     mode: RuntimeMode = RuntimeMode.SHARED
     """Shared: in the namespace's common pods. Dedicated: in pods of its own."""
-    replicas: Annotated[int, Field(ge=0, le=1000)] | None = None
+    replicas: Annotated[int, Field(ge=0, le=1000), NUMERIC] | None = None
     """Number of pods, 1 when empty; not together with autoscaling."""
     autoscaling: Autoscaling | None = None
     """Let the load decide the number of pods."""
@@ -124,17 +130,29 @@ class AgentRuntime(Model):
     env: Annotated[list[EnvVar], Field(max_length=64), map_list("name")] = []
     """Environment variables of the pods."""
 
+    @property
+    def has_pods_of_its_own(self) -> bool:
+        """Whether something is set that only pods of its own can have."""
+        own = (self.replicas, self.autoscaling, self.resources, self.image)
+        return bool(self.env) or any(value is not None for value in own)
+
 
 RUNTIME_RULES = (
     CEL(
         "self.mode == 'Dedicated' || !(has(self.replicas) || has(self.autoscaling) || has(self.resources)"
         " || has(self.image) || size(self.env) > 0)",
         "replicas, autoscaling, resources, image and env need mode Dedicated",
+        lambda runtime: runtime.mode == RuntimeMode.DEDICATED or not runtime.has_pods_of_its_own,
     ),
-    CEL("!(has(self.replicas) && has(self.autoscaling))", "replicas and autoscaling exclude each other"),
+    CEL(
+        "!(has(self.replicas) && has(self.autoscaling))",
+        "replicas and autoscaling exclude each other",
+        lambda runtime: runtime.replicas is None or runtime.autoscaling is None,
+    ),
     CEL(
         "!has(self.autoscaling) || self.autoscaling.minReplicas <= self.autoscaling.maxReplicas",
         "minReplicas must not exceed maxReplicas",
+        lambda runtime: not runtime.autoscaling or runtime.autoscaling.min_replicas <= runtime.autoscaling.max_replicas,
     ),
 )
 
@@ -160,7 +178,7 @@ class AgentSpec(Model):
     """Bounds of one run."""
     runtime: Annotated[AgentRuntime, *RUNTIME_RULES] = AgentRuntime()
     """The pods that run the agent."""
-    revision_history_limit: Annotated[int, Field(ge=1, le=100)] = 10
+    revision_history_limit: Annotated[int, Field(ge=1, le=100), NUMERIC] = 10
     """How many revisions are kept."""
 
 
@@ -173,7 +191,7 @@ class AgentStatus(Status):
     """Name of the AgentRevision that new runs use."""
     endpoint: str | None = None
     """URL of the runtime inside the cluster."""
-    replicas: Annotated[int, Field(ge=0)] | None = None
+    replicas: Annotated[int, Field(ge=0), NUMERIC] | None = None
     """Ready pods of the runtime."""
     selector: str | None = None
     """Label selector of the runtime's pods."""
@@ -196,10 +214,15 @@ class Agent(Resource):
     )
     rules = (
         CEL(
-            "self.metadata.name.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+            f"self.metadata.name.matches('{LABEL_PATTERN}')",
             "an agent's name is a DNS label, without dots",
+            lambda agent: bool(re.search(LABEL_PATTERN, agent.metadata.name)),
         ),
-        CEL("size(self.metadata.name) <= 52", "an agent's name has at most 52 characters"),
+        CEL(
+            f"size(self.metadata.name) <= {NAME_LIMIT}",
+            f"an agent's name has at most {NAME_LIMIT} characters",
+            lambda agent: len(agent.metadata.name) <= NAME_LIMIT,
+        ),
     )
     scale = Scale(spec=".spec.runtime.replicas", status=".status.replicas", selector=".status.selector")
 
@@ -208,6 +231,7 @@ class Agent(Resource):
         CEL(
             "!(has(self.systemPrompt) && has(self.systemPromptFrom))",
             "systemPrompt and systemPromptFrom exclude each other",
+            lambda spec: spec.system_prompt is None or spec.system_prompt_from is None,
         ),
     ]
     status: AgentStatus | None = None

@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field
 
 from agentic_crds.agent import Limits, Temperature, ToolName
-from agentic_crds.base import AGE, Column, DNSLabel, Model, ModelName, Resource
+from agentic_crds.base import AGE, NUMERIC, Column, DNSLabel, Model, ModelName, Resource
 from agentic_crds.model_provider import ProviderType
 from agentic_crds.schema import CEL, SET_LIST
 
@@ -38,7 +38,7 @@ class Definition(Model):
     """The model that answers, then its fallbacks in order."""
     temperature: Temperature | None = None
     """Sampling temperature."""
-    max_output_tokens: Annotated[int, Field(ge=1, le=1000000)]
+    max_output_tokens: Annotated[int, Field(ge=1, le=1000000), NUMERIC]
     """Most tokens of one answer of the model."""
     tools: Annotated[list[ToolName], Field(max_length=64), SET_LIST] = []
     """Names of installed tools."""

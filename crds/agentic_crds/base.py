@@ -5,9 +5,9 @@ The kinds' modules build on it; `agentic_crds.generate` reads the class variable
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from agentic_crds.schema import CEL, map_list
@@ -30,6 +30,15 @@ class Model(BaseModel):
         frozen=True,
     )
 
+
+def _number(value: Any) -> Any:
+    if isinstance(value, str | bool):
+        raise ValueError("must be a number")  # noqa: TRY004 - pydantic reports ValueErrors
+    return value
+
+
+NUMERIC = BeforeValidator(_number)
+"""On a number, after its bounds: text and booleans are no numbers, as for the API server."""
 
 DNSLabel = Annotated[str, Field(min_length=1, max_length=63, pattern=LABEL_PATTERN)]
 """An RFC 1123 label: lower case letters, digits and dashes, at most 63 characters."""
@@ -84,7 +93,7 @@ class Condition(Model):
     """One word for programs: why the condition has this status."""
     message: Annotated[str, Field(max_length=32768)] = ""
     """A sentence for people: what is the case and what to do about it."""
-    observed_generation: Annotated[int, Field(ge=0)] = 0
+    observed_generation: Annotated[int, Field(ge=0), NUMERIC] = 0
     """The metadata.generation that this observation is about."""
     last_transition_time: datetime
     """When the status last changed."""
@@ -95,7 +104,7 @@ class Status(Model):
 
     model_config = ConfigDict(extra="ignore")
 
-    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    observed_generation: Annotated[int, Field(ge=0), NUMERIC] | None = None
     """The metadata.generation that this status is about."""
     conditions: Annotated[list[Condition], Field(max_length=16), map_list("type")] = []
     """What is the case: Ready says whether the resource works, the others say why not."""
@@ -160,6 +169,12 @@ class Resource(Model):
 
     api_version: Literal["agentic.io/v1alpha1"] = "agentic.io/v1alpha1"
     metadata: Metadata = Metadata()
+
+    @model_validator(mode="after")
+    def _keep_rules(self) -> Self:
+        for rule in self.rules:
+            rule.validate(self)
+        return self
 
     def manifest(self) -> dict[str, Any]:
         """The resource as a Kubernetes object: camelCase keys, only what was set, with its kind."""

@@ -73,10 +73,11 @@ def render(kind: type[Resource]) -> str:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1])
-    folder.mkdir(parents=True, exist_ok=True)
-    for kind in KINDS:
-        (folder / f"{kind.plural}.yaml").write_text(render(kind))
+    """Write the file of each kind into each folder of the command line."""
+    for folder in map(Path, sys.argv[1:]):
+        folder.mkdir(parents=True, exist_ok=True)
+        for kind in KINDS:
+            (folder / f"{kind.plural}.yaml").write_text(render(kind))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from agentic_crds.base import (
     AGE,
+    NUMERIC,
     Column,
     Model,
     ModelName,
@@ -17,6 +18,9 @@ from agentic_crds.base import (
     condition_column,
 )
 from agentic_crds.schema import CEL, map_list
+
+NAME_LIMIT = 63
+"""Longest name of a provider, as of any DNS label."""
 
 
 class ProviderType(StrEnum):
@@ -78,7 +82,7 @@ class ModelProviderStatus(Status):
 
     secret_hash: Annotated[str, Field(max_length=64)] | None = None
     """Hash of the API key in use; it changes when the key is rotated."""
-    models: Annotated[int, Field(ge=0)] | None = None
+    models: Annotated[int, Field(ge=0), NUMERIC] | None = None
     """Number of models offered."""
 
 
@@ -97,10 +101,20 @@ class ModelProvider(Resource):
         condition_column("Message", "Ready", field="message", priority=1),
         AGE,
     )
-    rules = (CEL("size(self.metadata.name) <= 63", "a provider's name has at most 63 characters"),)
+    rules = (
+        CEL(
+            f"size(self.metadata.name) <= {NAME_LIMIT} && !self.metadata.name.contains('.')",
+            f"a provider's name is a DNS label: at most {NAME_LIMIT} characters, without dots",
+            lambda provider: len(provider.metadata.name) <= NAME_LIMIT and "." not in provider.metadata.name,
+        ),
+    )
 
     spec: Annotated[
         ModelProviderSpec,
-        CEL("self.type != 'openaiCompatible' || has(self.baseUrl)", "an openaiCompatible provider needs baseUrl"),
+        CEL(
+            "self.type != 'openaiCompatible' || has(self.baseUrl)",
+            "an openaiCompatible provider needs baseUrl",
+            lambda spec: spec.type != ProviderType.OPENAI_COMPATIBLE or spec.base_url is not None,
+        ),
     ]
     status: ModelProviderStatus | None = None

@@ -1,14 +1,15 @@
 """Structural OpenAPI v3 schemas for custom resources, from pydantic models.
 
 `agentic_crds.generate` calls `structural`; the kinds use the markers `CEL`, `map_list`, `SET_LIST` and `IMMUTABLE`.
+Each marker says its rule twice, for the API server and as a check in Python, so that both refuse the same objects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import BaseModel, GetJsonSchemaHandler
+from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic_core import CoreSchema, core_schema
 
 Schema = dict[str, Any]
 
@@ -33,10 +34,33 @@ UNSUPPORTED = frozenset(
 """JSON Schema keywords that a structural schema refuses."""
 
 
-class CEL:
-    """A validation rule that the API server itself enforces, on a field or on a model."""
+Check = Callable[[Any], bool]
+"""Whether a value keeps a rule."""
 
-    def __init__(self, rule: str, message: str) -> None:
+
+class Marker:
+    """A rule on a field or on a model: what it adds to the schema, and the same as a check in Python."""
+
+    def __init__(self, message: str, check: Check | None) -> None:
+        self.message = message
+        self.check = check
+
+    def validate(self, value: Any) -> Any:
+        """The value, if it keeps the rule."""
+        if self.check and not self.check(value):
+            raise ValueError(self.message)
+        return value
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        inner = handler(source)
+        return core_schema.no_info_after_validator_function(self.validate, inner) if self.check else inner
+
+
+class CEL(Marker):
+    """A validation rule that the API server itself enforces. Rules about changes have no check in Python."""
+
+    def __init__(self, rule: str, message: str, check: Check | None = None) -> None:
+        super().__init__(message, check)
         self.rule = {"rule": rule, "message": message}
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -45,10 +69,11 @@ class CEL:
         return schema | {"x-kubernetes-validations": [*rules, self.rule]}
 
 
-class Extension:
+class Extension(Marker):
     """An `x-kubernetes-*` marker on a field."""
 
-    def __init__(self, **markers: object) -> None:
+    def __init__(self, message: str, check: Check, **markers: object) -> None:
+        super().__init__(message, check)
         self.markers = {f"x-kubernetes-{key.replace('_', '-')}": value for key, value in markers.items()}
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -57,10 +82,14 @@ class Extension:
 
 def map_list(*keys: str) -> Extension:
     """A list that server-side apply merges by key."""
-    return Extension(list_type="map", list_map_keys=list(keys))
+
+    def distinct(items: list[BaseModel]) -> bool:
+        return len({tuple(getattr(item, key) for key in keys) for item in items}) == len(items)
+
+    return Extension(f"items differ in {' and '.join(keys)}", distinct, list_type="map", list_map_keys=list(keys))
 
 
-SET_LIST = Extension(list_type="set")
+SET_LIST = Extension("items differ", lambda items: len(set(items)) == len(items), list_type="set")
 """A list of unique scalars that server-side apply merges by value."""
 IMMUTABLE = CEL("self == oldSelf", "is immutable")
 

@@ -1,11 +1,14 @@
 """The kind Tenant: a customer of the platform and what belongs to it; the operator, api and gateway read it."""
 
+import re
+from ipaddress import IPv6Interface, ip_interface
 from typing import Annotated, Literal
 
 from pydantic import Field
 
 from agentic_crds.base import (
     AGE,
+    NUMERIC,
     Column,
     DNSLabel,
     Model,
@@ -15,6 +18,10 @@ from agentic_crds.base import (
     condition_column,
 )
 from agentic_crds.schema import CEL, IMMUTABLE, SET_LIST, map_list
+
+NAME_LIMIT = 30
+"""Longest name of a tenant: its namespaces add a dash and up to 32 characters."""
+NAME_PATTERN = "^[a-z]([-a-z0-9]*[a-z0-9])?$"
 
 
 class Namespaces(Model):
@@ -30,14 +37,24 @@ class Namespaces(Model):
     """Names of the namespaces, without the prefix. The first one is the tenant's default."""
 
 
+def _is_cidr(text: str) -> bool:
+    try:
+        interface = ip_interface(text)
+    except ValueError:
+        return False
+    return not (isinstance(interface, IPv6Interface) and interface.ip.ipv4_mapped)
+
+
 class EgressRule(Model):
     """An address range that the tenant's pods may reach."""
 
     cidr: Annotated[
-        str, Field(max_length=43, pattern=r"^[0-9a-fA-F.:]+/[0-9]{1,3}$"), CEL("isCIDR(self)", "must be a CIDR")
+        str,
+        Field(max_length=43, pattern=r"^[0-9a-fA-F.:]+/(0|[1-9][0-9]{0,2})$"),
+        CEL("isCIDR(self)", "must be a CIDR", _is_cidr),
     ]
     """The range, for example 203.0.113.0/24."""
-    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535)]], Field(max_length=16)] = [443]
+    ports: Annotated[list[Annotated[int, Field(ge=1, le=65535), NUMERIC]], Field(max_length=16)] = [443]
     """TCP ports inside the range."""
 
 
@@ -55,7 +72,7 @@ class Compute(Model):
     """Sum of the CPU requests of all pods."""
     memory: Quantity = "16Gi"
     """Sum of the memory requests of all pods."""
-    pods: Annotated[int, Field(ge=0, le=100000)] = 100
+    pods: Annotated[int, Field(ge=0, le=100000), NUMERIC] = 100
     """Number of pods."""
 
 
@@ -64,7 +81,7 @@ class Quotas(Model):
 
     compute: Compute = Compute()
     """Compute resources of each namespace."""
-    agents: Annotated[int, Field(ge=0, le=1000000)] = 1000
+    agents: Annotated[int, Field(ge=0, le=1000000), NUMERIC] = 1000
     """Number of Agents in each namespace."""
 
 
@@ -145,8 +162,16 @@ class Tenant(Resource):
         AGE,
     )
     rules = (
-        CEL("size(self.metadata.name) <= 30", "a tenant's name has at most 30 characters"),
-        CEL("self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')", "a tenant's name is a DNS label"),
+        CEL(
+            f"size(self.metadata.name) <= {NAME_LIMIT}",
+            f"a tenant's name has at most {NAME_LIMIT} characters",
+            lambda tenant: len(tenant.metadata.name) <= NAME_LIMIT,
+        ),
+        CEL(
+            f"self.metadata.name.matches('{NAME_PATTERN}')",
+            "a tenant's name is a DNS label that starts with a letter",
+            lambda tenant: bool(re.search(NAME_PATTERN, tenant.metadata.name)),
+        ),
     )
 
     spec: TenantSpec = TenantSpec()

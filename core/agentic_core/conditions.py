@@ -1,0 +1,84 @@
+"""Conditions as kstatus reads them: Ready always, Reconciling or Stalled only while true, never both.
+
+The `status` module of each controller builds them. A time changes only with its status, so
+that equal states are equal.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from agentic_core import names
+from agentic_crds.base import Condition
+
+State = Literal["True", "False", "Unknown"]
+
+CONVERGED = "Converged"
+"""The reason of a Ready condition that holds."""
+MESSAGE_LIMIT = 1024
+"""Longest message, in characters: longer ones are noise in `kubectl describe`."""
+
+
+@dataclass(frozen=True)
+class Observation:
+    """A condition before it has a time."""
+
+    type: str
+    status: State
+    reason: str
+    message: str = ""
+
+
+def true(kind: str, reason: str, message: str = "") -> Observation:
+    """The condition `kind` holds."""
+    return Observation(kind, "True", reason, message)
+
+
+def false(kind: str, reason: str, message: str = "") -> Observation:
+    """The condition `kind` does not hold."""
+    return Observation(kind, "False", reason, message)
+
+
+def unknown(kind: str, reason: str, message: str = "") -> Observation:
+    """Nobody knows yet whether the condition `kind` holds."""
+    return Observation(kind, "Unknown", reason, message)
+
+
+def ready(message: str) -> list[Observation]:
+    """All is well and nothing is left to do."""
+    return [true(names.READY, CONVERGED, message)]
+
+
+def reconciling(reason: str, message: str) -> list[Observation]:
+    """Not there yet, but on the way without anybody's help."""
+    return [false(names.READY, reason, message), true(names.RECONCILING, reason, message)]
+
+
+def stalled(reason: str, message: str) -> list[Observation]:
+    """Not there, and it will not be before somebody changes something."""
+    return [false(names.READY, reason, message), true(names.STALLED, reason, message)]
+
+
+def stamp(
+    observations: Iterable[Observation], previous: Sequence[Condition], *, generation: int, now: datetime
+) -> list[Condition]:
+    """The observations as conditions; one whose status is the same as before keeps its time."""
+    before = {condition.type: condition for condition in previous}
+    return [_stamped(one, before.get(one.type), generation=generation, now=now) for one in observations]
+
+
+def _stamped(one: Observation, before: Condition | None, *, generation: int, now: datetime) -> Condition:
+    same = before is not None and before.status == one.status
+    return Condition(
+        type=one.type,
+        status=one.status,
+        reason=one.reason,
+        message=_shorten(one.message),
+        observed_generation=generation,
+        last_transition_time=before.last_transition_time if before and same else now.replace(microsecond=0),
+    )
+
+
+def _shorten(message: str) -> str:
+    return message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
