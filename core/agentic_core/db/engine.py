@@ -1,0 +1,96 @@
+"""The connection pool and the sessions, each bound to one tenant; composition roots make one `Database` a process."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import sqlalchemy as sa
+import sqlalchemy.orm
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+
+PLATFORM_TENANT = UUID(int=0)
+"""The tenant of what belongs to the platform itself, such as the keys of its administrators."""
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds after which a server that does not answer is taken for unreachable."""
+
+Session = AsyncSession
+"""A transaction of one tenant. Repositories write into it, `Database.session` commits it."""
+
+
+class _TenantSession(sqlalchemy.orm.Session):
+    """A session that refuses to begin a transaction for nobody."""
+
+
+@event.listens_for(_TenantSession, "after_begin")
+def _set_tenant(session: sqlalchemy.orm.Session, _transaction: Any, connection: sa.Connection) -> None:
+    tenant_id = session.info.get("tenant_id")
+    if not isinstance(tenant_id, UUID):
+        raise RuntimeError("A transaction needs a tenant: open it with Database.session(tenant_id).")
+    connection.exec_driver_sql("select set_config('app.tenant_id', $1, true)", (str(tenant_id),))
+
+
+def _unique_statement_name() -> str:
+    return f"agentic_{uuid4().hex}"
+
+
+class Database:
+    """The pool of connections of one process."""
+
+    def __init__(self, dsn: str, *, pool_size: int = 10, transaction_pooler: bool = False) -> None:
+        """`dsn` is `postgresql://user:password@host:port/database`.
+
+        With `transaction_pooler` (PgBouncer in transaction mode) no prepared statement outlives its transaction.
+        """
+        self.dsn = dsn
+        arguments: dict[str, Any] = {"timeout": CONNECT_TIMEOUT}
+        if transaction_pooler:
+            arguments |= {
+                "statement_cache_size": 0,
+                "prepared_statement_cache_size": 0,
+                "prepared_statement_name_func": _unique_statement_name,
+            }
+        self.engine = create_async_engine(
+            make_url(dsn).set(drivername="postgresql+asyncpg"),
+            pool_size=pool_size,
+            max_overflow=0,
+            pool_use_lifo=True,
+            connect_args=arguments,
+        )
+
+    @asynccontextmanager
+    async def session(self, tenant_id: UUID) -> AsyncGenerator[Session]:
+        """A transaction that sees and writes the rows of this tenant only; committed at the end of the block."""
+        session = AsyncSession(
+            self.engine,
+            sync_session_class=_TenantSession,
+            expire_on_commit=False,
+            autoflush=False,
+            info={"tenant_id": tenant_id},
+        )
+        async with session, session.begin():
+            yield session
+
+    @asynccontextmanager
+    async def platform(self) -> AsyncGenerator[AsyncConnection]:
+        """A transaction of no tenant: it sees no row, and may call the functions of `agentic_core.db.functions`."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    async def ready(self) -> None:
+        """Return when the database answers; raise what SQLAlchemy raises otherwise."""
+        async with self.engine.connect() as connection:
+            await connection.exec_driver_sql("select 1")
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+def tenant_of(session: Session) -> UUID:
+    """The tenant that a session belongs to."""
+    tenant_id: UUID = session.info["tenant_id"]
+    return tenant_id

@@ -1,0 +1,34 @@
+"""Brings a database up to date; the migration Job runs it as the migrator, development and tests after `roles.create`."""
+
+import asyncio
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
+
+SCRIPTS = "agentic_migrations:"
+"""The package that holds the versions, as Alembic writes it."""
+
+
+async def upgrade(dsn: str) -> None:
+    """Run the missing migrations as the role of the DSN, a member of `agentic_owner`. Concurrent calls take turns."""
+    engine = create_async_engine(make_url(dsn).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_upgrade)
+    finally:
+        await engine.dispose()
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", SCRIPTS)
+    command.upgrade(config, "head")
+
+
+def run(dsn: str) -> None:
+    """`upgrade` for callers without an event loop."""
+    asyncio.run(upgrade(dsn))
