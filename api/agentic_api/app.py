@@ -1,0 +1,68 @@
+"""The composition root of the REST api: `create_app` builds the application around a context; `main` and tests call it."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+from agentic_api import errors
+from agentic_api.context import Context
+from agentic_api.middleware.edge import Edge, Limits
+from agentic_api.middleware.metrics import HttpMetrics
+from agentic_api.settings import ApiSettings
+
+Composition = Callable[[], AbstractAsyncContextManager[Context]]
+"""Opens everything that the process needs and closes it at the end."""
+
+
+def create_app(settings: ApiSettings, metrics: HttpMetrics, composition: Composition) -> FastAPI:
+    """The application. Its context exists from start-up to shutdown."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
+        async with composition() as context:
+            app.state.context = context
+            yield
+
+    app = FastAPI(
+        title="Agentic Platform",
+        version="1",
+        summary="Create agents, run them, read what they said.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        middleware=_middleware(settings, metrics),
+        telemetry={"metrics": False, "logs": False, "operation_spans": False},
+    )
+    errors.install(app)
+    return app
+
+
+def _middleware(settings: ApiSettings, metrics: HttpMetrics) -> list[Middleware]:
+    limits = Limits(
+        max_body_bytes=settings.max_body_bytes,
+        body_timeout=settings.body_timeout,
+        request_timeout=settings.request_timeout,
+    )
+    layers = [Middleware(Edge, limits=limits, metrics=metrics)]
+    if settings.cors_origins:
+        layers.append(
+            Middleware(
+                CORSMiddleware,
+                allow_origins=settings.cors_origins,
+                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-ID"],
+                expose_headers=[
+                    "X-Request-ID",
+                    "RateLimit-Limit",
+                    "RateLimit-Remaining",
+                    "RateLimit-Reset",
+                    "Retry-After",
+                ],
+                max_age=600,
+            )
+        )
+    return layers

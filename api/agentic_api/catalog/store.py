@@ -1,0 +1,93 @@
+"""Custom resources as the last watch event left them: compact, sorted, never older than what was seen before.
+
+The catalog reads it; the watch, and whoever has just written through the API server, fill it.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+Object = dict[str, Any]
+
+
+class Store:
+    """The objects of one kind by namespace and name. Kept as JSON: a tenth of the memory of parsed objects."""
+
+    def __init__(self) -> None:
+        self._namespaces: dict[str, dict[str, tuple[int, bytes]]] = {}
+        self._names: dict[str, list[str]] = {}
+        """Sorted names of a namespace, made when asked for."""
+        self._deleted: dict[tuple[str, str], int] = {}
+        """Objects that were removed here before the watch said so, with the version they had."""
+
+    def get(self, namespace: str, name: str) -> Object | None:
+        """An object, parsed."""
+        entry = self._namespaces.get(namespace, {}).get(name)
+        return orjson.loads(entry[1]) if entry else None
+
+    def version(self, namespace: str, name: str) -> int | None:
+        """The resourceVersion of an object: a cheap way to see whether it changed."""
+        entry = self._namespaces.get(namespace, {}).get(name)
+        return entry[0] if entry else None
+
+    def put(self, item: Object) -> None:
+        """Keep an object unless a newer version of it is known."""
+        namespace, name, version = _key(item)
+        if version <= self._deleted.get((namespace, name), -1):
+            return
+        entries = self._namespaces.setdefault(namespace, {})
+        known = entries.get(name)
+        if known is None:
+            self._names.pop(namespace, None)
+        elif known[0] > version:
+            return
+        entries[name] = (version, orjson.dumps(item))
+
+    def removed(self, item: Object) -> None:
+        """The watch says that the object is gone."""
+        namespace, name, version = _key(item)
+        self._deleted.pop((namespace, name), None)
+        known = self.version(namespace, name)
+        if known is not None and known <= version:
+            self._drop(namespace, name)
+
+    def remove_ahead(self, namespace: str, name: str) -> None:
+        """The object was deleted from here; the watch will say so later."""
+        version = self.version(namespace, name)
+        if version is not None:
+            self._deleted[namespace, name] = version
+            self._drop(namespace, name)
+
+    def replace(self, items: Iterable[Object]) -> None:
+        """The result of a fresh list: what is not in it is gone."""
+        fresh: dict[str, dict[str, tuple[int, bytes]]] = {}
+        for item in items:
+            namespace, name, version = _key(item)
+            fresh.setdefault(namespace, {})[name] = (version, orjson.dumps(item))
+        self._namespaces, self._names, self._deleted = fresh, {}, {}
+
+    def names(self, namespace: str, *, after: str | None) -> list[str]:
+        """Sorted names of a namespace that follow `after`."""
+        found = self._names.get(namespace)
+        if found is None:
+            found = self._names[namespace] = sorted(self._namespaces.get(namespace, ()))
+        return found[bisect_right(found, after) :] if after is not None else found
+
+    def __iter__(self) -> Iterator[Object]:
+        for entries in list(self._namespaces.values()):
+            for _version, raw in list(entries.values()):
+                yield orjson.loads(raw)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._namespaces.values()))
+
+    def _drop(self, namespace: str, name: str) -> None:
+        self._namespaces[namespace].pop(name, None)
+        self._names.pop(namespace, None)
+
+
+def _key(item: Object) -> tuple[str, str, int]:
+    meta = item["metadata"]
+    return meta.get("namespace", ""), meta["name"], int(meta.get("resourceVersion") or 0)

@@ -1,0 +1,38 @@
+"""The typed context of the api process: made once by `app`, passed to whatever needs a part of it."""
+
+from dataclasses import dataclass
+
+import aiohttp
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from prometheus_client import CollectorRegistry
+
+from agentic_api.audit import Audit
+from agentic_api.catalog.catalog import Catalog
+from agentic_api.clock import Clock
+from agentic_api.keys.authenticator import Authenticator
+from agentic_api.middleware.metrics import HttpMetrics
+from agentic_api.middleware.rate_limit import RateLimiter
+from agentic_api.settings import ApiSettings
+from agentic_core.db import Database
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a request may use."""
+
+    settings: ApiSettings
+    clock: Clock
+    registry: CollectorRegistry
+    """Where metrics are registered; `/metrics` shows all of them."""
+    http_metrics: HttpMetrics
+    database: Database
+    http: aiohttp.ClientSession
+    """Connections to the runtimes."""
+    catalog: Catalog
+    authenticator: Authenticator
+    limiter: RateLimiter
+    audit: Audit
+    pepper: bytes
+    """The secret under which API keys are hashed."""
+    run_token_key: Ed25519PrivateKey
+    """Signs run tokens."""

@@ -1,0 +1,184 @@
+"""Errors as RFC 9457 problem+json: one shape and a stable code for every error of the api.
+
+`app` installs the handlers; the middleware answers with `response` where no route is reached. The domains raise
+`agentic_core.errors` or the subclasses here.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from agentic_core import telemetry
+from agentic_core.errors import Conflict, Forbidden, Invalid, Malformed, NotFound, PlatformError
+
+PROBLEM_JSON = "application/problem+json"
+URN = "urn:agentic:problem:"
+
+
+class RouteNotFound(NotFound):
+    """No endpoint has this path."""
+
+    code, title = "route_not_found", "No such endpoint"
+
+
+class MethodNotAllowed(PlatformError):
+    """The endpoint exists, the method does not."""
+
+    status, code, title = 405, "method_not_allowed", "Method not allowed"
+
+
+class RequestTimeout(PlatformError):
+    """The body did not arrive in time."""
+
+    status, code, title = 408, "request_timeout", "Request not received in time"
+
+
+class UnsupportedMediaType(PlatformError):
+    """The body is not JSON."""
+
+    status, code, title = 415, "unsupported_media_type", "Unsupported media type"
+
+
+class AgentNotReady(Conflict):
+    """The agent exists but has no revision that can run."""
+
+    code, title = "agent_not_ready", "Agent not ready"
+
+
+class GitOpsOnly(Conflict):
+    """Agents are written by Git, not by this api."""
+
+    code, title = "gitops_only", "Agents are managed by GitOps"
+
+
+class AlreadyExists(Conflict):
+    """A thing of this name exists."""
+
+    code, title = "already_exists", "Already exists"
+
+
+class NoTenant(Forbidden):
+    """The platform admin has no tenant, this endpoint needs one."""
+
+    code, title = "no_tenant", "The credential belongs to no tenant"
+
+
+class FieldError(BaseModel):
+    """One thing that is wrong with a request."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    field: str
+    """Where it is: `body.model.name`, `query.limit`."""
+    message: str
+    """What is wrong with it."""
+
+
+class Problem(BaseModel):
+    """An error (RFC 9457)."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    type: str
+    """URN of the kind of problem; it ends in the code."""
+    title: str
+    """The kind of problem in words."""
+    status: int
+    """The HTTP status."""
+    detail: str
+    """What is wrong here, and what to do."""
+    code: str
+    """The kind of problem for programs; it never changes."""
+    request_id: str = ""
+    """Name of the request in logs."""
+    trace_id: str = ""
+    """The trace of the request; empty when it is not traced."""
+    errors: list[FieldError] | None = None
+    """What is wrong with each field, for `invalid`."""
+
+
+def problem(error: PlatformError, *, request_id: str) -> dict[str, Any]:
+    """The problem document of an error."""
+    return error.details | {
+        "type": URN + error.code,
+        "title": error.title,
+        "status": error.status,
+        "detail": error.message,
+        "code": error.code,
+        "request_id": request_id,
+        "trace_id": telemetry.trace_id(),
+    }
+
+
+def response(error: PlatformError, *, request_id: str) -> Response:
+    """The answer that says what is wrong."""
+    body = orjson.dumps(problem(error, request_id=request_id), default=str)
+    return Response(body, error.status, headers=error.headers, media_type=PROBLEM_JSON)
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the app a problem document."""
+    app.add_exception_handler(PlatformError, _platform_error)
+    app.add_exception_handler(HTTPException, _http_exception)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+
+
+def request_id(request: Request) -> str:
+    """The id of the request."""
+    return str(request.scope.get("request_id", ""))
+
+
+async def _platform_error(request: Request, error: Exception) -> Response:
+    known = error if isinstance(error, PlatformError) else PlatformError("Internal error.")
+    return response(known, request_id=request_id(request))
+
+
+async def _http_exception(request: Request, error: Exception) -> Response:
+    if isinstance(error.__cause__, PlatformError):  # FastAPI wraps what reading the body raised
+        return response(error.__cause__, request_id=request_id(request))
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    found = _of_status(request, status)
+    if isinstance(error, HTTPException):
+        found.headers |= dict(error.headers or {})
+    return response(found, request_id=request_id(request))
+
+
+def _of_status(request: Request, status: int) -> PlatformError:
+    where = f"{request.method} {request.url.path}"
+    match status:
+        case 404:
+            return RouteNotFound(f"There is no endpoint {where}. See /docs for all of them.")
+        case 405:
+            return MethodNotAllowed(f"The endpoint does not answer {where}. The Allow header lists what it does.")
+        case 400:
+            return Malformed("The request body could not be read.")
+        case _:
+            return PlatformError(f"{HTTPStatus(status).phrase}: {where}")
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    found = error.errors() if isinstance(error, RequestValidationError) else []
+    return response(_of_validation(request, list(found)), request_id=request_id(request))
+
+
+def _of_validation(request: Request, found: list[dict[str, Any]]) -> PlatformError:
+    if any(item["type"] == "json_invalid" for item in found):
+        return Malformed(f"The request body is not valid JSON: {found[0].get('ctx', {}).get('error', 'syntax error')}.")
+    in_body = any(item["loc"] and item["loc"][0] == "body" for item in found)
+    has_body = in_body and request.headers.get("content-length") != "0"
+    if has_body and not _is_json(request.headers.get("content-type", "")):
+        return UnsupportedMediaType("The request body must be JSON, sent with Content-Type: application/json.")
+    fields = [FieldError(field=".".join(map(str, item["loc"])), message=str(item["msg"])) for item in found]
+    summary = "; ".join(f"{field.field}: {field.message}" for field in fields[:3])
+    return Invalid(f"The request breaks a rule: {summary}", errors=[field.model_dump() for field in fields])
+
+
+def _is_json(content_type: str) -> bool:
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))

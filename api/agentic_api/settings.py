@@ -1,0 +1,41 @@
+"""Settings of the REST api; `main` reads them once and passes them down."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from agentic_core.settings import Settings
+
+
+class ApiSettings(Settings):
+    """Environment variables `AGENTIC_...` of the program `agentic-api`."""
+
+    database_url: SecretStr = SecretStr("postgresql://agentic_app@localhost:5432/agentic")
+    """DSN of the role that serves requests; it owns nothing and row-level security holds for it."""
+    pepper_file: Path = Path("/etc/agentic/api-keys/pepper")
+    """File with the secret under which API keys are hashed."""
+    run_token_key_file: Path = Path("/etc/agentic/run-tokens/private.pem")
+    """File with the private key that signs run tokens."""
+    kubeconfig: Path | None = None
+    """A kubeconfig file; without it the pod's own service account is used."""
+    resources: Path | None = None
+    """A folder of YAML manifests to serve instead of a cluster, for development. Agents are read-only then."""
+    gitops_only: bool = False
+    """Refuse writes of agents: they come from Git alone."""
+    cors_origins: Annotated[tuple[str, ...], Field(max_length=64)] = ()
+    """Origins of web pages that may call the api, for example ["https://console.example.com"]; none by default."""
+    requests_per_minute: Annotated[int, Field(ge=0)] = 6000
+    """Requests that one API key may make in a minute; 0 means any number."""
+    max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024
+    """Largest request body."""
+    body_timeout: Annotated[float, Field(gt=0)] = 15.0
+    """Seconds in which a request's body must arrive."""
+    request_timeout: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds after which a request that is neither a run nor a stream is given up."""
+    drain_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """Seconds between SIGTERM, when readiness fails, and the end of accepting connections."""
+    shutdown_timeout: Annotated[int, Field(ge=1)] = 25
+    """Seconds that requests in flight have to end after that."""
+    key_cache_seconds: Annotated[float, Field(ge=0, le=5)] = 3.0
+    """Seconds for which a key that was looked up is trusted: a revoked key works no longer than this."""
