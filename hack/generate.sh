@@ -2,4 +2,4 @@
 # Write all generated files again: CRDs, reference docs, the OpenAPI document and the operator's role.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-python -m agentic_crds.generate crds/generated manifests/helm/agentic-crds/templates
+python -m agentic_crds.generate crds/generated manifests/helm/agentic-crds/files
