@@ -1,0 +1,160 @@
+"""The pods that run agents: Deployment, Service and autoscaler, for the shared runtime and for Dedicated ones."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from agentic_core import names
+from agentic_core.cluster.kinds import AUTOSCALER, DEPLOYMENT, SERVICE, Object
+from agentic_crds.agent import Autoscaling, ResourceAmounts, Resources
+from agentic_operator.desired import metadata
+from agentic_operator.desired.platform import Platform
+
+CONTAINER = "runtime"
+GRACE_SECONDS = 60
+"""Seconds that a stopping pod has to end its runs."""
+PRE_STOP_SECONDS = 3
+"""Seconds until proxies have taken a stopping pod out of the Service."""
+LOCKED_DOWN = {
+    "allowPrivilegeEscalation": False,
+    "readOnlyRootFilesystem": True,
+    "capabilities": {"drop": ["ALL"]},
+}
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One Deployment of the agent server."""
+
+    name: str
+    namespace: str
+    tenant: str
+    image: str
+    agent: str | None = None
+    """The only agent that runs in it; None for the shared runtime."""
+    replicas: int | None = None
+    """Number of pods; None leaves it to an autoscaler or to whoever scales the Deployment."""
+    resources: Resources = field(default_factory=Resources)
+    env: dict[str, str] = field(default_factory=dict[str, str])
+    """Environment variables of the user's own."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Labels of the pods and of the objects around them."""
+        own = {names.AGENT: self.agent} if self.agent else {}
+        return metadata.labels(tenant=self.tenant, name=names.RUNTIME) | {names.COMPONENT: self.name} | own
+
+    @property
+    def selector(self) -> dict[str, str]:
+        """Labels that tell the pods from all others; a Deployment cannot change them later."""
+        return {names.NAME: names.RUNTIME, names.COMPONENT: self.name}
+
+    @property
+    def url(self) -> str:
+        """Where the api calls it."""
+        return f"http://{self.name}.{self.namespace}.svc:{names.RUNTIME_PORT}"
+
+
+def deployment(runtime: Runtime, platform: Platform) -> Object:
+    """The pods of a runtime: no privileges, no credential, nothing writable but /tmp."""
+    body = metadata.object_of(DEPLOYMENT, runtime.name, runtime.namespace, runtime.labels)
+    replicas = {} if runtime.replicas is None else {"replicas": runtime.replicas}
+    return body | {
+        "spec": replicas
+        | {
+            "selector": {"matchLabels": runtime.selector},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "revisionHistoryLimit": 2,
+            "template": {"metadata": {"labels": runtime.labels}, "spec": _pod(runtime, platform)},
+        }
+    }
+
+
+def service(runtime: Runtime) -> Object:
+    """The address of a runtime."""
+    body = metadata.object_of(SERVICE, runtime.name, runtime.namespace, runtime.labels)
+    port = {"name": "http", "port": names.RUNTIME_PORT, "targetPort": "http", "protocol": "TCP"}
+    return body | {"spec": {"selector": runtime.selector, "ports": [port]}}
+
+
+def autoscaler(runtime: Runtime, scaling: Autoscaling) -> Object:
+    """The number of pods by their mean CPU utilisation."""
+    body = metadata.object_of(AUTOSCALER, runtime.name, runtime.namespace, runtime.labels)
+    target = {"type": "Utilization", "averageUtilization": scaling.target_cpu}
+    return body | {
+        "spec": {
+            "scaleTargetRef": {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.name, "name": runtime.name},
+            "minReplicas": scaling.min_replicas,
+            "maxReplicas": scaling.max_replicas,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        }
+    }
+
+
+def _pod(runtime: Runtime, platform: Platform) -> dict[str, Any]:
+    secrets = [{"name": name} for name in platform.image_pull_secrets]
+    return ({"imagePullSecrets": secrets} if secrets else {}) | {
+        "serviceAccountName": names.RUNTIME,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "topologySpreadConstraints": [_spread(runtime)],
+        "containers": [_container(runtime, platform)],
+        "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}],
+    }
+
+
+def _spread(runtime: Runtime) -> dict[str, Any]:
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": runtime.selector},
+    }
+
+
+def _container(runtime: Runtime, platform: Platform) -> dict[str, Any]:
+    return {
+        "name": CONTAINER,
+        "image": runtime.image,
+        "imagePullPolicy": "IfNotPresent",
+        "env": [{"name": name, "value": value} for name, value in _environment(runtime, platform).items()],
+        "ports": [{"name": "http", "containerPort": names.RUNTIME_PORT, "protocol": "TCP"}],
+        "resources": _resources(runtime.resources),
+        "startupProbe": _probe("/healthz", period=1, failures=120),
+        "livenessProbe": _probe("/healthz", period=10, failures=3),
+        "readinessProbe": _probe("/readyz", period=2, failures=2),
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+        "securityContext": LOCKED_DOWN,
+        "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the only writable folder of the pod
+    }
+
+
+def _environment(runtime: Runtime, platform: Platform) -> dict[str, str]:
+    """The user's variables come first, so that none of them replaces one of the platform's."""
+    endpoint = {"AGENTIC_OTLP_ENDPOINT": platform.otlp_endpoint} if platform.otlp_endpoint else {}
+    ours = endpoint | {
+        "AGENTIC_GATEWAY_URL": platform.gateway_url,
+        "AGENTIC_RUN_TOKEN_KEYS": platform.run_token_keys,
+        "AGENTIC_NAMESPACE": runtime.namespace,
+        "AGENTIC_LOG_LEVEL": platform.log_level,
+    }
+    return {name: value for name, value in runtime.env.items() if name not in ours} | ours
+
+
+def _resources(resources: Resources) -> dict[str, Any]:
+    amounts = {"requests": _amounts(resources.requests), "limits": _amounts(resources.limits)}
+    return {kind: values for kind, values in amounts.items() if values}
+
+
+def _amounts(amounts: ResourceAmounts) -> dict[str, str]:
+    return amounts.model_dump(exclude_none=True)
+
+
+def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
+    return {
+        "httpGet": {"path": path, "port": "http"},
+        "periodSeconds": period,
+        "timeoutSeconds": 3,
+        "failureThreshold": failures,
+    }
