@@ -1,0 +1,90 @@
+"""Collects a streamed answer of a model into one message. The middleware feeds it chunk by chunk.
+
+Tool calls are parsed strictly, unlike LangChain's own merging, which completes broken JSON: a call cut off in the middle
+must never run with half of its arguments.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import uuid4
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages import ToolCall as LangChainToolCall
+
+from agentic_core.contract import Usage
+
+LENGTH_REASONS = frozenset({"length", "max_tokens"})
+
+
+@dataclass
+class _Call:
+    id: str = ""
+    name: str = ""
+    arguments: list[str] = field(default_factory=list)
+
+
+class Answer:
+    """An answer in progress."""
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._calls: dict[int | str, _Call] = {}
+        self.usage: Usage | None = None
+        """What the provider counted; None when it never said."""
+        self.cut = False
+        """Whether the provider stopped at the allowed length."""
+        self.malformed: dict[str, str] = {}
+        """By id of a tool call, why its arguments are not a JSON object."""
+
+    def add(self, chunk: AIMessageChunk) -> tuple[str, str]:
+        """Takes a chunk. Returns its text for the client, and all text that the model produced for the count."""
+        text = chunk.content if isinstance(chunk.content, str) else chunk.text
+        produced = text
+        if text:
+            self._text.append(text)
+        for piece in chunk.tool_call_chunks:
+            call = self._calls.setdefault(_index(piece.get("index"), self._calls), _Call())
+            call.id = piece.get("id") or call.id
+            call.name = call.name or piece.get("name") or ""
+            arguments = piece.get("args") or ""
+            call.arguments.append(arguments)
+            produced += arguments
+        self._metadata(chunk)
+        return text, produced
+
+    def _metadata(self, chunk: AIMessageChunk) -> None:
+        counted = chunk.usage_metadata
+        if counted:
+            added = Usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"])
+            self.usage = added if self.usage is None else self.usage + added
+        metadata = chunk.response_metadata
+        if metadata:
+            self.cut = self.cut or (metadata.get("finish_reason") or metadata.get("stop_reason")) in LENGTH_REASONS
+
+    @property
+    def text(self) -> str:
+        """The text so far."""
+        return "".join(self._text)
+
+    def message(self) -> AIMessage:
+        """The whole answer. A call whose arguments are broken has none, and is listed in `malformed`."""
+        calls = [self._tool_call(call) for call in self._calls.values()]
+        return AIMessage(self.text, tool_calls=calls)
+
+    def _tool_call(self, call: _Call) -> LangChainToolCall:
+        identity = call.id or f"call_{uuid4().hex}"
+        arguments: Any = {}
+        try:
+            arguments = json.loads("".join(call.arguments) or "{}")
+        except ValueError as error:
+            self.malformed[identity] = f"The arguments are not valid JSON: {error}."
+        if not isinstance(arguments, dict):
+            self.malformed[identity] = "The arguments are not a JSON object."
+        known = identity not in self.malformed
+        return LangChainToolCall(name=call.name, args=arguments if known else {}, id=identity, type="tool_call")
+
+
+def _index(index: int | str | None, calls: dict[int | str, _Call]) -> int | str:
+    """Compatible servers leave the index out of the chunks of their only call."""
+    return index if index is not None else max(len(calls) - 1, 0)

@@ -1,0 +1,100 @@
+"""The chat models: one client object per wire, shared by all agents and runs, all on one connection pool to the gateway.
+
+What differs between runs (model, token, temperature) goes along with each call, so that nothing of a run stays here. The
+SDKs are heavy: each is imported with the first run that needs it, or by `warm`.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+from langchain_core.language_models import BaseChatModel
+
+from agentic_crds.model_provider import ProviderType
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+
+CONNECT_SECONDS = 5.0
+PLACEHOLDER = "run-token-goes-with-each-call"
+"""The SDKs want a key when they are built; the real credential is a header of each call."""
+
+
+def http_client(max_connections: int) -> httpx2.AsyncClient:
+    """The pool of connections to the gateway. How long an answer may take is the run's deadline, not a socket's."""
+    return httpx2.AsyncClient(
+        timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+        limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
+        trust_env=False,
+    )
+
+
+class ChatModels:
+    """Builds the chat model of each wire once."""
+
+    def __init__(self, gateway_url: str, http: httpx2.AsyncClient) -> None:
+        self._gateway = gateway_url.rstrip("/")
+        self._http = http
+
+    def get(self, wire: ProviderType) -> BaseChatModel:
+        """The shared model of a wire."""
+        factories: dict[ProviderType, Callable[[], BaseChatModel]] = {
+            ProviderType.OPENAI: lambda: self._openai,
+            ProviderType.OPENAI_COMPATIBLE: lambda: self._compatible,
+            ProviderType.ANTHROPIC: lambda: self._anthropic,
+        }
+        return factories[wire]()
+
+    @cached_property
+    def _openai(self) -> BaseChatModel:
+        from langchain_openai import ChatOpenAI  # noqa: PLC0415 - heavy
+
+        return ChatOpenAI(use_responses_api=False, **self._openai_settings())
+
+    @cached_property
+    def _compatible(self) -> BaseChatModel:
+        """Servers that follow OpenAI's older wire: they know `max_tokens`, not `max_completion_tokens`."""
+        from langchain_openai.chat_models.base import BaseChatOpenAI  # noqa: PLC0415 - heavy
+
+        return BaseChatOpenAI(**self._openai_settings())
+
+    def _openai_settings(self) -> dict[str, Any]:
+        async def key() -> str:
+            return PLACEHOLDER
+
+        return {
+            "model": "chosen-by-each-call",
+            "base_url": f"{self._gateway}/v1",
+            "api_key": key,  # asynchronous, so that no synchronous client is built beside
+            "http_async_client": self._http,
+            "timeout": self._http.timeout,
+            "max_retries": 0,
+            "stream_usage": True,
+            "stream_chunk_timeout": None,
+            "tiktoken_model_name": None,
+        }
+
+    @cached_property
+    def _anthropic(self) -> BaseChatModel:
+        from anthropic import AsyncAnthropic  # noqa: PLC0415 - heavy
+        from langchain_anthropic import ChatAnthropic  # noqa: PLC0415 - heavy
+
+        http, gateway = self._http, self._gateway
+
+        class PooledChatAnthropic(ChatAnthropic):
+            """ChatAnthropic on the shared pool; its own constructor takes no HTTP client."""
+
+            @cached_property
+            def _async_client(self) -> "AsyncAnthropic":
+                return AsyncAnthropic(
+                    api_key=PLACEHOLDER, base_url=gateway, http_client=http, max_retries=0, timeout=http.timeout
+                )
+
+        settings: dict[str, Any] = {
+            "model": "chosen-by-each-call",
+            "api_key": PLACEHOLDER,
+            "base_url": gateway,
+            "max_retries": 0,
+        }
+        return PooledChatAnthropic(**settings)

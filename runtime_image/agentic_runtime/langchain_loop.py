@@ -1,0 +1,120 @@
+"""Runs agents with LangChain's `create_agent`. Imported lazily by `lazy`: it brings LangChain and LangGraph in.
+
+A compiled agent depends only on its wire and its tools; prompt, model, limits and token come with each run. So agents of
+the same shape share one, an edited prompt compiles nothing, and no compiled agent can leak anything of a run.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain_core.messages import AIMessage
+from langchain_core.tools import BaseTool, StructuredTool
+from langgraph.prebuilt import ToolRuntime
+
+from agentic_core.contract import RunRequest
+from agentic_crds.agent_revision import Definition
+from agentic_crds.model_provider import ProviderType
+from agentic_runtime.chat_models import ChatModels, http_client
+from agentic_runtime.failures import RunFailed
+from agentic_runtime.guard import Guard
+from agentic_runtime.loop import Run
+from agentic_runtime.messages import to_langchain
+from agentic_runtime.metrics import Metrics
+from agentic_runtime.middleware import RunMiddleware, RunState
+from agentic_runtime.settings import RuntimeSettings
+from agentic_runtime.tools.base import Tool, ToolContext
+from agentic_runtime.tools.http import EgressPolicy, GuardedHttp
+from agentic_runtime.tools.registry import missing
+
+Shape = tuple[ProviderType, tuple[str, ...]]
+"""What a compiled agent is made of: its wire and its tools."""
+
+
+class LangChainLoop:
+    """A `Loop`. Make it inside the event loop."""
+
+    def __init__(self, settings: RuntimeSettings, tools: Mapping[str, Tool], metrics: Metrics) -> None:
+        self._http = http_client(settings.max_concurrent_runs)
+        self._models = ChatModels(settings.gateway_url, self._http)
+        self._tools = {name: _adapted(tool) for name, tool in tools.items()}
+        self._egress = GuardedHttp(EgressPolicy(allow_private=settings.fetch_allow_private, ports=settings.fetch_ports))
+        self._metrics = metrics
+        self._compiled: OrderedDict[Shape, Any] = OrderedDict()
+        self._capacity = settings.compiled_agents
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self._http.aclose()
+        await self._egress.close()
+
+    def warm(self, wire: ProviderType) -> None:
+        """Import the SDK of a wire and build its client. May run in a thread."""
+        self._models.get(wire)
+
+    async def run(self, run: Run) -> str:
+        """Run the agent of the request."""
+        request = run.request
+        agent = self._agent(request.definition)
+        state = RunState(
+            run=run,
+            guard=Guard(request.definition.limits),
+            tools=ToolContext(deadline=run.deadline, http=self._egress),
+        )
+        try:
+            async with asyncio.timeout_at(run.deadline):
+                result = await agent.ainvoke({"messages": to_langchain(request.messages)}, context=state)
+        except TimeoutError:
+            raise _too_slow(request) from None
+        return _output(result)
+
+    def _agent(self, definition: Definition) -> Any:
+        shape = (definition.wire, tuple(sorted(definition.tools)))
+        if shape in self._compiled:
+            self._compiled.move_to_end(shape)
+        else:
+            self._compiled[shape] = self._compile(shape)
+            if len(self._compiled) > self._capacity:
+                self._compiled.popitem(last=False)
+        return self._compiled[shape]
+
+    def _compile(self, shape: Shape) -> Any:
+        wire, names = shape
+        absent = missing(list(names), self._tools)
+        if absent:
+            raise RunFailed(
+                "tool_not_installed",
+                f"Not installed in the runtime image: {', '.join(absent)}. Installed: {', '.join(sorted(self._tools))}.",
+            )
+        model = self._models.get(wire)
+        tools = [self._tools[name] for name in names]
+        return create_agent(
+            model,
+            tools,
+            middleware=[RunMiddleware(model, tools, self._metrics)],
+            context_schema=RunState,
+        )
+
+
+def _adapted(tool: Tool) -> BaseTool:
+    """Our tool as LangChain's. LangChain validates the arguments; the context comes with the run."""
+
+    async def call(runtime: ToolRuntime[RunState, Any], **arguments: Any) -> str:
+        return await tool(tool.input.model_validate(arguments), runtime.context.tools)
+
+    return StructuredTool(name=tool.name, description=tool.description, args_schema=tool.input, coroutine=call)
+
+
+def _output(result: Mapping[str, Any]) -> str:
+    last = result["messages"][-1]
+    return last.text if isinstance(last, AIMessage) else ""
+
+
+def _too_slow(request: RunRequest) -> RunFailed:
+    seconds = request.definition.limits.max_execution_time
+    return RunFailed(
+        "max_execution_time_exceeded",
+        f"The run took longer than its limit of {seconds} s: raise limits.maxExecutionTime or give the agent less to do.",
+    )

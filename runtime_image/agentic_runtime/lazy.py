@@ -1,0 +1,60 @@
+"""The LangChain loop, imported when it is first needed or by `warm`: the server is ready long before LangChain is.
+
+The composition root makes it. Imports happen in a thread, so that probes are answered meanwhile.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from agentic_core import telemetry
+from agentic_crds.model_provider import ProviderType
+from agentic_runtime.loop import Run
+from agentic_runtime.metrics import Metrics
+from agentic_runtime.settings import RuntimeSettings
+
+if TYPE_CHECKING:
+    from agentic_runtime.langchain_loop import LangChainLoop
+
+log = telemetry.logger(__name__)
+
+
+class LazyLoop:
+    """A `Loop` that becomes the LangChain one."""
+
+    def __init__(self, settings: RuntimeSettings, metrics: Metrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._loop: LangChainLoop | None = None
+        self._loading = asyncio.Lock()
+
+    async def run(self, run: Run) -> str:
+        """Run the agent, after loading LangChain if this is the first."""
+        loop = self._loop or await self._load()
+        return await loop.run(run)
+
+    async def warm(self) -> None:
+        """Load LangChain and the SDKs that the settings name."""
+        loop = await self._load()
+        for wire in self._settings.warm:
+            await asyncio.to_thread(loop.warm, ProviderType(wire))
+
+    async def close(self) -> None:
+        """Release connections."""
+        if self._loop:
+            await self._loop.close()
+
+    async def _load(self) -> "LangChainLoop":
+        async with self._loading:
+            if self._loop is None:
+                await asyncio.to_thread(_import)
+                from agentic_runtime.langchain_loop import LangChainLoop  # noqa: PLC0415 - heavy
+                from agentic_runtime.tools import registry  # noqa: PLC0415 - plugins may be heavy
+
+                tools = await asyncio.to_thread(registry.installed)
+                self._loop = LangChainLoop(self._settings, tools, self._metrics)
+                log.info("agent loop loaded", tools=sorted(tools))
+            return self._loop
+
+
+def _import() -> None:
+    import agentic_runtime.langchain_loop  # noqa: F401, PLC0415 - the slow part, off the event loop

@@ -1,0 +1,192 @@
+"""Our middleware of LangChain's agent: every model call and every tool call of every agent goes through it.
+
+It streams the model's answer to the client, counts it against the run's limits while it arrives, and runs tools with a
+span, a metric and an answer to the model whatever they do. `langchain_loop` compiles it into each agent; what belongs to
+one run comes in as the agent's context.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain.agents import AgentState
+from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse, ToolCallRequest
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, SystemMessage, ToolMessage
+from langchain_core.tools import BaseTool
+from langgraph.types import Command
+from opentelemetry.trace import SpanKind
+
+from agentic_core import contract, telemetry
+from agentic_crds.model_provider import ProviderType
+from agentic_runtime.answer import Answer
+from agentic_runtime.failures import RunFailed, model_failure
+from agentic_runtime.guard import Guard, estimate
+from agentic_runtime.loop import Run
+from agentic_runtime.metrics import Metrics
+from agentic_runtime.tools.base import ToolContext, ToolFailed
+
+MAX_RESULT_CHARS = 400_000
+"""Longest tool result that is put in front of a model."""
+
+log = telemetry.logger(__name__)
+
+
+@dataclass
+class RunState:
+    """What the nodes of one run share."""
+
+    run: Run
+    guard: Guard
+    tools: ToolContext
+    malformed: dict[str, str] = field(default_factory=dict)
+    """Tool calls that must not run, by id, with the reason."""
+
+
+class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
+    """Streams, counts and reports."""
+
+    def __init__(self, model: BaseChatModel, tools: list[BaseTool], metrics: Metrics) -> None:
+        super().__init__()
+        # The tools as the provider wants them, converted once for each compiled agent instead of at each call.
+        bound: Any = model.bind_tools(tools) if tools else None
+        self._tools: Mapping[str, Any] = bound.kwargs if bound else {}
+        self._known = frozenset(tool.name for tool in tools)
+        self._metrics = metrics
+
+    async def awrap_model_call(
+        self,
+        request: ModelRequest[RunState],
+        handler: Callable[[ModelRequest[RunState]], Awaitable[ModelResponse[Any]]],
+    ) -> AIMessage:
+        """Streams the model itself instead of calling the handler, which would only return the whole answer."""
+        state = request.runtime.context
+        definition = state.run.request.definition
+        system = [SystemMessage(definition.system_prompt)] if definition.system_prompt else []
+        prompt: list[AnyMessage] = [*system, *request.messages]
+        left = state.guard.begin(_prompt_tokens(prompt))
+        answer = Answer()
+        budget_bound = left < definition.max_output_tokens
+        try:
+            await self._stream(request.model, prompt, answer, state, min(left, definition.max_output_tokens))
+        except RunFailed:
+            if answer.text:
+                await state.run.emit(contract.MessageDone(message=_wire(AIMessage(answer.text))))
+            await _report(answer, state)
+            raise
+        message = answer.message()
+        state.malformed.update(answer.malformed)
+        await state.run.emit(contract.MessageDone(message=_wire(message)))
+        usage = await _report(answer, state)
+        state.guard.settle(usage)
+        if answer.cut and budget_bound:
+            state.guard.exhausted()
+        return message
+
+    async def _stream(
+        self, model: BaseChatModel, prompt: list[AnyMessage], answer: Answer, state: RunState, max_tokens: int
+    ) -> None:
+        definition = state.run.request.definition
+        settings: dict[str, Any] = {**self._tools, "model": definition.models[0].ref, "max_tokens": max_tokens}
+        if definition.temperature is not None:
+            settings["temperature"] = definition.temperature
+        chunks: Any = model.astream(prompt, extra_headers=_headers(state.run, definition.wire), **settings)
+        try:
+            async with aclosing(chunks):
+                async for chunk in chunks:
+                    await self._chunk(chunk, answer, state)
+        except RunFailed:
+            raise
+        except Exception as error:
+            log.warning("model call failed", error=type(error).__name__, status=getattr(error, "status_code", None))
+            raise model_failure(error) from error
+
+    async def _chunk(self, chunk: AIMessageChunk, answer: Answer, state: RunState) -> None:
+        text, produced = answer.add(chunk)
+        if text:
+            await state.run.emit(contract.MessageDelta(text=text))
+        if produced:
+            state.guard.streamed(produced)
+
+    async def awrap_tool_call(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+    ) -> ToolMessage:
+        """Runs a tool, or tells the model why not."""
+        state: RunState = request.runtime.context
+        call = request.tool_call
+        identity, name = call["id"] or "", call["name"]
+        await state.run.emit(
+            contract.ToolStarted(call=contract.ToolCall(id=identity, name=name, arguments=call["args"]))
+        )
+        started = time.perf_counter()
+        with telemetry.span(f"execute_tool {name}", kind=SpanKind.INTERNAL, gen_ai__tool__name=name):
+            content, is_error = await self._execute(request, handler, state)
+        self._metrics.tool_calls.labels(
+            name if name in self._known else "unknown", "error" if is_error else "success"
+        ).inc()
+        await state.run.emit(
+            contract.ToolEnded(
+                id=identity,
+                name=name,
+                content=content,
+                is_error=is_error,
+                duration_ms=round((time.perf_counter() - started) * 1000),
+            )
+        )
+        return ToolMessage(content, tool_call_id=identity, name=name, status="error" if is_error else "success")
+
+    async def _execute(
+        self,
+        request: ToolCallRequest,
+        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
+        state: RunState,
+    ) -> tuple[str, bool]:
+        broken = state.malformed.get(request.tool_call["id"] or "")
+        if broken:
+            return f"{broken} Call the tool again with correct arguments.", True
+        try:
+            message = await handler(request)
+        except ToolFailed as error:
+            return error.message, True
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises must not end the run
+            log.warning("tool failed", tool=request.tool_call["name"], error=type(error).__name__)
+            return f"The tool failed: {type(error).__name__}.", True
+        if isinstance(message, Command):
+            return "The tool answered with something that is not text.", True
+        return _shortened(message.text), message.status == "error"
+
+
+def _headers(run: Run, wire: ProviderType) -> dict[str, str]:
+    """The credential of the run, where the SDK of the wire puts its key, and the trace."""
+    credential = (
+        {"x-api-key": run.token} if wire is ProviderType.ANTHROPIC else {"Authorization": f"Bearer {run.token}"}
+    )
+    return telemetry.inject(credential)
+
+
+async def _report(answer: Answer, state: RunState) -> contract.Usage:
+    usage = answer.usage or state.guard.in_flight()
+    model = state.run.request.definition.models[0].ref
+    await state.run.emit(contract.UsageReported(model=model, usage=usage))
+    return usage
+
+
+def _prompt_tokens(prompt: list[AnyMessage]) -> int:
+    return sum(estimate(message.content) for message in prompt if isinstance(message.content, str))
+
+
+def _wire(message: AIMessage) -> contract.Message:
+    calls = [
+        contract.ToolCall(id=call["id"] or "", name=call["name"], arguments=call["args"]) for call in message.tool_calls
+    ]
+    return contract.Message(role="assistant", content=message.text, tool_calls=calls)
+
+
+def _shortened(content: str) -> str:
+    if len(content) <= MAX_RESULT_CHARS:
+        return content
+    return f"{content[:MAX_RESULT_CHARS]}\n[cut after {MAX_RESULT_CHARS} characters]"

@@ -1,0 +1,105 @@
+"""The answer to a run: drives the loop and writes its events to the client, keep-alive lines in the silences.
+
+One per run, made by the endpoint. It ends the run when the client is gone or the server must stop, and closes the stream
+with exactly one `final` or `error`.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from starlette.types import Receive, Send
+
+from agentic_core import contract, telemetry
+from agentic_runtime.failures import RunFailed
+from agentic_runtime.loop import Loop, Run
+from agentic_runtime.runs import Runs
+
+log = telemetry.logger(__name__)
+
+HEADERS = [
+    (b"content-type", contract.NDJSON.encode()),
+    (b"cache-control", b"no-store"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+class RunStream:
+    """Writes one run."""
+
+    def __init__(self, receive: Receive, send: Send, runs: Runs) -> None:
+        self._receive = receive
+        self._send = send
+        self._runs = runs
+        self._clock = asyncio.get_running_loop().time
+        self._written = self._clock()
+
+    async def serve(self, loop: Loop, request: contract.RunRequest, token: str) -> str:
+        """Run it to its end. Returns the outcome: `succeeded`, `cancelled`, or an error code."""
+        await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        deadline = self._clock() + request.definition.limits.max_execution_time
+        run = Run(request=request, token=token, emit=self._emit, deadline=deadline)
+        work = asyncio.create_task(_outcome(loop.run(run)))
+        gone = asyncio.create_task(self._disconnected())
+        interrupted = asyncio.create_task(self._runs.interrupted.wait())
+        try:
+            await self._watch(work, gone, interrupted)
+            if gone.done():
+                return "cancelled"
+            event = work.result() if not work.cancelled() else INTERRUPTED
+            await self._close(event)
+        finally:
+            await _end(work, gone, interrupted)
+        return event.error.code if isinstance(event, contract.Failed) else "succeeded"
+
+    async def _watch(self, work: asyncio.Task[Any], *others: asyncio.Task[Any]) -> None:
+        """Returns when the work is done, cancelled because one of the others was first."""
+        while not work.done():
+            silence = self._clock() - self._written
+            wait = max(0.0, contract.KEEPALIVE_SECONDS - silence)
+            await asyncio.wait({work, *others}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            if any(task.done() for task in others) and not work.done():
+                await _end(work)
+            elif not work.done() and self._clock() - self._written >= contract.KEEPALIVE_SECONDS:
+                await self._write(b"\n")
+
+    async def _emit(self, event: contract.Event) -> None:
+        await self._write(contract.line(event))
+
+    async def _close(self, event: contract.Event) -> None:
+        await self._send({"type": "http.response.body", "body": contract.line(event)})
+
+    async def _write(self, data: bytes) -> None:
+        self._written = self._clock()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def _disconnected(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+
+
+INTERRUPTED = contract.Failed(
+    error=contract.RunError(
+        code="interrupted", message="The runtime shut down before the run ended; what it produced until then stands."
+    )
+)
+
+
+async def _outcome(running: Coroutine[Any, Any, str]) -> contract.Final | contract.Failed:
+    """The last event of a run."""
+    try:
+        return contract.Final(output=await running)
+    except RunFailed as failure:
+        log.info("run failed", code=failure.error.code)
+        return contract.Failed(error=failure.error)
+    except Exception:
+        log.exception("run failed unexpectedly")
+        message = "The run failed inside the runtime; its logs have the cause under this run's id."
+        return contract.Failed(error=contract.RunError(code="internal", message=message))
+
+
+async def _end(*tasks: asyncio.Task[Any]) -> None:
+    """Cancels tasks and waits until they have stopped."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

@@ -1,0 +1,1 @@
+"""The tools that are installed: plugins of the entry point group `agentic.tools`."""

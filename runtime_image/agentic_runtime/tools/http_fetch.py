@@ -1,0 +1,38 @@
+"""The tool `http_fetch`: the text of a public web page or API. Found by entry point."""
+
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from agentic_runtime.tools.base import ToolContext
+
+MAX_BYTES = 256 * 1024
+TIMEOUT_SECONDS = 20.0
+
+
+class HttpFetchInput(BaseModel):
+    """Arguments of http_fetch."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    url: str = Field(min_length=1, max_length=2048)
+    """Public http or https URL."""
+
+
+@dataclass(frozen=True)
+class HttpFetch:
+    """Fetches a URL with GET."""
+
+    name: str = "http_fetch"
+    description: str = "Fetches a public http(s) URL with GET and returns the text of the answer."
+    input: type[BaseModel] = HttpFetchInput
+
+    async def __call__(self, arguments: BaseModel, context: ToolContext) -> str:
+        """Status line, then the text."""
+        url = HttpFetchInput.model_validate(arguments).url
+        page = await context.http.get(url, max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
+        cut = f"\n[cut after {MAX_BYTES} bytes]" if page.truncated else ""
+        return f"{page.url} answered {page.status} ({page.content_type})\n\n{page.text}{cut}"
+
+
+http_fetch = HttpFetch()
