@@ -148,6 +148,12 @@ def _plain(node: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ..
         out["x-kubernetes-preserve-unknown-fields"] = True
     if "items" in out:
         out["items"] = _clean(out["items"], defs, seen)
-    if out.get("default") is None:
-        out.pop("default", None)
-    return out
+    default = _without_nulls(out.pop("default", None))
+    return out if default is None else out | {"default": default}
+
+
+def _without_nulls(value: Any) -> Any:
+    """The API server checks defaults like anybody's values, and refuses null."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    return value
