@@ -1,7 +1,7 @@
 """Collects a streamed answer of a model into one message. The middleware feeds it chunk by chunk.
 
-Tool calls are parsed strictly, unlike LangChain's own merging, which completes broken JSON: a call cut off in the middle
-must never run with half of its arguments.
+Tool calls are parsed strictly, unlike LangChain's own merging, which completes broken JSON: a call cut off in the
+middle must never run with half of its arguments.
 """
 
 import json

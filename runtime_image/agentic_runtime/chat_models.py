@@ -1,7 +1,7 @@
-"""The chat models: one client object per wire, shared by all agents and runs, all on one connection pool to the gateway.
+"""The chat models: one client object per wire, shared by all agents, all on one connection pool to the gateway.
 
-What differs between runs (model, token, temperature) goes along with each call, so that nothing of a run stays here. The
-SDKs are heavy: each is imported with the first run that needs it, or by `warm`.
+The loop asks for them. What differs between runs (model, token, temperature) goes along with each call, so that nothing
+of a run stays here. The SDKs are heavy: each is imported with the first run that needs it, or by `warm`.
 """
 
 from collections.abc import Callable

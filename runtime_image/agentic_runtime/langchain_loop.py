@@ -1,7 +1,7 @@
 """Runs agents with LangChain's `create_agent`. Imported lazily by `lazy`: it brings LangChain and LangGraph in.
 
-A compiled agent depends only on its wire and its tools; prompt, model, limits and token come with each run. So agents of
-the same shape share one, an edited prompt compiles nothing, and no compiled agent can leak anything of a run.
+A compiled agent depends only on its wire and its tools; prompt, model, limits and token come with each run. So agents
+of the same shape share one, an edited prompt compiles nothing, and no compiled agent can leak anything of a run.
 """
 
 import asyncio
@@ -27,7 +27,6 @@ from agentic_runtime.middleware import RunMiddleware, RunState
 from agentic_runtime.settings import RuntimeSettings
 from agentic_runtime.tools.base import Tool, ToolContext
 from agentic_runtime.tools.http import EgressPolicy, GuardedHttp
-from agentic_runtime.tools.registry import missing
 
 Shape = tuple[ProviderType, tuple[str, ...]]
 """What a compiled agent is made of: its wire and its tools."""
@@ -82,11 +81,12 @@ class LangChainLoop:
 
     def _compile(self, shape: Shape) -> Any:
         wire, names = shape
-        absent = missing(list(names), self._tools)
+        absent = [name for name in names if name not in self._tools]
         if absent:
             raise RunFailed(
                 "tool_not_installed",
-                f"Not installed in the runtime image: {', '.join(absent)}. Installed: {', '.join(sorted(self._tools))}.",
+                f"Not installed in the runtime image: {', '.join(absent)}."
+                f" Installed: {', '.join(sorted(self._tools))}.",
             )
         model = self._models.get(wire)
         tools = [self._tools[name] for name in names]
@@ -116,5 +116,5 @@ def _too_slow(request: RunRequest) -> RunFailed:
     seconds = request.definition.limits.max_execution_time
     return RunFailed(
         "max_execution_time_exceeded",
-        f"The run took longer than its limit of {seconds} s: raise limits.maxExecutionTime or give the agent less to do.",
+        f"The run took longer than its limit of {seconds} s: raise limits.maxExecutionTime or give it less to do.",
     )

@@ -14,6 +14,7 @@ from agentic_runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
     from agentic_runtime.langchain_loop import LangChainLoop
+    from agentic_runtime.tools.base import Tool
 
 log = telemetry.logger(__name__)
 
@@ -46,15 +47,15 @@ class LazyLoop:
     async def _load(self) -> "LangChainLoop":
         async with self._loading:
             if self._loop is None:
-                await asyncio.to_thread(_import)
-                from agentic_runtime.langchain_loop import LangChainLoop  # noqa: PLC0415 - heavy
-                from agentic_runtime.tools import registry  # noqa: PLC0415 - plugins may be heavy
-
-                tools = await asyncio.to_thread(registry.installed)
-                self._loop = LangChainLoop(self._settings, tools, self._metrics)
+                loop_class, tools = await asyncio.to_thread(_import)
+                self._loop = loop_class(self._settings, tools, self._metrics)
                 log.info("agent loop loaded", tools=sorted(tools))
             return self._loop
 
 
-def _import() -> None:
-    import agentic_runtime.langchain_loop  # noqa: F401, PLC0415 - the slow part, off the event loop
+def _import() -> tuple[type["LangChainLoop"], dict[str, "Tool"]]:
+    """The slow part, off the event loop."""
+    from agentic_runtime.langchain_loop import LangChainLoop  # noqa: PLC0415 - heavy
+    from agentic_runtime.tools import registry  # noqa: PLC0415 - plugins may be heavy
+
+    return LangChainLoop, registry.installed()

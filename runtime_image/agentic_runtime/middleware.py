@@ -1,15 +1,15 @@
 """Our middleware of LangChain's agent: every model call and every tool call of every agent goes through it.
 
 It streams the model's answer to the client, counts it against the run's limits while it arrives, and runs tools with a
-span, a metric and an answer to the model whatever they do. `langchain_loop` compiles it into each agent; what belongs to
-one run comes in as the agent's context.
+span, a metric and an answer to the model whatever they do. `langchain_loop` compiles it into each agent; what belongs
+to one run comes in as the agent's context.
 """
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from langchain.agents import AgentState
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse, ToolCallRequest
@@ -116,7 +116,7 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage:
         """Runs a tool, or tells the model why not."""
-        state: RunState = request.runtime.context
+        state = cast("RunState", request.runtime.context)
         call = request.tool_call
         identity, name = call["id"] or "", call["name"]
         await state.run.emit(

@@ -1,7 +1,7 @@
 """The answer to a run: drives the loop and writes its events to the client, keep-alive lines in the silences.
 
-One per run, made by the endpoint. It ends the run when the client is gone or the server must stop, and closes the stream
-with exactly one `final` or `error`.
+One per run, made by the endpoint. It ends the run when the client is gone or the server must stop, and closes the
+stream with exactly one `final` or `error`.
 """
 
 import asyncio

@@ -34,7 +34,7 @@ class Page:
 class Http(Protocol):
     """The only way out of the pod for a tool: refuses addresses inside the cluster and bounds what it reads."""
 
-    async def get(self, url: str, *, max_bytes: int, timeout: float) -> Page:
+    async def get(self, url: str, *, max_bytes: int, seconds: float) -> Page:
         """The text behind a URL; `ToolFailed` when it may not or cannot be read."""
         ...
 

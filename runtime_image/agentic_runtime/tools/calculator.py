@@ -1,7 +1,7 @@
 """The tool `calculator`: arithmetic on numbers, bounded in time and size. Found by entry point.
 
-The expression is parsed by Python but never evaluated by it: only the node types below are computed, each result checked
-for its size before the next operation sees it.
+The expression is parsed by Python but never evaluated by it: only the node types below are computed, each result
+checked for its size before the next operation sees it.
 """
 
 import ast
@@ -9,6 +9,7 @@ import math
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,7 +31,7 @@ BINARY: dict[type[ast.operator], Callable[[Number, Number], Number]] = {
     ast.Mod: operator.mod,
 }
 UNARY: dict[type[ast.unaryop], Callable[[Number], Number]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
-FUNCTIONS: dict[str, Callable[..., Number]] = {
+FUNCTIONS: dict[str, Callable[..., Any]] = {
     "abs": abs,
     "ceil": math.ceil,
     "cos": math.cos,
@@ -91,9 +92,7 @@ def compute(expression: str) -> Number:
 
 def _value(node: ast.expr) -> Number:
     match node:
-        case ast.Constant(value=bool() | complex()):
-            raise ToolFailed(f"Not a real number: {node.value}.")
-        case ast.Constant(value=int() | float() as number):
+        case ast.Constant(value=int() | float() as number) if not isinstance(number, bool):
             return _bounded(number)
         case ast.Name(id=name) if name in CONSTANTS:
             return CONSTANTS[name]

@@ -80,13 +80,13 @@ class GuardedHttp:
         """Release the sockets."""
         await self._session.close()
 
-    async def get(self, url: str, *, max_bytes: int, timeout: float) -> Page:  # noqa: ASYNC109 - bounds all hops at once
+    async def get(self, url: str, *, max_bytes: int, seconds: float) -> Page:
         """The text behind a URL; `ToolFailed` when it may not or cannot be read."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 return await self._follow(url, max_bytes)
         except TimeoutError:
-            raise ToolFailed(f"The URL did not answer within {timeout:g} s.") from None
+            raise ToolFailed(f"The URL did not answer within {seconds:g} s.") from None
         except aiohttp.ClientConnectorError as error:
             raise ToolFailed(_connect_failure(error)) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:

@@ -30,7 +30,7 @@ class HttpFetch:
     async def __call__(self, arguments: BaseModel, context: ToolContext) -> str:
         """Status line, then the text."""
         url = HttpFetchInput.model_validate(arguments).url
-        page = await context.http.get(url, max_bytes=MAX_BYTES, timeout=TIMEOUT_SECONDS)
+        page = await context.http.get(url, max_bytes=MAX_BYTES, seconds=TIMEOUT_SECONDS)
         cut = f"\n[cut after {MAX_BYTES} bytes]" if page.truncated else ""
         return f"{page.url} answered {page.status} ({page.content_type})\n\n{page.text}{cut}"
 

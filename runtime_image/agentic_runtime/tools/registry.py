@@ -1,6 +1,5 @@
 """Finds installed tools by entry point. The composition root calls it once."""
 
-from collections.abc import Mapping
 from importlib import metadata
 
 from agentic_core import telemetry
@@ -17,7 +16,7 @@ def installed() -> dict[str, Tool]:
     for entry in metadata.entry_points(group=GROUP):
         try:
             tool: Tool = entry.load()
-        except Exception:  # noqa: BLE001 - whatever a plugin raises on import
+        except Exception:
             log.exception("tool cannot be loaded", tool=entry.name, source=entry.value)
             continue
         if tool.name == entry.name:
@@ -25,8 +24,3 @@ def installed() -> dict[str, Tool]:
         else:
             log.error("tool's name differs from its entry point's", tool=tool.name, entry_point=entry.name)
     return found
-
-
-def missing(names: list[str], tools: Mapping[str, Tool]) -> list[str]:
-    """Those of the names that are not installed."""
-    return [name for name in names if name not in tools]
