@@ -1,0 +1,13 @@
+"""The only door to an API server: a thin client, watches that survive, and a cache for those who only read.
+
+The operator writes through it; the api and the gateway hold their watch caches by it.
+"""
+
+from agentic_core.cluster.cache import WatchCache
+from agentic_core.cluster.client import Cluster
+from agentic_core.cluster.credentials import Credentials
+from agentic_core.cluster.kinds import Kind, Object, Ref
+from agentic_core.cluster.recorder import Recorder
+from agentic_core.cluster.watch import Reflector
+
+__all__ = ["Cluster", "Credentials", "Kind", "Object", "Recorder", "Ref", "Reflector", "WatchCache"]

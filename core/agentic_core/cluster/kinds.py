@@ -1,0 +1,98 @@
+"""The kinds of Kubernetes objects that the platform touches, and references to single objects.
+
+The client builds its URLs from them; the operator's index and queue use references as keys.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from agentic_crds import KINDS
+from agentic_crds.base import GROUP, VERSION, Resource
+
+Object = dict[str, Any]
+"""A Kubernetes object as JSON, in Kubernetes' own spelling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of the API with what is needed to address it."""
+
+    api_version: str
+    name: str
+    """The kind as objects spell it, for example Deployment."""
+    plural: str
+    namespaced: bool = True
+
+    def path(self, namespace: str | None = None) -> str:
+        """The URL path of the collection: of one namespace, or of all."""
+        prefix = f"/apis/{self.api_version}" if "/" in self.api_version else f"/api/{self.api_version}"
+        scope = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
+        return f"{prefix}{scope}/{self.plural}"
+
+    def ref(self, name: str, namespace: str | None = None) -> "Ref":
+        """The object of this kind called `name`."""
+        return Ref(self, name, namespace if self.namespaced else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """One object: its kind, name and namespace (None for a cluster-scoped kind)."""
+
+    kind: Kind
+    name: str
+    namespace: str | None = None
+
+    @property
+    def path(self) -> str:
+        """The URL path of the object."""
+        return f"{self.kind.path(self.namespace)}/{self.name}"
+
+    def __str__(self) -> str:
+        return f"{self.kind.name} {self.namespace}/{self.name}" if self.namespace else f"{self.kind.name} {self.name}"
+
+
+def custom(model: type[Resource]) -> Kind:
+    """The kind of one of our own resources."""
+    return Kind(f"{GROUP}/{VERSION}", model.kind_name, model.plural, namespaced=model.scope == "Namespaced")
+
+
+NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
+CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
+EVENT = Kind("v1", "Event", "events")
+LIMIT_RANGE = Kind("v1", "LimitRange", "limitranges")
+POD = Kind("v1", "Pod", "pods")
+RESOURCE_QUOTA = Kind("v1", "ResourceQuota", "resourcequotas")
+SECRET = Kind("v1", "Secret", "secrets")
+SERVICE = Kind("v1", "Service", "services")
+SERVICE_ACCOUNT = Kind("v1", "ServiceAccount", "serviceaccounts")
+DEPLOYMENT = Kind("apps/v1", "Deployment", "deployments")
+AUTOSCALER = Kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
+LEASE = Kind("coordination.k8s.io/v1", "Lease", "leases")
+NETWORK_POLICY = Kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies")
+DISRUPTION_BUDGET = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets")
+ROLE = Kind("rbac.authorization.k8s.io/v1", "Role", "roles")
+ROLE_BINDING = Kind("rbac.authorization.k8s.io/v1", "RoleBinding", "rolebindings")
+CUSTOM_RESOURCE_DEFINITION = Kind(
+    "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
+)
+
+_PLURALS: Mapping[tuple[str, str], Kind] = {
+    (kind.api_version, kind.name): kind
+    for kind in (
+        NAMESPACE, CONFIG_MAP, EVENT, LIMIT_RANGE, POD, RESOURCE_QUOTA, SECRET, SERVICE, SERVICE_ACCOUNT, DEPLOYMENT,
+        AUTOSCALER, LEASE, NETWORK_POLICY, DISRUPTION_BUDGET, ROLE, ROLE_BINDING, CUSTOM_RESOURCE_DEFINITION,
+        *(custom(model) for model in KINDS),
+    )
+}  # fmt: skip
+
+
+def kind_of(obj: Object) -> Kind:
+    """The kind of an object; a KeyError means that the table above lacks it."""
+    return _PLURALS[obj["apiVersion"], obj["kind"]]
+
+
+def ref_of(obj: Object) -> Ref:
+    """The reference to an object."""
+    metadata = obj["metadata"]
+    return kind_of(obj).ref(metadata["name"], metadata.get("namespace"))

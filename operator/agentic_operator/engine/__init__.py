@@ -1,0 +1,1 @@
+"""The level-triggered engine under all controllers: index, queue, reconcile, leadership; `main` runs it."""
