@@ -78,7 +78,7 @@ def test_a_broken_edit_leaves_the_last_good_revision_serving(platform: Platform)
     platform.apply(support.agent("broken", "acme-default", model={"provider": "nowhere", "name": "x"}))
 
     def said() -> bool:
-        found = platform.condition("agent", "broken", "acme-default", type="Resolved")
+        found = platform.condition("agent", "broken", "acme-default", which="Resolved")
         return found.get("status") == "False" and "ModelProvider acme-default/nowhere not found" in found["message"]
 
     until(said, what="the condition to say what is missing")

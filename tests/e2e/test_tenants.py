@@ -95,23 +95,17 @@ def test_a_deleted_tenant_leaves_nothing_behind(platform: Platform) -> None:
 
 
 COUNT = """
-import asyncio, asyncpg, os, sys
-async def main():
-    connection = await asyncpg.connect(sys.argv[1])
-    tables = await connection.fetch(
-        "select c.relname from pg_class c join pg_attribute a on a.attrelid = c.oid"
-        " where c.relkind in ('r', 'p') and c.relnamespace = 'public'::regnamespace and a.attname = 'tenant_id'")
-    total = 0
-    for (table,) in tables:
-        total += await connection.fetchval(f'select count(*) from "{table}" where tenant_id = $1::text::uuid', sys.argv[2])
-    print(total)
-asyncio.run(main())
+select coalesce(sum((xpath('/row/n/text()', query_to_xml(format(
+    'select count(*) as n from %I where tenant_id = ''{tenant}''', c.relname), false, true, '')))[1]::text::int), 0)
+from pg_class c join pg_attribute a on a.attrelid = c.oid
+where c.relkind in ('r', 'p') and not c.relispartition and a.attname = 'tenant_id'
+    and c.relnamespace = 'public'::regnamespace
 """
+"""Rows of one tenant in all tables that have tenants."""
 
 
 def rows(platform: Platform, tenant_id: str) -> int:
     """How many rows the database has of a tenant, counted by its superuser."""
     (pod,) = platform.pods("agentic-dev", "app.kubernetes.io/name=postgres")
-    sql = f"select coalesce(sum(n), 0) from (select (xpath('/row/n/text()', query_to_xml(format('select count(*) as n from %I where tenant_id = ''{tenant_id}''', c.relname), false, true, '')))[1]::text::int as n from pg_class c join pg_attribute a on a.attrelid = c.oid where c.relkind in ('r', 'p') and not c.relispartition and c.relnamespace = 'public'::regnamespace and a.attname = 'tenant_id') counts"
-    out = platform.kubectl("exec", "-n", "agentic-dev", pod["metadata"]["name"], "--", "psql", "-At", "-c", sql)
-    return int(out)
+    psql = ["psql", "-At", "-c", COUNT.format(tenant=tenant_id)]
+    return int(platform.kubectl("exec", "-n", "agentic-dev", pod["metadata"]["name"], "--", *psql))

@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 
 
 def until(probe: Callable[[], Value | None], *, what: str, seconds: float = 60) -> Value:
-    """The first result of `probe` that is neither None nor False; an AssertionError with the last one after `seconds`."""
+    """The first result of `probe` that is neither None nor False; an AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     while True:
         value = probe()
@@ -61,11 +61,11 @@ class Platform:
         items: list[dict[str, Any]] = self.get("pods", "-n", namespace, "-l", selector)["items"]
         return [pod for pod in items if not pod["metadata"].get("deletionTimestamp")]
 
-    def condition(self, kind: str, name: str, namespace: str | None = None, *, type: str = "Ready") -> dict[str, Any]:
+    def condition(self, kind: str, name: str, namespace: str | None = None, *, which: str = "Ready") -> dict[str, Any]:
         """A condition of a resource, an empty one while it has none."""
         place = ["-n", namespace] if namespace else []
         conditions = self.get(kind, name, *place).get("status", {}).get("conditions", [])
-        return next((one for one in conditions if one["type"] == type), {})
+        return next((one for one in conditions if one["type"] == which), {})
 
     def wait_ready(self, kind: str, name: str, namespace: str | None = None, *, seconds: float = 120) -> None:
         """Wait until a resource is Ready for its newest generation."""
