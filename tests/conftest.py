@@ -1,3 +1,3 @@
 """Fixtures that every test may use."""
 
-pytest_plugins = ["tests.support.postgres"]
+pytest_plugins = ["tests.support.apiserver", "tests.support.postgres"]

@@ -80,7 +80,7 @@ class Index:
         """All objects of a kind."""
         return list(self._objects[kind])
 
-    def list(self, kind: Kind, namespace: str | None = None) -> Iterator[Object]:
+    def objects(self, kind: Kind, namespace: str | None = None) -> Iterator[Object]:
         """All objects of a kind, parsed one by one; for few objects only, else ask a lookup."""
         for ref, entry in list(self._objects[kind].items()):
             if namespace in (None, ref.namespace):
