@@ -3,3 +3,4 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python -m agentic_crds.generate crds/generated manifests/helm/agentic-crds/files
+python -m agentic_crds.reference docs/reference
