@@ -4,11 +4,11 @@ Tool calls are parsed strictly, unlike LangChain's own merging, which completes 
 middle must never run with half of its arguments.
 """
 
-import json
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
+import orjson
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages import ToolCall as LangChainToolCall
 
@@ -22,6 +22,13 @@ class _Call:
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
+
+
+def clean(text: str) -> str:
+    """The text without the halves of characters that a model or tool may leave in it; no JSON can carry those."""
+    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 class Answer:
@@ -39,7 +46,7 @@ class Answer:
 
     def add(self, chunk: AIMessageChunk) -> tuple[str, str]:
         """Takes a chunk. Returns its text for the client, and all text that the model produced for the count."""
-        text = chunk.content if isinstance(chunk.content, str) else chunk.text
+        text = clean(chunk.content if isinstance(chunk.content, str) else str(chunk.text))
         produced = text
         if text:
             self._text.append(text)
@@ -76,7 +83,7 @@ class Answer:
         identity = call.id or f"call_{uuid4().hex}"
         arguments: Any = {}
         try:
-            arguments = json.loads("".join(call.arguments) or "{}")
+            arguments = orjson.loads("".join(call.arguments) or "{}")
         except ValueError as error:
             self.malformed[identity] = f"The arguments are not valid JSON: {error}."
         if not isinstance(arguments, dict):

@@ -88,7 +88,12 @@ class ChatModels:
             @cached_property
             def _async_client(self) -> "AsyncAnthropic":
                 return AsyncAnthropic(
-                    api_key=PLACEHOLDER, base_url=gateway, http_client=http, max_retries=0, timeout=http.timeout
+                    api_key=PLACEHOLDER,
+                    base_url=gateway,
+                    http_client=http,
+                    max_retries=0,
+                    timeout=http.timeout,
+                    open_telemetry=False,  # our span covers each call, and an environment cannot make it record text
                 )
 
         settings: dict[str, Any] = {

@@ -21,7 +21,7 @@ from opentelemetry.trace import SpanKind
 
 from agentic_core import contract, telemetry
 from agentic_crds.model_provider import ProviderType
-from agentic_runtime.answer import Answer
+from agentic_runtime.answer import Answer, clean
 from agentic_runtime.failures import RunFailed, model_failure
 from agentic_runtime.guard import Guard, estimate
 from agentic_runtime.loop import Run
@@ -92,11 +92,19 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
         settings: dict[str, Any] = {**self._tools, "model": definition.models[0].ref, "max_tokens": max_tokens}
         if definition.temperature is not None:
             settings["temperature"] = definition.temperature
-        chunks: Any = model.astream(prompt, extra_headers=_headers(state.run, definition.wire), **settings)
+        name = definition.models[0].name
         try:
-            async with aclosing(chunks):
-                async for chunk in chunks:
-                    await self._chunk(chunk, answer, state)
+            with telemetry.span(
+                f"chat {name}",
+                kind=SpanKind.CLIENT,
+                gen_ai__operation__name="chat",
+                gen_ai__request__model=definition.models[0].ref,
+                gen_ai__request__max_tokens=max_tokens,
+            ):
+                chunks: Any = model.astream(prompt, extra_headers=_headers(state.run, definition.wire), **settings)
+                async with aclosing(chunks):
+                    async for chunk in chunks:
+                        await self._chunk(chunk, answer, state)
         except RunFailed:
             raise
         except Exception as error:
@@ -157,7 +165,7 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
             return f"The tool failed: {type(error).__name__}.", True
         if isinstance(message, Command):
             return "The tool answered with something that is not text.", True
-        return _shortened(message.text), message.status == "error"
+        return _shortened(clean(message.text)), message.status == "error"
 
 
 def _headers(run: Run, wire: ProviderType) -> dict[str, str]:

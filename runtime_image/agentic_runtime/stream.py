@@ -5,6 +5,7 @@ stream with exactly one `final` or `error`.
 """
 
 import asyncio
+import traceback
 from collections.abc import Coroutine
 from typing import Any
 
@@ -92,10 +93,16 @@ async def _outcome(running: Coroutine[Any, Any, str]) -> contract.Final | contra
     except RunFailed as failure:
         log.info("run failed", code=failure.error.code)
         return contract.Failed(error=failure.error)
-    except Exception:
-        log.exception("run failed unexpectedly")
+    except Exception as error:  # noqa: BLE001 - a stream always ends with an event
+        log.error("run failed unexpectedly", error=type(error).__name__, at=_places(error))  # noqa: TRY400
         message = "The run failed inside the runtime; its logs have the cause under this run's id."
         return contract.Failed(error=contract.RunError(code="internal", message=message))
+
+
+def _places(error: BaseException) -> list[str]:
+    """Where an error came from, without its message: that may quote the conversation."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
 
 
 async def _end(*tasks: asyncio.Task[Any]) -> None:

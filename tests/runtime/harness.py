@@ -1,0 +1,121 @@
+"""The agent server under test, on a real socket, and a client that speaks the contract."""
+
+import os
+import time
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx2
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agentic_core.auth import run_tokens
+from agentic_core.contract import EVENT, RUN_PATH, Event
+from agentic_runtime.app import Server, create_server
+from agentic_runtime.settings import RuntimeSettings
+from tests.runtime.provider import Provider, serving
+
+PRIVATE, PUBLIC = run_tokens.generate()
+KEY: Ed25519PrivateKey = run_tokens.private_key(PRIVATE)
+
+
+def settings(gateway_url: str, **overrides: Any) -> RuntimeSettings:
+    values = {"namespace": "acme", "gateway_url": gateway_url, "run_token_keys": PUBLIC, "warm": ()} | overrides
+    return RuntimeSettings.model_validate(values)
+
+
+def environment(gateway_url: str, port: int, **overrides: str) -> dict[str, str]:
+    """Environment of a runtime process."""
+    return os.environ | {
+        "AGENTIC_NAMESPACE": "acme",
+        "AGENTIC_GATEWAY_URL": gateway_url,
+        "AGENTIC_RUN_TOKEN_KEYS": PUBLIC,
+        "AGENTIC_HOST": "127.0.0.1",
+        "AGENTIC_PORT": str(port),
+        **overrides,
+    }
+
+
+def token(**changes: Any) -> str:
+    claims = {
+        "tenant_id": "00000000-0000-0000-0000-000000000001",
+        "tenant": "acme",
+        "namespace": "acme",
+        "agent": "helper",
+        "run_id": "run-1",
+        "models": ("main/model-1",),
+    }
+    lifetime = changes.pop("lifetime", 60.0)
+    return run_tokens.sign(run_tokens.RunClaims.model_validate(claims | changes), KEY, lifetime=lifetime)
+
+
+def request(*messages: dict[str, Any] | str, **definition: Any) -> dict[str, Any]:
+    """A run request; a string is a message of the user."""
+    conversation = [
+        {"role": "user", "content": message} if isinstance(message, str) else message
+        for message in messages or ("hello",)
+    ]
+    return {
+        "run_id": "run-1",
+        "tenant": "acme",
+        "namespace": "acme",
+        "agent": "helper",
+        "revision": "helper-0123456789",
+        "messages": conversation,
+        "definition": {
+            "systemPrompt": "Be brief.",
+            "wire": "openai",
+            "models": [{"provider": "main", "name": "model-1"}],
+            "maxOutputTokens": 100,
+            "limits": {},
+            **definition,
+        },
+    }
+
+
+@dataclass
+class Client:
+    """Calls the server under test."""
+
+    http: httpx2.AsyncClient
+    server: Server
+
+    async def post(self, body: Any, *, bearer: str | None = None, **headers: str) -> httpx2.Response:
+        """The whole answer."""
+        authorization = {"Authorization": f"Bearer {bearer or token()}"}
+        content = {"content": body} if isinstance(body, bytes) else {"json": body}
+        return await self.http.post(RUN_PATH, headers=authorization | headers, **content)
+
+    async def run(self, body: dict[str, Any]) -> list[Event]:
+        """The events of a run; checks what holds for every run."""
+        answer = await self.post(body)
+        assert answer.status_code == 200, answer.text
+        events = parse(answer.content)
+        assert [event.type in ("final", "error") for event in events] == [False] * (len(events) - 1) + [True]
+        return events
+
+
+def parse(content: bytes) -> list[Event]:
+    return [EVENT.validate_json(line) for line in content.splitlines() if line]
+
+
+def of(events: list[Event], kind: str) -> list[Any]:
+    """The events of a type."""
+    return [event for event in events if event.type == kind]
+
+
+def deltas(events: list[Event]) -> str:
+    return "".join(event.text for event in of(events, "message.delta"))
+
+
+@asynccontextmanager
+async def runtime(provider: Provider, **overrides: Any) -> AsyncGenerator[Client]:
+    """The server, and a client of it."""
+    server = create_server(settings(provider.url, **overrides))
+    async with serving(server.app) as url, httpx2.AsyncClient(base_url=url, timeout=60) as http:
+        yield Client(http, server)
+
+
+def elapsed(since: float) -> float:
+    return time.monotonic() - since
