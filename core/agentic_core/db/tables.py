@@ -189,14 +189,19 @@ usage = sa.Table(
     sa.Column("run_id", sa.Uuid, nullable=False),
     _text("provider"),
     _text("model"),
+    _text("operation", "chat"),
     _int("input_tokens"),
     _int("output_tokens"),
     sa.Column("cost", sa.Numeric(18, 9), server_default=sa.text("0"), nullable=False),
+    _flag("estimated"),
     _text("status"),
     _created_at(),
     sa.Index("usage_run", "tenant_id", "run_id"),
 )
-"""One row a model call, appended by the gateway before it ends the answer, so that a finished run's cost is complete."""
+"""One row a model call, appended by the gateway before it ends the answer, so that a finished run's cost is complete.
+
+`status` is completed, cancelled or broken; `estimated` rows have tokens that were counted for want of the provider's word.
+"""
 
 audit_log = sa.Table(
     "audit_log",

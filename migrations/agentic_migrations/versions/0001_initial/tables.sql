@@ -121,9 +121,11 @@ create table usage (
     run_id uuid not null,
     provider text not null,
     model text not null,
+    operation text not null default 'chat',
     input_tokens integer not null default 0,
     output_tokens integer not null default 0,
     cost numeric(18, 9) not null default 0,
+    estimated boolean not null default false,
     status text not null,
     created_at timestamptz not null default now(),
     primary key (tenant_id, id)

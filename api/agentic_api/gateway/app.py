@@ -1,0 +1,245 @@
+"""The gateway as an ASGI application: what each path does. `main` builds it from the settings, tests from parts.
+
+It is plain ASGI: the few paths need no framework, and every request of every agent goes through here.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from time import time
+from typing import Any, Final
+
+from opentelemetry.trace import Span, SpanKind
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from agentic_api.gateway import routing
+from agentic_api.gateway.attempts import Failure
+from agentic_api.gateway.circuit import Circuits
+from agentic_api.gateway.exchange import CallerGone, Exchange, Receive, Send
+from agentic_api.gateway.identity import Verifier
+from agentic_api.gateway.meter import Meter
+from agentic_api.gateway.metrics import Metrics, family
+from agentic_api.gateway.problems import AnswerTimedOut, UsageBacklog
+from agentic_api.gateway.relay import Relay
+from agentic_api.gateway.routing import Backend, Catalog
+from agentic_api.gateway.upstream import Call, Upstream
+from agentic_api.gateway.wires import listing
+from agentic_api.gateway.wires.anthropic import Messages
+from agentic_api.gateway.wires.base import Operation, Tokens, expect
+from agentic_api.gateway.wires.openai import ChatCompletions, Embeddings
+from agentic_core import telemetry
+from agentic_core.errors import NotFound, PlatformError
+from agentic_crds.model_provider import ProviderType
+
+LOG = telemetry.logger(__name__)
+CLIENT_GONE: Final = 499
+"""In metrics: the caller closed the connection before the answer was complete."""
+CHAT: Final = ChatCompletions()
+OPERATIONS: Final[dict[str, Operation]] = {operation.path: operation for operation in (CHAT, Embeddings(), Messages())}
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a request may take."""
+
+    body_bytes: int
+    receive_seconds: float
+    request_seconds: float
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that the application works with."""
+
+    verifier: Verifier
+    catalog: Catalog
+    upstream: Upstream
+    circuits: Circuits
+    relay: Relay
+    meter: Meter
+    metrics: Metrics
+    limits: Limits
+    problems: Callable[[], Awaitable[str | None]]
+    """Why the gateway is not ready, None when it is."""
+
+
+Lifespan = Callable[[], AbstractAsyncContextManager[Context]]
+
+
+class Gateway:
+    """The ASGI application."""
+
+    def __init__(self, lifespan: Lifespan) -> None:
+        self._lifespan = lifespan
+        self._running: Context | None = None
+        self._paths: dict[tuple[str, str], Callable[[Exchange], Awaitable[None]]] = {
+            ("GET", "/v1/models"): self._models,
+            ("GET", "/healthz"): self._health,
+            ("GET", "/readyz"): self._ready,
+            ("GET", "/metrics"): self._metrics,
+        }
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        exchange = Exchange(scope, receive, send)
+        operation = OPERATIONS.get(scope["path"]) if scope["method"] == "POST" else None
+        if operation:
+            await self._answer(operation, exchange)
+            return
+        handler = self._paths.get((scope["method"], scope["path"]))
+        try:
+            if handler is None:
+                raise NotFound(f"There is no {scope['method']} {scope['path']} here.")
+            await handler(exchange)
+        except PlatformError as problem:
+            await exchange.reply_json(problem.status, CHAT.error(problem), problem.headers)
+
+    @property
+    def _context(self) -> Context:
+        if self._running is None:
+            raise RuntimeError("the application was called before its lifespan began")
+        return self._running
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The lifespan protocol: what is open while the application serves."""
+        await receive()
+        try:
+            async with self._lifespan() as self._running:
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+        except Exception as error:
+            LOG.exception("the gateway cannot start or stop")
+            kind = "startup" if self._running is None else "shutdown"
+            await send({"type": f"lifespan.{kind}.failed", "message": repr(error)})
+            return
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _models(self, exchange: Exchange) -> None:
+        claims = self._context.verifier.claims(exchange.headers, time())
+        refs = [backend.ref for backend in routing.offered(claims, self._context.catalog)]
+        page = listing.anthropic(refs) if b"anthropic-version" in exchange.headers else listing.openai(refs)
+        await exchange.reply_json(200, page)
+
+    async def _health(self, exchange: Exchange) -> None:
+        await exchange.reply_json(200, {"status": "ok"})
+
+    async def _ready(self, exchange: Exchange) -> None:
+        reason = await self._context.problems()
+        status = 503 if reason else 200
+        await exchange.reply_json(status, {"status": "not ready", "reason": reason} if reason else {"status": "ok"})
+
+    async def _metrics(self, exchange: Exchange) -> None:
+        metrics = self._context.metrics
+        for state, number in self._context.circuits.states().items():
+            metrics.circuits.labels(state).set(number)
+        await exchange.reply(200, generate_latest(metrics.registry), {"content-type": CONTENT_TYPE_LATEST})
+
+    async def _answer(self, operation: Operation, exchange: Exchange) -> None:
+        """Answer one call of a model, whatever happens."""
+        loop = asyncio.get_running_loop()
+        metrics = self._context.metrics
+        labels = Labels(operation.name)
+        started = loop.time()
+        metrics.in_flight.inc()
+        try:
+            await self._call(operation, exchange, labels)
+            status = exchange.status
+        except CallerGone:
+            status = CLIENT_GONE
+        except PlatformError as problem:
+            status = await _tell(operation, exchange, problem)
+        except TimeoutError:
+            status = await _tell(operation, exchange, AnswerTimedOut("The time for the request is over."))
+        except Exception:
+            LOG.exception("a request failed for a reason of our own")
+            status = await _tell(operation, exchange, PlatformError("The gateway failed; its log tells why."))
+        finally:
+            metrics.in_flight.dec()
+        metrics.requests.labels(operation.name, labels.provider, labels.model, status).inc()
+        metrics.seconds.labels(operation.name, labels.provider, labels.model).observe(loop.time() - started)
+
+    async def _call(self, operation: Operation, exchange: Exchange, labels: "Labels") -> None:
+        context = self._context
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        claims = context.verifier.claims(exchange.headers, time())
+        limits = context.limits
+        if context.meter.full:
+            raise UsageBacklog("Usage cannot be recorded at the moment; try again in a while.")
+        request = await exchange.json(most=limits.body_bytes, seconds=limits.receive_seconds)
+        expect(request, "model", str)
+        operation.check(request)
+        backends = routing.backends(request["model"], claims, operation, context.catalog)
+        labels.tell(backends[0])
+        call = Call(claims, operation, request, exchange.headers, started + limits.request_seconds)
+        async with exchange.while_connected(), asyncio.timeout_at(call.deadline):
+            with _span(call, backends[0]) as span:
+                answer = await context.upstream.answer(call, backends, lambda *failed: self._note(call, *failed))
+                labels.tell(answer.backend)
+                context.metrics.first_byte.labels(operation.name, labels.provider, labels.model).observe(
+                    loop.time() - started
+                )
+                used = await context.relay.pass_on(call, answer, exchange.send)
+                _describe(span, answer.backend, used)
+
+    def _note(self, call: Call, backend: Backend, failure: Failure) -> None:
+        """Count and log an attempt that failed."""
+        labels = backend.provider.type, family(backend.model.name), failure.cause
+        self._context.metrics.failures.labels(*labels).inc()
+        LOG.warning(
+            "a provider gave no answer",
+            tenant=call.claims.tenant,
+            run=call.claims.run_id,
+            provider=f"{backend.namespace}/{backend.provider_name}",
+            model=backend.model.name,
+            cause=failure.cause,
+            detail=failure.detail,
+        )
+
+
+@dataclass
+class Labels:
+    """What a request is counted under: unknown until its model is."""
+
+    operation: str
+    provider: str = "unknown"
+    model: str = "unknown"
+
+    def tell(self, backend: Backend) -> None:
+        """Count it under this backend."""
+        self.provider, self.model = backend.provider.type, family(backend.model.name)
+
+
+async def _tell(operation: Operation, exchange: Exchange, problem: PlatformError) -> int:
+    """Tell the caller, as an answer of its own or inside the stream that has begun; returns the status."""
+    if exchange.status:
+        await exchange.send({"type": "http.response.body", "body": operation.error_event(problem)})
+    else:
+        await exchange.reply_json(problem.status, operation.error(problem), problem.headers)
+    return problem.status
+
+
+def _span(call: Call, backend: Backend) -> AbstractContextManager[Span]:
+    """The span of the call, below the one that the runtime sent."""
+    traced = {"traceparent": call.headers[b"traceparent"].decode("latin-1")} if b"traceparent" in call.headers else {}
+    return telemetry.span(
+        f"{call.operation.name} {backend.model.name}",
+        kind=SpanKind.CLIENT,
+        parent=telemetry.extract(traced) if traced else None,
+        gen_ai__operation__name=call.operation.name,
+        gen_ai__provider__name="anthropic" if backend.provider.type is ProviderType.ANTHROPIC else "openai",
+        gen_ai__request__model=backend.model.name,
+        agentic__run=call.claims.run_id,
+        agentic__tenant=call.claims.tenant,
+        agentic__provider=backend.provider_name,
+    )
+
+
+def _describe(span: Span, backend: Backend, used: Tokens | None) -> None:
+    span.set_attribute("gen_ai.response.model", backend.model.name)
+    if used:
+        span.set_attribute("gen_ai.usage.input_tokens", used.input)
+        span.set_attribute("gen_ai.usage.output_tokens", used.output)

@@ -1,0 +1,115 @@
+"""One HTTP exchange with a caller, over ASGI: its head, its body within limits, its end; the application uses it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+
+from agentic_api.gateway.wires.base import JSON
+from agentic_core.errors import Malformed, PlatformError, TooLarge
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class CallerGone(Exception):
+    """The caller closed the connection; nobody is left to answer."""
+
+
+class TooSlow(PlatformError):
+    """The request did not arrive in time."""
+
+    status, code, title = 408, "request_timeout", "Request timed out"
+
+
+class Exchange:
+    """A request and its answer."""
+
+    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self.status = 0
+        """Status of the answer, 0 before it has begun."""
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer; returns when the connection takes more."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+    async def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send a whole answer."""
+        sent = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        sent.append((b"content-length", b"%d" % len(body)))
+        await self.send({"type": "http.response.start", "status": status, "headers": sent})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def reply_json(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        """Send a whole answer as JSON."""
+        await self.reply(status, orjson.dumps(body), {"content-type": "application/json", **(headers or {})})
+
+    async def json(self, *, most: int, seconds: float) -> JSON:
+        """The body, a JSON object."""
+        try:
+            async with asyncio.timeout(seconds):
+                data = await self._read(most)
+        except TimeoutError:
+            raise TooSlow(f"The request did not arrive within {seconds:g} seconds.") from None
+        try:
+            body = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise Malformed(f"The body is not JSON in UTF-8: {error}.") from None
+        if not isinstance(body, dict):
+            raise Malformed("The body has to be a JSON object.")
+        return body
+
+    async def _read(self, most: int) -> bytes:
+        length = self.headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > most:
+            raise _too_large(most)
+        message = await self._receive()
+        data: bytes = message.get("body", b"")
+        while message.get("more_body"):
+            message = await self._receive()
+            data += message.get("body", b"")
+            if len(data) > most:
+                raise _too_large(most)
+        if message["type"] == "http.disconnect":
+            raise CallerGone
+        if len(data) > most:
+            raise _too_large(most)
+        return data
+
+    @asynccontextmanager
+    async def while_connected(self) -> AsyncGenerator[None]:
+        """Cancels the block when the caller goes away, and raises `CallerGone` then."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - coroutines run in tasks
+        gone = False
+
+        async def watch() -> None:
+            nonlocal gone
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            gone = True
+            task.cancel()
+
+        watcher = asyncio.get_running_loop().create_task(watch())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if gone and task.uncancel() == 0:
+                raise CallerGone from None
+            raise
+        finally:
+            watcher.cancel()
+
+
+def _too_large(most: int) -> TooLarge:
+    problem = TooLarge(f"The request has more than {most} bytes.")
+    problem.headers["connection"] = "close"
+    return problem

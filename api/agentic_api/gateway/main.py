@@ -1,0 +1,60 @@
+"""The program `agentic-gateway`: reads the settings, connects to the cluster, serves."""
+
+import gc
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import uvicorn
+
+from agentic_api.gateway.app import Context, Gateway
+from agentic_api.gateway.compose import running
+from agentic_api.gateway.protocol import bounded
+from agentic_api.gateway.resources import ClusterResources
+from agentic_api.gateway.settings import GatewaySettings
+from agentic_core import names, telemetry
+from agentic_core.cluster import Cluster, credentials
+
+KEEP_ALIVE_SECONDS = 75
+"""Longer than callers keep their connections, so that it is they who close them."""
+ALLOCATIONS_BEFORE_COLLECTION = 50_000
+"""Requests leave no cycles to speak of, so the collector need not look as often as by default."""
+
+
+def main() -> None:
+    """Serve until SIGTERM, then let open answers end and write all usage."""
+    settings = GatewaySettings()  # pyright: ignore[reportCallIssue] - from the environment
+    telemetry.configure(names.GATEWAY, settings)
+    serve(settings, lambda: in_cluster(settings))
+
+
+@asynccontextmanager
+async def in_cluster(settings: GatewaySettings) -> AsyncGenerator[Context]:
+    """The gateway with the resources of the cluster."""
+    async with Cluster(credentials.load(settings.kubeconfig)) as cluster:
+        resources = ClusterResources(cluster)
+        async with resources.watching(), running(settings, resources) as context:
+            yield context
+
+
+def serve(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContextManager[Context]]) -> None:
+    """Run the server in this process."""
+    gc.freeze()
+    gc.set_threshold(ALLOCATIONS_BEFORE_COLLECTION, 20, 20)
+    app: Any = Gateway(lifespan)
+    uvicorn.run(
+        app,
+        host=settings.host,
+        port=settings.port,
+        loop="uvloop",
+        http=bounded(settings.max_header_bytes),
+        ws="none",
+        interface="asgi3",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        date_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=settings.drain_seconds,
+    )

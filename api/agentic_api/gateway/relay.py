@@ -1,0 +1,212 @@
+"""Passes answers on to the caller and has them charged; the application gives it what `upstream` got.
+
+The bytes of a stream go through as they came, cut between events. Only events that tell usage or end the stream are
+looked into. The end of every answer is held back until its usage is committed: who has seen the end can rely on that.
+"""
+
+import asyncio
+import re
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from agentic_api.gateway import tokens, usage
+from agentic_api.gateway.meter import Entry, Meter
+from agentic_api.gateway.metrics import Metrics, family
+from agentic_api.gateway.problems import ProviderFailed
+from agentic_api.gateway.upstream import Answer, Call
+from agentic_api.gateway.usage import Outcome
+from agentic_api.gateway.wires.base import Tokens
+
+USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
+FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
+BOUNDARY: Final = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
+PASSED_HEADERS: Final = ("content-type", "x-request-id", "request-id", "retry-after")
+DRAIN_SECONDS: Final = 1.0
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class Relay:
+    """Passes one kind of answer after another."""
+
+    def __init__(self, meter: Meter, metrics: Metrics, *, max_event_bytes: int) -> None:
+        self._meter = meter
+        self._metrics = metrics
+        self._max_event_bytes = max_event_bytes
+
+    async def pass_on(self, call: Call, answer: Answer, send: Send) -> Tokens | None:
+        """Send the answer to its end; returns what it used."""
+        if answer.streamed and answer.succeeded:
+            return await Streaming(self, call, answer, max_event_bytes=self._max_event_bytes).run(send)
+        used = await self._charge_whole(call, answer) if answer.succeeded else None
+        await send({"type": "http.response.start", "status": answer.response.status, "headers": _headers(answer)})
+        await send({"type": "http.response.body", "body": answer.body})
+        return used
+
+    async def _charge_whole(self, call: Call, answer: Answer) -> Tokens:
+        used = _used(call, answer)
+        counted = used or _estimate(call, answer)
+        entry = self.charge(call, answer, counted, estimated=used is None, outcome=Outcome.COMPLETED)
+        await self._meter.committed(entry)
+        return counted
+
+    def charge(self, call: Call, answer: Answer, used: Tokens, *, estimated: bool, outcome: Outcome) -> Entry:
+        """Put the row of an answer in line. From here on it is written whatever happens to the request."""
+        backend = answer.backend
+        labels = backend.provider.type, family(backend.model.name)
+        self._metrics.tokens.labels(*labels, "input").inc(used.input)
+        self._metrics.tokens.labels(*labels, "output").inc(used.output)
+        row = usage.row(call.claims, backend, call.operation, tokens=used, estimated=estimated, outcome=outcome)
+        return self._meter.record(row)
+
+    async def settled(self, entry: Entry) -> None:
+        """Wait until the row is committed."""
+        await self._meter.committed(entry)
+
+
+class Streaming:
+    """One stream on its way through."""
+
+    def __init__(self, relay: Relay, call: Call, answer: Answer, *, max_event_bytes: int) -> None:
+        self._relay = relay
+        self._call = call
+        self._answer = answer
+        self._max_event_bytes = max_event_bytes
+        self._transcript = tokens.Transcript(call.operation)
+        self._rest = b""
+        self._last = b""
+        self._used: Tokens | None = None
+        self._ended = False
+        self._complete = False
+
+    async def run(self, send: Send) -> Tokens:
+        """Send the stream; charge it however it ends."""
+        response = self._answer.response
+        await send({"type": "http.response.start", "status": response.status, "headers": _headers(self._answer)})
+        try:
+            await self._pass_events(send)
+        except (aiohttp.ClientError, OSError):
+            response.close()
+        except asyncio.CancelledError:
+            response.close()
+            late = asyncio.get_running_loop().time() >= self._call.deadline
+            self._charge(Outcome.BROKEN if late else Outcome.CANCELLED)
+            raise
+        return await self._end(send)
+
+    async def _pass_events(self, send: Send) -> None:
+        chunk = self._answer.body
+        content = self._answer.response.content
+        while chunk:
+            events = self._whole(chunk)
+            if events:
+                out = self._look(events)
+                if out:
+                    await send({"type": "http.response.body", "body": out, "more_body": True})
+                if self._ended:
+                    return
+            chunk = await content.readany()
+        self._complete = FINISHED.search(self._last) is not None
+
+    async def _end(self, send: Send) -> Tokens:
+        """Charge, wait for the row, send what was held back; a stream without an end is told to be broken."""
+        whole = self._ended or self._complete
+        used, entry = self._charge(Outcome.COMPLETED if whole else Outcome.BROKEN)
+        await self._relay.settled(entry)
+        if not whole:
+            self._rest = b""
+            raise ProviderFailed(f"{self._answer.backend.ref} broke its stream off.")
+        await send({"type": "http.response.body", "body": self._rest})
+        await _finish(self._answer.response)
+        return used
+
+    def _charge(self, outcome: Outcome) -> tuple[Tokens, Entry]:
+        told = self._used
+        exact = told is not None and outcome is Outcome.COMPLETED
+        counted = told if told is not None and exact else self._estimate(told)
+        entry = self._relay.charge(self._call, self._answer, counted, estimated=not exact, outcome=outcome)
+        return counted, entry
+
+    def _estimate(self, told: Tokens | None) -> Tokens:
+        """What was told so far where that is more than what was counted: providers tell the input first."""
+        counted = self._transcript.tokens()
+        if told is None:
+            return Tokens(tokens.prompt(self._call.request), counted)
+        return Tokens(told.input, max(told.output, counted))
+
+    def _whole(self, chunk: bytes) -> bytes:
+        """The complete events so far; what comes after the last one waits for more."""
+        data = self._rest + chunk if self._rest else chunk
+        if data.endswith((b"\n\n", b"\r\n\r\n")):
+            self._rest = b""
+            return data
+        cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4, data.rfind(b"\r\r") + 2)
+        cut = cut if cut > 4 else 0
+        self._rest = data[cut:]
+        if len(self._rest) > self._max_event_bytes:
+            raise aiohttp.ClientPayloadError("an event is too large")
+        return data[:cut]
+
+    def _look(self, events: bytes) -> bytes:
+        """Take note of usage and of the end; returns what is to be sent now."""
+        self._transcript.add(events)
+        self._last = events
+        if not USAGE.search(events) and self._call.operation.end_mark not in events:
+            return events
+        kept: list[bytes] = []
+        for event in BOUNDARY.split(events):
+            if self._call.operation.ends(event):
+                self._ended = True
+                self._rest = event
+                break
+            if not self._is_hidden(event):
+                kept.append(event)
+        return b"".join(kept)
+
+    def _is_hidden(self, event: bytes) -> bool:
+        operation = self._call.operation
+        hidden = False
+        for data in tokens.event_data(event):
+            self._used = operation.used_so_far(data, self._used)
+            hidden = operation.hides(data, self._call.request)
+        return hidden
+
+
+def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
+    headers = answer.response.headers
+    passed = [(name.encode(), headers[name].encode("latin-1")) for name in PASSED_HEADERS if name in headers]
+    if answer.streamed:
+        return [*passed, (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+    return [*passed, (b"content-length", b"%d" % len(answer.body))]
+
+
+def _used(call: Call, answer: Answer) -> Tokens | None:
+    """What a whole answer says it used."""
+    try:
+        body = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return None
+    return call.operation.used(body) if isinstance(body, dict) else None
+
+
+def _estimate(call: Call, answer: Answer) -> Tokens:
+    """For an answer without usage: its text is counted, or all of it when it is in no form that we know."""
+    counted = tokens.prompt(call.request)
+    try:
+        body = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        return Tokens(counted, len(answer.body) // tokens.CHARACTERS_PER_TOKEN)
+    return Tokens(counted, tokens.written(call.operation.texts(body)) if isinstance(body, dict) else 0)
+
+
+async def _finish(response: aiohttp.ClientResponse) -> None:
+    """Read the end of the body, which is all that can follow, so that the connection can be used again."""
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while not response.content.at_eof():
+                await response.content.readany()
+    except (TimeoutError, aiohttp.ClientError, OSError):
+        response.close()

@@ -1,0 +1,56 @@
+"""The gateway's settings; `main` reads them once."""
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from agentic_core.settings import Settings
+
+
+class GatewaySettings(Settings):
+    """Environment variables of the gateway, prefix `AGENTIC_`."""
+
+    database_url: SecretStr
+    """DSN of PostgreSQL, for the role that owns nothing: postgresql://app:…@host/agentic."""
+    run_token_public_key_file: Path
+    """File with the api's public keys in PEM format; several while a key is rotated."""
+    kubeconfig: Path | None = None
+    """A kubeconfig file; without it the pod's own service account is used."""
+    private_providers: bool = False
+    """Whether tenants' providers may have private addresses, such as those of Services of the cluster."""
+    loopback_providers: bool = False
+    """Whether providers may have loopback addresses; for development and tests only."""
+    trusted_trace: bool = False
+    """Whether the trace (`traceparent`) is sent to providers, which are other companies as a rule."""
+    max_request_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
+    """Largest body of a request."""
+    max_answer_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    """Largest answer that is not streamed, and largest event of one that is."""
+    max_header_bytes: int = Field(default=32 * 1024, gt=0)
+    """Largest head of a request: request line and headers."""
+    request_seconds: float = Field(default=600, gt=0)
+    """Longest time from a request to the end of its answer, retries included."""
+    receive_seconds: float = Field(default=30, gt=0)
+    """Longest time in which a request has to arrive in full."""
+    connect_seconds: float = Field(default=5, gt=0)
+    """Longest time to connect to a provider."""
+    silence_seconds: float = Field(default=120, gt=0)
+    """Longest time in which a provider sends nothing."""
+    attempts: int = Field(default=3, ge=1, le=10)
+    """How often one backend is tried before the next."""
+    connections_per_provider: int = Field(default=1000, ge=1)
+    """Most connections to one provider's host."""
+    circuit_failures: int = Field(default=5, ge=1)
+    """After how many failures in a row a provider is left alone."""
+    circuit_seconds: float = Field(default=15, gt=0)
+    """For how long it is left alone, before one request tries it again."""
+    key_seconds: float = Field(default=30, ge=0)
+    """For how long a provider's key is kept in memory before its Secret is read again."""
+    usage_wait_seconds: float = Field(default=5, gt=0)
+    """How long the end of an answer waits for its usage to be committed."""
+    usage_backlog: int = Field(default=10_000, ge=1)
+    """With so many rows of usage not yet committed, new requests are refused rather than answered without charge."""
+    database_connections: int = Field(default=4, ge=1, le=64)
+    """Most connections to PostgreSQL."""
+    drain_seconds: int = Field(default=50, ge=0)
+    """How long open answers may go on after SIGTERM; keep it below the pod's grace period."""

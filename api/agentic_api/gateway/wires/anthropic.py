@@ -1,0 +1,81 @@
+"""Anthropic's wire: messages. The application uses it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from agentic_api.gateway.wires.base import JSON, Operation, Tokens, count, expect, strings
+from agentic_core.errors import PlatformError
+from agentic_crds.model_provider import ProviderType
+
+VERSION: Final = "2023-06-01"
+"""Version of the API for callers that name none."""
+ERROR_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+WRITTEN: Final = ("text", "thinking", "partial_json", "input")
+"""Members of a content block or delta that the model writes."""
+
+
+class Messages(Operation):
+    """POST /v1/messages."""
+
+    name = "chat"
+    path = "/v1/messages"
+    upstream_path = "/v1/messages"
+    types = frozenset({ProviderType.ANTHROPIC})
+    end_mark = b"message_stop"
+
+    def check(self, body: JSON) -> None:
+        expect(body, "messages", list)
+        expect(body, "max_tokens", int)
+        expect(body, "stream", bool, required=False)
+
+    def upstream_body(self, body: JSON, model: str) -> JSON:
+        return body | {"model": model}
+
+    def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
+        sent = {"anthropic-version": headers.get(b"anthropic-version", VERSION.encode()).decode("latin-1")}
+        if beta := headers.get(b"anthropic-beta"):
+            sent["anthropic-beta"] = beta.decode("latin-1")
+        return sent | {"x-api-key": key} if key else sent
+
+    def used(self, answer: JSON) -> Tokens | None:
+        usage = answer.get("usage")
+        if not isinstance(usage, dict):
+            return None
+        return Tokens(_input(usage), count(usage.get("output_tokens")))
+
+    def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
+        """The first event tells the input; the counts of later ones are totals."""
+        message = event.get("message") if event.get("type") == "message_start" else event
+        found = self.used(message) if isinstance(message, dict) else None
+        if found is None or before is None:
+            return found or before
+        return Tokens(max(found.input, before.input), max(found.output, before.output))
+
+    def ends(self, event: bytes) -> bool:
+        return event.startswith((b"event: message_stop", b"event:message_stop"))
+
+    def texts(self, answer: JSON) -> Iterator[str]:
+        blocks = answer.get("content") or (answer.get("delta"), answer.get("content_block"))
+        for block in blocks if isinstance(blocks, list | tuple) else ():
+            if isinstance(block, dict):
+                for name in WRITTEN:
+                    yield from strings(block.get(name))
+
+    def error(self, problem: PlatformError) -> JSON:
+        kind = ERROR_TYPES.get(problem.status, "api_error")
+        return {"type": "error", "error": {"type": kind, "message": problem.message, "code": problem.code}}
+
+
+def _input(usage: JSON) -> int:
+    """Anthropic counts what it read from and wrote to its prompt cache apart."""
+    names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    return sum(count(usage.get(name)) for name in names)

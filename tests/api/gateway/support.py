@@ -1,0 +1,184 @@
+"""A gateway that runs in the test's own event loop on a free port, over resources that the test writes down."""
+
+import asyncio
+import contextlib
+from base64 import b64encode
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import anthropic
+import asyncpg
+import openai
+import uvicorn
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agentic_api.gateway.app import Context, Gateway
+from agentic_api.gateway.compose import running
+from agentic_api.gateway.protocol import bounded
+from agentic_api.gateway.resources import Known
+from agentic_api.gateway.settings import GatewaySettings
+from agentic_core.auth import run_tokens
+from agentic_core.auth.run_tokens import RunClaims
+from agentic_core.errors import NotFound
+
+TENANT_ID = UUID("0b5f7a70-5d1c-4f0a-9e6e-0a0b0c0d0e0f")
+NAMESPACE = "acme-default"
+KEY = "sk-of-the-provider"
+
+
+class WrittenDown(Known):
+    """Resources and Secrets that the test sets."""
+
+    synced = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.secrets: dict[tuple[str, str], dict[str, str]] = {}
+        self.reads: list[tuple[str, str]] = []
+        self.tenant()
+
+    def tenant(self, name: str = "acme", *, allowed: Sequence[str] = ("*",)) -> None:
+        """Add a Tenant."""
+        spec = {"ai": {"models": {"allowed": list(allowed)}}}
+        self.note_tenant("ADDED", {"metadata": {"name": name}, "spec": spec, **_kind("Tenant")})
+
+    def provider(
+        self,
+        name: str,
+        url: str,
+        *models: str,
+        kind: str = "openaiCompatible",
+        key: str | None = KEY,
+        namespace: str = NAMESPACE,
+        price: Mapping[str, str] | None = None,
+    ) -> None:
+        """Add a ModelProvider, and the Secret with its key."""
+        prices = {"price": price or {"input": "2", "output": "8"}}
+        spec: dict[str, Any] = {"type": kind, "baseUrl": url, "models": [{"name": model} | prices for model in models]}
+        if key:
+            spec["secretRef"] = {"name": f"{name}-key"}
+            self.key(f"{name}-key", key, namespace=namespace)
+        metadata = {"name": name, "namespace": namespace}
+        self.note_provider("ADDED", {"metadata": metadata, "spec": spec, **_kind("ModelProvider")})
+
+    def key(self, secret: str, value: str, *, namespace: str = NAMESPACE) -> None:
+        """Set the Secret's key."""
+        self.secrets[namespace, secret] = {"api-key": b64encode(value.encode()).decode()}
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, Any]:
+        """As the API server would answer."""
+        self.reads.append((namespace, name))
+        if (namespace, name) not in self.secrets:
+            raise NotFound("it does not exist.")
+        return {"data": self.secrets[namespace, name]}
+
+
+def _kind(name: str) -> dict[str, str]:
+    return {"apiVersion": "agentic.io/v1alpha1", "kind": name}
+
+
+@dataclass
+class Running:
+    """A gateway that serves."""
+
+    url: str
+    resources: WrittenDown
+    signer: Ed25519PrivateKey
+    context: Context
+    dsn: str
+    run_id: str = field(default_factory=lambda: str(uuid4()))
+
+    def token(self, *models: str, lifetime: float = 60, **claims: str) -> str:
+        """A run token for these models."""
+        values: dict[str, Any] = {
+            "tenant_id": str(TENANT_ID),
+            "tenant": "acme",
+            "namespace": NAMESPACE,
+            "agent": "helper",
+            "run_id": self.run_id,
+            "models": models,
+        }
+        return run_tokens.sign(RunClaims(**values | claims), self.signer, lifetime=lifetime)
+
+    def openai(self, *models: str, retries: int = 0) -> openai.AsyncOpenAI:
+        """OpenAI's client, as an agent would have it."""
+        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=self.token(*models), max_retries=retries)
+
+    def anthropic(self, *models: str, retries: int = 0) -> anthropic.AsyncAnthropic:
+        """Anthropic's client, as an agent would have it."""
+        return anthropic.AsyncAnthropic(base_url=self.url, api_key=self.token(*models), max_retries=retries)
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """The usage of the run that the tokens are for, in order, as its tenant sees it."""
+        connection = await asyncpg.connect(self.dsn)
+        try:
+            async with connection.transaction():
+                await connection.execute("select set_config('app.tenant_id', $1, true)", str(TENANT_ID))
+                found = await connection.fetch("select * from usage where run_id = $1 order by id", UUID(self.run_id))
+        finally:
+            await connection.close()
+        return [dict(row) for row in found]
+
+    async def rows_soon(self, count: int) -> list[dict[str, Any]]:
+        """The same, once there are so many: a row of a caller who left is committed after it left."""
+        async with asyncio.timeout(10):
+            while len(rows := await self.rows()) < count:
+                await asyncio.sleep(0.01)
+        return rows
+
+
+class Server(uvicorn.Server):
+    """A server that leaves the test's signals alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+@asynccontextmanager
+async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Running]:
+    """Serves inside the block, with these settings changed."""
+    private, public = run_tokens.generate()
+    (folder / "public.pem").write_text(public)
+    values: dict[str, Any] = {
+        "database_url": dsn,
+        "run_token_public_key_file": folder / "public.pem",
+        "loopback_providers": True,
+        "attempts": 2,
+        "drain_seconds": 5,
+    }
+    settings = GatewaySettings(**values | changed)
+    resources = WrittenDown()
+    contexts: list[Context] = []
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[Context]:
+        async with running(settings, resources) as context:
+            contexts.append(context)
+            yield context
+
+    async with serving(Gateway(lifespan), http=bounded(settings.max_header_bytes)) as url:
+        yield Running(url, resources, run_tokens.private_key(private), contexts[0], dsn)
+
+
+@asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncGenerator[str]:
+    """Serves an ASGI application inside the block; gives its URL."""
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none", interface="asgi3", **options
+    )
+    server = Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started:
+            if task.done():
+                await task
+            await asyncio.sleep(0.005)
+        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        await task
