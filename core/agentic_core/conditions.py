@@ -1,10 +1,9 @@
 """Conditions as kstatus reads them: Ready always, Reconciling or Stalled only while true, never both.
 
-The `status` module of each controller builds them. A time changes only with its status, so
-that equal states are equal.
+The `status` module of each controller builds them; the engine writes what differs.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -60,24 +59,19 @@ def stalled(reason: str, message: str) -> list[Observation]:
     return [false(names.READY, reason, message), true(names.STALLED, reason, message)]
 
 
-def stamp(
-    observations: Iterable[Observation], previous: Sequence[Condition], *, generation: int, now: datetime
-) -> list[Condition]:
-    """The observations as conditions; one whose status is the same as before keeps its time."""
-    before = {condition.type: condition for condition in previous}
-    return [_stamped(one, before.get(one.type), generation=generation, now=now) for one in observations]
-
-
-def _stamped(one: Observation, before: Condition | None, *, generation: int, now: datetime) -> Condition:
-    same = before is not None and before.status == one.status
-    return Condition(
-        type=one.type,
-        status=one.status,
-        reason=one.reason,
-        message=_shorten(one.message),
-        observed_generation=generation,
-        last_transition_time=before.last_transition_time if before and same else now.replace(microsecond=0),
-    )
+def stamp(observations: Iterable[Observation], *, generation: int, now: datetime) -> list[Condition]:
+    """The observations as conditions of this moment; the engine keeps the older time of those that do not change."""
+    return [
+        Condition(
+            type=one.type,
+            status=one.status,
+            reason=one.reason,
+            message=_shorten(one.message),
+            observed_generation=generation,
+            last_transition_time=now,
+        )
+        for one in observations
+    ]
 
 
 def _shorten(message: str) -> str:

@@ -1,7 +1,7 @@
 """Where a program may connect on behalf of a tenant: an aiohttp resolver that lets only permitted addresses through.
 
-Whoever calls a URL that a tenant wrote builds its session on it. A name is resolved once, each address is checked, and the
-connection is made to a checked address, so that a name that changes its address in between gains nothing.
+Whoever calls a URL that a tenant wrote builds its session on it. A name is resolved once, each address is checked, and
+the connection is made to a checked address, so that a name that changes its address in between gains nothing.
 """
 
 import socket

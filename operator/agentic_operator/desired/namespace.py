@@ -28,13 +28,17 @@ def service_account(name: str, *, namespace: str, tenant: str) -> Object:
 def resource_quota(quotas: Quotas, *, namespace: str, tenant: str) -> Object:
     """The hard limits of one namespace."""
     body = metadata.object_of(RESOURCE_QUOTA, QUOTA, namespace, metadata.labels(tenant=tenant))
-    hard = {
+    return body | {"spec": {"hard": hard(quotas)}}
+
+
+def hard(quotas: Quotas) -> dict[str, str]:
+    """The limits of one namespace as ResourceQuota spells them."""
+    return {
         "requests.cpu": quotas.compute.cpu,
         "requests.memory": quotas.compute.memory,
         "pods": str(quotas.compute.pods),
         AGENT_COUNT: str(quotas.agents),
     }
-    return body | {"spec": {"hard": hard}}
 
 
 def limit_range(*, namespace: str, tenant: str) -> Object:

@@ -48,11 +48,6 @@ class Runtime:
         """Labels that tell the pods from all others; a Deployment cannot change them later."""
         return {names.NAME: names.RUNTIME, names.COMPONENT: self.name}
 
-    @property
-    def url(self) -> str:
-        """Where the api calls it."""
-        return f"http://{self.name}.{self.namespace}.svc:{names.RUNTIME_PORT}"
-
 
 def deployment(runtime: Runtime, platform: Platform) -> Object:
     """The pods of a runtime: no privileges, no credential, nothing writable but /tmp."""

@@ -1,0 +1,1 @@
+"""One package for each kind, each with the same four files: handlers, observe, desired, status."""

@@ -1,0 +1,1 @@
+"""The kind Agent becomes revisions, and pods of its own when it is Dedicated."""

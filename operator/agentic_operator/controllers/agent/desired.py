@@ -1,0 +1,81 @@
+"""What shall exist because of an Agent; pure."""
+
+from agentic_core import names
+from agentic_core.cluster.kinds import Object, Ref
+from agentic_crds import Agent, AgentRevisionSpec
+from agentic_crds.agent import Resources, RuntimeMode
+from agentic_crds.agent_revision import Definition
+from agentic_operator.controllers.agent.observe import REVISION, Observed
+from agentic_operator.controllers.agent.runtime import is_available, runtime_of
+from agentic_operator.desired import metadata, runtime
+from agentic_operator.desired.platform import Platform
+from agentic_operator.engine.controller import Wanted
+
+
+def desired(agent: Agent, observed: Observed, platform: Platform) -> Wanted:
+    """The revision of the spec, and pods of its own for a Dedicated agent.
+
+    While the agent cannot be resolved everything stays as it is: the last good revision goes on serving.
+    """
+    resolution = observed.resolution
+    if observed.tenant is None or resolution.definition is None:
+        others = {ref for ref in observed.children if ref.kind != REVISION}
+        return Wanted(keep=frozenset(others | kept_revisions(agent, observed, latest=None)))
+    latest = names.revision_name(agent.metadata.name, resolution.digest)
+    revision = agent_revision(agent, resolution.definition, digest=resolution.digest, tenant=observed.tenant)
+    return Wanted(
+        [revision, *own_runtime(agent, observed.tenant, platform)],
+        keep=frozenset(kept_revisions(agent, observed, latest=latest) | _until_replaced(agent, observed)),
+    )
+
+
+def agent_revision(agent: Agent, definition: Definition, *, digest: str, tenant: str) -> Object:
+    """The immutable record of what the agent resolves to."""
+    name, namespace = agent.metadata.name, agent.metadata.namespace
+    labels = metadata.labels(tenant=tenant) | {names.AGENT: name}
+    spec = AgentRevisionSpec(agent=name, hash=digest, definition=definition)
+    body = metadata.object_of(REVISION, names.revision_name(name, digest), namespace, labels)
+    return body | {"spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True)}
+
+
+def own_runtime(agent: Agent, tenant: str, platform: Platform) -> list[Object]:
+    """The Deployment, the Service and the autoscaler of a Dedicated agent."""
+    wanted = agent.spec.runtime
+    if wanted.mode != RuntimeMode.DEDICATED:
+        return []
+    own = runtime.Runtime(
+        name=names.dedicated_name(agent.metadata.name),
+        namespace=agent.metadata.namespace or "",
+        tenant=tenant,
+        agent=agent.metadata.name,
+        image=wanted.image or platform.runtime_image,
+        replicas=None if wanted.autoscaling else _replicas(wanted.replicas),
+        resources=wanted.resources or Resources(),
+        env={variable.name: variable.value for variable in wanted.env},
+    )
+    scaling = [runtime.autoscaler(own, wanted.autoscaling)] if wanted.autoscaling else []
+    return [runtime.deployment(own, platform), runtime.service(own), *scaling]
+
+
+def _replicas(wanted: int | None) -> int:
+    return 1 if wanted is None else wanted
+
+
+def kept_revisions(agent: Agent, observed: Observed, *, latest: str | None) -> set[Ref]:
+    """The revision in use and the newest others, as many as the history limit allows, `latest` counted in."""
+    ready = agent.status.ready_revision if agent.status else None
+    always = {name for name in (latest, ready) if name}
+    newest = sorted(observed.revisions, key=lambda one: (one.created, one.name), reverse=True)
+    others = [one.name for one in newest if one.name not in always]
+    room = max(0, agent.spec.revision_history_limit - len(always))
+    existing = {one.name for one in observed.revisions}
+    kept = (always & existing) | set(others[:room])
+    return {REVISION.ref(name, agent.metadata.namespace) for name in kept}
+
+
+def _until_replaced(agent: Agent, observed: Observed) -> set[Ref]:
+    """Pods of its own stay until the shared runtime can take over."""
+    leaving = agent.spec.runtime.mode == RuntimeMode.SHARED and observed.dedicated is not None
+    if not leaving or is_available(runtime_of(agent, observed)):
+        return set()
+    return {ref for ref in observed.children if ref.kind != REVISION}

@@ -1,0 +1,94 @@
+"""The Agent controller, as the engine runs it."""
+
+from collections.abc import Hashable, Iterable
+from datetime import datetime
+
+from agentic_core import names
+from agentic_core.cluster.kinds import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, NAMESPACE, SERVICE, Object, Ref, kind_of
+from agentic_crds import Agent, ModelProvider, Tenant
+from agentic_operator.controllers import tenancy
+from agentic_operator.controllers.agent import runtime
+from agentic_operator.controllers.agent.desired import desired
+from agentic_operator.controllers.agent.observe import (
+    PROVIDER,
+    PROVIDERS_BY_NAMESPACE,
+    REVISION,
+    Observed,
+    Parsers,
+    observe,
+)
+from agentic_operator.controllers.agent.status import assess
+from agentic_operator.controllers.agents import (
+    AGENT,
+    AGENT_LOOKUPS,
+    BY_NAMESPACE,
+    BY_PROMPT,
+    BY_PROVIDER,
+    BY_SHARED_RUNTIME,
+)
+from agentic_operator.controllers.tenancy import TENANT, Changes, Parsed
+from agentic_operator.desired.platform import Platform
+from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted, Watch
+from agentic_operator.engine.index import Index, Lookup
+
+
+class AgentController(Controller[Agent, Observed]):
+    """Resolves agents into revisions and runs the Dedicated ones."""
+
+    kind = AGENT
+    children = (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER)
+    watches = (Watch(PROVIDER), Watch(TENANT), Watch(NAMESPACE), Watch(CONFIG_MAP, metadata_only=True))
+    lookups = (
+        *AGENT_LOOKUPS,
+        Lookup(PROVIDER, PROVIDERS_BY_NAMESPACE, lambda provider: (provider["metadata"]["namespace"],)),
+    )
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._parsers = Parsers(Parsed(Tenant), Parsed(ModelProvider))
+        self._changes = {
+            PROVIDER: Changes(tenancy.spec_of),
+            TENANT: Changes(tenancy.spec_of),
+            NAMESPACE: Changes(tenancy.membership_of),
+            DEPLOYMENT: Changes(_shared_state),
+        }
+
+    def parse(self, obj: Object) -> Agent:
+        return Agent.model_validate(obj)
+
+    def related(self, obj: Object, index: Index) -> Iterable[Ref]:
+        kind = kind_of(obj)
+        changes = self._changes.get(kind)
+        if changes and not changes.matter(obj, index):
+            return ()
+        name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
+        if kind == PROVIDER:
+            named, open_ = f"{namespace}/{name}", f"{namespace}/"
+            return [*index.by(AGENT, BY_PROVIDER, named), *index.by(AGENT, BY_PROVIDER, open_)]
+        if kind == CONFIG_MAP:
+            return index.by(AGENT, BY_PROMPT, f"{namespace}/{name}")
+        if kind == NAMESPACE:
+            return index.by(AGENT, BY_NAMESPACE, name)
+        if kind == TENANT:
+            return self._agents_of(obj, index)
+        if kind == DEPLOYMENT and name == names.RUNTIME:
+            return index.by(AGENT, BY_SHARED_RUNTIME, namespace)
+        return ()
+
+    def _agents_of(self, obj: Object, index: Index) -> list[Ref]:
+        tenant = self._parsers.tenants(obj)
+        places = tenant.namespace_names if tenant else ()
+        return [ref for place in places for ref in index.by(AGENT, BY_NAMESPACE, place)]
+
+    async def observe(self, resource: Agent, ctx: Context) -> Observed:
+        return await observe(resource, ctx, self._platform, self._parsers)
+
+    def desired(self, resource: Agent, observed: Observed) -> Wanted:
+        return desired(resource, observed, self._platform)
+
+    def assess(self, resource: Agent, observed: Observed, now: datetime) -> Assessment:
+        return assess(resource, observed, now)
+
+
+def _shared_state(deployment: Object) -> Hashable:
+    return deployment["metadata"]["uid"], runtime.state(deployment)

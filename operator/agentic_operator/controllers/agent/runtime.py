@@ -1,0 +1,68 @@
+"""What a Deployment's status says about the pods behind it; pure. The Agent's `desired` and `status` use it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from agentic_core.cluster.kinds import Object
+from agentic_crds import Agent
+from agentic_crds.agent import RuntimeMode
+from agentic_operator.controllers.agent.observe import Observed
+
+
+@dataclass(frozen=True)
+class State:
+    """How the pods of a runtime are."""
+
+    available: bool
+    """Whether runs can be served."""
+    settled: bool
+    """Whether no change is under way."""
+    reason: str
+    message: str
+    failed: bool = False
+    """Whether it will not get better by itself."""
+
+
+def runtime_of(agent: Agent, observed: Observed) -> Object | None:
+    """The Deployment that the agent's spec asks for."""
+    return observed.dedicated if agent.spec.runtime.mode == RuntimeMode.DEDICATED else observed.shared
+
+
+def is_available(deployment: Object | None) -> bool:
+    """Whether the pods can serve runs."""
+    return state(deployment).available
+
+
+def state(deployment: Object | None) -> State:
+    """The state of a runtime's Deployment."""
+    if deployment is None:
+        return State(False, False, "RuntimeMissing", "The runtime is being created")
+    name = deployment["metadata"]["name"]
+    status = deployment.get("status") or {}
+    available = status.get("availableReplicas", 0) > 0
+    wanted = deployment["spec"].get("replicas", 1)
+    if wanted == 0:
+        message = f"Deployment {name} has 0 replicas; scale it up to run the agent"
+        return State(False, True, "ScaledToZero", message, failed=True)
+    if failure := _failure(status):
+        return State(available, False, failure[0], f"Deployment {name}: {failure[1]}", failed=True)
+    if not available:
+        return State(False, False, "RuntimeStarting", f"No pod of Deployment {name} is ready yet")
+    if _rolling(deployment, status, wanted):
+        return State(True, False, "RuntimeUpdating", f"Deployment {name} replaces its pods; the old ones serve")
+    return State(True, True, "RuntimeAvailable", f"Deployment {name} serves")
+
+
+def _rolling(deployment: Object, status: dict[str, Any], wanted: int) -> bool:
+    behind = status.get("observedGeneration", 0) < deployment["metadata"].get("generation", 0)
+    return bool(behind or status.get("updatedReplicas", 0) < wanted)
+
+
+def _failure(status: dict[str, Any]) -> tuple[str, str] | None:
+    conditions = {one["type"]: one for one in status.get("conditions", ())}
+    if conditions.get("ReplicaFailure", {}).get("status") == "True":
+        return "PodsRefused", str(conditions["ReplicaFailure"].get("message", "pods cannot be created"))
+    progressing = conditions.get("Progressing", {})
+    if progressing.get("reason") == "ProgressDeadlineExceeded":
+        return "RolloutFailed", "its new pods do not become ready; look at them with kubectl describe pods"
+    return None

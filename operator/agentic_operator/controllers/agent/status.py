@@ -1,0 +1,81 @@
+"""The status of an Agent; pure."""
+
+from datetime import datetime
+
+from agentic_core import conditions, names
+from agentic_core.conditions import Observation
+from agentic_core.resolve import Problem
+from agentic_crds import Agent, AgentStatus
+from agentic_crds.agent import RuntimeMode
+from agentic_operator.controllers import agents
+from agentic_operator.controllers.agent import runtime
+from agentic_operator.controllers.agent.observe import Observed
+from agentic_operator.controllers.agent.runtime import State
+from agentic_operator.engine.controller import Assessment
+
+
+def assess(agent: Agent, observed: Observed, now: datetime) -> Assessment:
+    """Which revision serves and where, and whether it is the one that the spec asks for."""
+    deployment = runtime.runtime_of(agent, observed)
+    state = runtime.state(deployment)
+    problems = problems_of(agent, observed)
+    before = agent.status or AgentStatus()
+    latest = before.latest_revision if problems else _latest(agent, observed)
+    serving = state.available and not problems
+    dedicated = agent.spec.runtime.mode == RuntimeMode.DEDICATED
+    pods = deployment if deployment and dedicated else None
+    status = AgentStatus(
+        observed_generation=agent.metadata.generation,
+        latest_revision=latest,
+        ready_revision=latest if serving else before.ready_revision,
+        endpoint=_endpoint(agent) if serving else before.endpoint,
+        replicas=(pods.get("status") or {}).get("readyReplicas", 0) if pods else None,
+        selector=_selector(pods["spec"]["selector"]["matchLabels"]) if pods else None,
+        conditions=conditions.stamp(
+            observations(problems, state, latest), generation=agent.metadata.generation, now=now
+        ),
+    )
+    return Assessment(status)
+
+
+def problems_of(agent: Agent, observed: Observed) -> tuple[Problem, ...]:
+    """Why there is no definition; empty when there is one."""
+    if observed.tenant is None:
+        place = agent.metadata.namespace
+        message = f"Namespace {place} belongs to no Tenant; create the agent in a namespace of a Tenant"
+        return (Problem("NoTenant", message),)
+    return observed.resolution.problems
+
+
+def observations(problems: tuple[Problem, ...], state: State, latest: str | None) -> list[Observation]:
+    """Ready sums up the two others: first what the user has to do, then what comes by itself."""
+    serves = conditions.true if state.available else conditions.false
+    runtime_ready = serves(names.RUNTIME_READY, state.reason, state.message)
+    if problems:
+        reason, message = problems[0].reason, "; ".join(problem.message for problem in problems)
+        unresolved = conditions.false(names.RESOLVED, reason, message)
+        return [*conditions.stalled(reason, message), unresolved, runtime_ready]
+    resolved = conditions.true(names.RESOLVED, "Resolved", f"Revision {latest}")
+    return [*_summary(state, latest), resolved, runtime_ready]
+
+
+def _summary(state: State, latest: str | None) -> list[Observation]:
+    if state.failed:
+        return conditions.stalled(state.reason, state.message)
+    if not state.settled:
+        return conditions.reconciling(state.reason, state.message)
+    return conditions.ready(f"Revision {latest} serves")
+
+
+def _latest(agent: Agent, observed: Observed) -> str:
+    return names.revision_name(agent.metadata.name, observed.resolution.digest)
+
+
+def _endpoint(agent: Agent) -> str:
+    dedicated = agent.spec.runtime.mode == RuntimeMode.DEDICATED
+    name = names.dedicated_name(agent.metadata.name) if dedicated else names.RUNTIME
+    return agents.endpoint(name, agent.metadata.namespace or "")
+
+
+def _selector(labels: dict[str, str]) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

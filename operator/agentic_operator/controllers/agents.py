@@ -1,0 +1,62 @@
+"""How agents are found by what they refer to; the Agent controller and the shared runtime's controller use it."""
+
+from collections.abc import Hashable, Iterable
+
+from agentic_core import names
+from agentic_core.cluster.kinds import Object, custom
+from agentic_crds import Agent
+from agentic_crds.agent import RuntimeMode
+from agentic_operator.engine.index import Lookup
+
+AGENT = custom(Agent)
+
+
+def endpoint(runtime: str, namespace: str) -> str:
+    """Where the api calls the runtime of this name."""
+    return f"http://{runtime}.{namespace}.svc:{names.RUNTIME_PORT}"
+
+
+def is_dedicated(agent: Object) -> bool:
+    """Whether the agent asks for pods of its own."""
+    runtime = agent.get("spec", {}).get("runtime") or {}
+    return bool(runtime.get("mode") == RuntimeMode.DEDICATED)
+
+
+def _namespace(agent: Object) -> str:
+    return str(agent["metadata"]["namespace"])
+
+
+def _shared_runtime(agent: Object) -> Iterable[str]:
+    """A Dedicated agent needs the shared runtime too, until its own pods have taken over."""
+    namespace = _namespace(agent)
+    served = (agent.get("status") or {}).get("endpoint") == endpoint(names.RUNTIME, namespace)
+    return (namespace,) if served or not is_dedicated(agent) else ()
+
+
+def _providers(agent: Object) -> Iterable[str]:
+    """`namespace/provider` for each model; `namespace/` for one that any provider may offer."""
+    model = agent["spec"]["model"]
+    models = [model, *model.get("fallbacks", ())]
+    return {f"{_namespace(agent)}/{one.get('provider') or ''}" for one in models}
+
+
+def _prompt(agent: Object) -> Iterable[str]:
+    source = agent["spec"].get("systemPromptFrom")
+    return (f"{_namespace(agent)}/{source['name']}",) if source else ()
+
+
+def runtime_of(agent: Object) -> Hashable:
+    """The fingerprint of what the shared runtime depends on."""
+    return tuple(_shared_runtime(agent)), agent["metadata"].get("deletionTimestamp")
+
+
+BY_NAMESPACE = "namespace"
+BY_SHARED_RUNTIME = "shared-runtime"
+BY_PROVIDER = "provider"
+BY_PROMPT = "prompt"
+AGENT_LOOKUPS = (
+    Lookup(AGENT, BY_NAMESPACE, lambda agent: (_namespace(agent),)),
+    Lookup(AGENT, BY_SHARED_RUNTIME, _shared_runtime),
+    Lookup(AGENT, BY_PROVIDER, _providers),
+    Lookup(AGENT, BY_PROMPT, _prompt),
+)

@@ -1,0 +1,1 @@
+"""The namespace of a tenant gets a runtime when it has Shared agents."""

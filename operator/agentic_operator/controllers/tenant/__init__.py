@@ -1,0 +1,1 @@
+"""The kind Tenant becomes namespaces, their limits and their network."""

@@ -1,0 +1,60 @@
+"""All reads of the Tenant controller; `handlers` calls it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from agentic_core import names
+from agentic_core.cluster.kinds import NAMESPACE, RESOURCE_QUOTA, Object
+from agentic_crds import Tenant
+from agentic_operator.desired.namespace import QUOTA
+from agentic_operator.engine.controller import Context
+
+Phase = Literal["Pending", "Active", "Terminating", "Conflict"]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A namespace of the tenant as it is."""
+
+    name: str
+    phase: Phase = "Pending"
+    owner: str = ""
+    """Whose the namespace is, when it is not ours."""
+    used: Mapping[str, str] = field(default_factory=dict[str, str])
+    """What its ResourceQuota counts."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The namespaces of the tenant, in its order."""
+
+    places: tuple[Place, ...]
+
+
+async def observe(tenant: Tenant, ctx: Context) -> Observed:
+    """The tenant's namespaces and what is used in them."""
+    return Observed(tuple(_place(name, tenant, ctx) for name in tenant.namespace_names))
+
+
+def _place(name: str, tenant: Tenant, ctx: Context) -> Place:
+    obj = ctx.index.get(NAMESPACE.ref(name))
+    if obj is None:
+        return Place(name)
+    if owner := _foreign_owner(obj, tenant):
+        return Place(name, "Conflict", owner)
+    if obj["metadata"].get("deletionTimestamp"):
+        return Place(name, "Terminating")
+    quota = ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)) or {}
+    return Place(name, "Active", used=quota.get("status", {}).get("used") or {})
+
+
+def _foreign_owner(namespace: Object, tenant: Tenant) -> str:
+    metadata = namespace["metadata"]
+    labels = metadata.get("labels") or {}
+    if (metadata.get("annotations") or {}).get(names.ADOPT) == "true":
+        return ""
+    kind, name = labels.get(names.OWNER_KIND), labels.get(names.OWNER_NAME)
+    if (kind, name) == (tenant.kind_name, tenant.metadata.name):
+        return ""
+    return f"{kind} {name}" if kind and name else "somebody else"

@@ -1,0 +1,54 @@
+"""The status of a Tenant; pure."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from agentic_core import conditions
+from agentic_core.conditions import Observation
+from agentic_crds import Tenant, TenantStatus
+from agentic_crds.tenant import NamespaceStatus, QuotaStatus
+from agentic_operator.controllers.tenant.observe import Observed, Place
+from agentic_operator.desired.namespace import hard
+from agentic_operator.desired.quantity import format_quantity, parse_quantity
+from agentic_operator.engine.controller import Assessment
+
+
+def assess(tenant: Tenant, observed: Observed, now: datetime) -> Assessment:
+    """Which namespaces the tenant has, what it uses of its quota, and whether all is well."""
+    generation = tenant.metadata.generation
+    status = TenantStatus(
+        observed_generation=generation,
+        default_namespace=tenant.namespace_names[0],
+        namespaces=[NamespaceStatus(name=place.name, phase=place.phase) for place in observed.places],
+        quotas=list(_quotas(tenant, observed.places)),
+        conditions=conditions.stamp(observations(observed), generation=generation, now=now),
+    )
+    return Assessment(status)
+
+
+def observations(observed: Observed) -> list[Observation]:
+    """Conflicts first: somebody has to do something about them. What is on its way comes by itself."""
+    conflicts = [place for place in observed.places if place.phase == "Conflict"]
+    if conflicts:
+        return conditions.stalled("Conflict", "; ".join(map(_conflict, conflicts)))
+    waiting = [place for place in observed.places if place.phase != "Active"]
+    if waiting:
+        phases = ", ".join(f"{place.name} is {place.phase}" for place in waiting)
+        return conditions.reconciling("NamespacesNotReady", f"Waiting for namespaces: {phases}")
+    return conditions.ready(f"Namespaces in use: {len(observed.places)}")
+
+
+def _conflict(place: Place) -> str:
+    return (
+        f"Namespace {place.name} belongs to {place.owner}; delete or rename it, or annotate it with "
+        "agentic.io/adopt=true to hand it over"
+    )
+
+
+def _quotas(tenant: Tenant, places: Iterable[Place]) -> Iterable[QuotaStatus]:
+    counted = [place for place in places if place.phase == "Active"]
+    for resource, limit in hard(tenant.spec.quotas).items():
+        used = sum((parse_quantity(place.used.get(resource, "0")) for place in counted), start=Decimal(0))
+        total = parse_quantity(limit) * len(counted)
+        yield QuotaStatus(resource=resource, used=format_quantity(used), hard=format_quantity(total))
