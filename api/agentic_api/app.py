@@ -1,4 +1,4 @@
-"""The composition root of the REST api: `create_app` builds the application around a context; `main` and tests call it."""
+"""The REST api as an ASGI application: `create_app` builds it around a composition; `main` and tests call it."""
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -8,10 +8,15 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from agentic_api import errors
+from agentic_api.agents import endpoints as agents
 from agentic_api.context import Context
+from agentic_api.docs import endpoints as docs
+from agentic_api.health import endpoints as health
+from agentic_api.keys import endpoints as keys
 from agentic_api.middleware.edge import Edge, Limits
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.settings import ApiSettings
+from agentic_api.tenants import endpoints as tenants
 
 Composition = Callable[[], AbstractAsyncContextManager[Context]]
 """Opens everything that the process needs and closes it at the end."""
@@ -38,6 +43,8 @@ def create_app(settings: ApiSettings, metrics: HttpMetrics, composition: Composi
         telemetry={"metrics": False, "logs": False, "operation_spans": False},
     )
     errors.install(app)
+    for domain in (agents, keys, tenants, health, docs):
+        app.include_router(domain.router)
     return app
 
 

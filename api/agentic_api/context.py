@@ -1,15 +1,19 @@
 """The typed context of the api process: made once by `app`, passed to whatever needs a part of it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aiohttp
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
+from agentic_api.agents.service import Agents
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.clock import Clock
 from agentic_api.keys.authenticator import Authenticator
+from agentic_api.keys.service import Keys
+from agentic_api.lifecycle import Lifecycle
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.middleware.rate_limit import RateLimiter
 from agentic_api.settings import ApiSettings
@@ -22,6 +26,7 @@ class Context:
 
     settings: ApiSettings
     clock: Clock
+    lifecycle: Lifecycle
     registry: CollectorRegistry
     """Where metrics are registered; `/metrics` shows all of them."""
     http_metrics: HttpMetrics
@@ -29,10 +34,12 @@ class Context:
     http: aiohttp.ClientSession
     """Connections to the runtimes."""
     catalog: Catalog
+    synced: Callable[[], bool]
+    """Whether the catalog is complete."""
     authenticator: Authenticator
     limiter: RateLimiter
     audit: Audit
-    pepper: bytes
-    """The secret under which API keys are hashed."""
+    keys: Keys
+    agents: Agents
     run_token_key: Ed25519PrivateKey
     """Signs run tokens."""

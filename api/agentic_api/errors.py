@@ -4,6 +4,7 @@
 `agentic_core.errors` or the subclasses here.
 """
 
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -37,6 +38,12 @@ class RequestTimeout(PlatformError):
     """The body did not arrive in time."""
 
     status, code, title = 408, "request_timeout", "Request not received in time"
+
+
+class PreconditionFailed(PlatformError):
+    """The thing is not the version that the client saw."""
+
+    status, code, title = 412, "precondition_failed", "Changed meanwhile"
 
 
 class UnsupportedMediaType(PlatformError):
@@ -174,6 +181,11 @@ def _of_validation(request: Request, found: list[dict[str, Any]]) -> PlatformErr
     has_body = in_body and request.headers.get("content-length") != "0"
     if has_body and not _is_json(request.headers.get("content-type", "")):
         return UnsupportedMediaType("The request body must be JSON, sent with Content-Type: application/json.")
+    return invalid(found)
+
+
+def invalid(found: Sequence[Any]) -> Invalid:
+    """What pydantic found wrong, as one error."""
     fields = [FieldError(field=".".join(map(str, item["loc"])), message=str(item["msg"])) for item in found]
     summary = "; ".join(f"{field.field}: {field.message}" for field in fields[:3])
     return Invalid(f"The request breaks a rule: {summary}", errors=[field.model_dump() for field in fields])

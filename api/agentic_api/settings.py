@@ -39,3 +39,14 @@ class ApiSettings(Settings):
     """Seconds that requests in flight have to end after that."""
     key_cache_seconds: Annotated[float, Field(ge=0, le=5)] = 3.0
     """Seconds for which a key that was looked up is trusted: a revoked key works no longer than this."""
+
+
+class InstallSettings(Settings):
+    """Environment variables `AGENTIC_...` of `agentic-api install` and `agentic-api migrate`."""
+
+    migrator_dsn: SecretStr = SecretStr("postgresql://agentic_migrator@localhost:5432/agentic")
+    """DSN of the role that owns the tables through its membership in agentic_owner."""
+    namespace: str = "agentic-system"
+    """Namespace of the platform's Secrets."""
+    kubeconfig: Path | None = None
+    """A kubeconfig file; without it the pod's own service account is used."""

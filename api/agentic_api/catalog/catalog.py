@@ -5,14 +5,16 @@ It never calls the API server. A name of another tenant's namespace is as unknow
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from uuid import UUID
 
 from agentic_api.catalog.resolved import ResolvedAgent
-from agentic_api.catalog.store import Object, Store
+from agentic_api.catalog.store import Store
 from agentic_api.dependencies.principal import Principal
 from agentic_api.errors import AgentNotReady
 from agentic_core import names
+from agentic_core.cluster.kinds import Object
 from agentic_core.errors import NotFound
 from agentic_crds import Tenant
 from agentic_crds.agent_revision import Definition
@@ -46,8 +48,9 @@ class TenantView:
 class Catalog:
     """Tenants, Agents and AgentRevisions of the hub."""
 
-    def __init__(self) -> None:
-        self.tenants = Store()
+    def __init__(self, on_tenant: Callable[[str], None] = lambda _name: None) -> None:
+        """`on_tenant` is told the name of each Tenant that changed."""
+        self.tenants = Store(on_tenant)
         self.agents = Store()
         self.revisions = Store()
         self._views: dict[str, tuple[int | None, TenantView]] = {}
@@ -61,6 +64,13 @@ class Catalog:
             found = self.tenants.get("", name)
             cached = self._views[name] = (version, view(found) if found else TenantView(f"{name}-default", frozenset()))
         return cached[1]
+
+    def tenant_id(self, name: str) -> UUID:
+        """The uid of the Tenant of this name."""
+        found = self.tenants.get("", name)
+        if found is None:
+            raise NotFound(f"There is no tenant {name!r}. Create the Tenant resource first: kubectl get tenants.")
+        return UUID(found["metadata"]["uid"])
 
     def namespaces(self, tenant: str) -> frozenset[str]:
         """The namespaces that belong to a tenant."""
@@ -152,6 +162,6 @@ def unknown(agent_id: str) -> NotFound:
 def not_ready(key: AgentKey, agent: Object) -> AgentNotReady:
     """Why an agent cannot run, in the operator's words."""
     conditions = agent.get("status", {}).get("conditions", [])
-    ready = next((item for item in conditions if item["type"] == names.READY), {})
+    ready: Object = next((item for item in conditions if item["type"] == names.READY), {})
     message = ready.get("message") or "the operator has not resolved it yet; try again in a moment"
     return AgentNotReady(f"Agent {key} is not ready: {message}", reason=ready.get("reason", "Pending"))

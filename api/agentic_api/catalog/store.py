@@ -1,21 +1,22 @@
 """Custom resources as the last watch event left them: compact, sorted, never older than what was seen before.
 
-The catalog reads it; the watch, and whoever has just written through the API server, fill it.
+The catalog reads it; a reflector, and whoever has just written through the API server, fill it.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import orjson
 
-Object = dict[str, Any]
+from agentic_core.cluster.kinds import Object, Ref
 
 
 class Store:
     """The objects of one kind by namespace and name. Kept as JSON: a tenth of the memory of parsed objects."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_change: Callable[[str], None] = lambda _name: None) -> None:
+        """`on_change` is told the name of each object that appeared, changed or went."""
+        self._on_change = on_change
         self._namespaces: dict[str, dict[str, tuple[int, bytes]]] = {}
         self._names: dict[str, list[str]] = {}
         """Sorted names of a namespace, made when asked for."""
@@ -28,13 +29,13 @@ class Store:
         return orjson.loads(entry[1]) if entry else None
 
     def version(self, namespace: str, name: str) -> int | None:
-        """The resourceVersion of an object: a cheap way to see whether it changed."""
+        """The resourceVersion of an object: a cheap way to see whether it has changed."""
         entry = self._namespaces.get(namespace, {}).get(name)
         return entry[0] if entry else None
 
-    def put(self, item: Object) -> None:
+    def put(self, obj: Object) -> None:
         """Keep an object unless a newer version of it is known."""
-        namespace, name, version = _key(item)
+        namespace, name, version = _key(obj)
         if version <= self._deleted.get((namespace, name), -1):
             return
         entries = self._namespaces.setdefault(namespace, {})
@@ -43,30 +44,42 @@ class Store:
             self._names.pop(namespace, None)
         elif known[0] > version:
             return
-        entries[name] = (version, orjson.dumps(item))
+        obj["metadata"].pop("managedFields", None)
+        entries[name] = (version, orjson.dumps(obj))
+        self._on_change(name)
 
-    def removed(self, item: Object) -> None:
+    def drop(self, obj: Object) -> None:
         """The watch says that the object is gone."""
-        namespace, name, version = _key(item)
+        namespace, name, version = _key(obj)
         self._deleted.pop((namespace, name), None)
         known = self.version(namespace, name)
         if known is not None and known <= version:
-            self._drop(namespace, name)
+            self._forget(namespace, name)
+        self._on_change(name)
+
+    def bookmark(self, version: int) -> None:
+        """The watch has told everything up to this version: nothing here depends on it."""
+
+    def retain(self, refs: set[Ref], version: int) -> None:
+        """A list at this version has only these objects. What was written from here since then is newer and stays."""
+        kept = {(ref.namespace or "", ref.name) for ref in refs}
+        known = [
+            (namespace, name, entry[0])
+            for namespace, entries in self._namespaces.items()
+            for name, entry in entries.items()
+        ]
+        for namespace, name, at in known:
+            if (namespace, name) not in kept and at <= version:
+                self._forget(namespace, name)
+                self._on_change(name)
+        self._deleted = {key: at for key, at in self._deleted.items() if key in kept}
 
     def remove_ahead(self, namespace: str, name: str) -> None:
         """The object was deleted from here; the watch will say so later."""
         version = self.version(namespace, name)
         if version is not None:
             self._deleted[namespace, name] = version
-            self._drop(namespace, name)
-
-    def replace(self, items: Iterable[Object]) -> None:
-        """The result of a fresh list: what is not in it is gone."""
-        fresh: dict[str, dict[str, tuple[int, bytes]]] = {}
-        for item in items:
-            namespace, name, version = _key(item)
-            fresh.setdefault(namespace, {})[name] = (version, orjson.dumps(item))
-        self._namespaces, self._names, self._deleted = fresh, {}, {}
+            self._forget(namespace, name)
 
     def names(self, namespace: str, *, after: str | None) -> list[str]:
         """Sorted names of a namespace that follow `after`."""
@@ -83,7 +96,7 @@ class Store:
     def __len__(self) -> int:
         return sum(map(len, self._namespaces.values()))
 
-    def _drop(self, namespace: str, name: str) -> None:
+    def _forget(self, namespace: str, name: str) -> None:
         self._namespaces[namespace].pop(name, None)
         self._names.pop(namespace, None)
 

@@ -103,9 +103,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
                 exchange.deadline.reschedule(None)
-                message = message | {
-                    "headers": [*message.get("headers", ()), (b"x-request-id", request_id), *exchange.headers]
-                }
+                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *exchange.headers]
             await send(message)
 
         return named

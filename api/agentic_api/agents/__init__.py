@@ -1,0 +1,1 @@
+"""Agents: created, read, changed and deleted; kept as custom resources."""

@@ -1,0 +1,110 @@
+"""The endpoints `/api/v1/agents`."""
+
+from typing import Annotated
+
+from fastapi import Header, Path, Response
+from pydantic import ValidationError
+
+from agentic_api import openapi
+from agentic_api.agents import translate
+from agentic_api.agents.schemas import AgentPatch, AgentView, ChangedAgent, NewAgent
+from agentic_api.context import Context
+from agentic_api.dependencies.auth import Developer, Viewer
+from agentic_api.dependencies.context import Ctx
+from agentic_api.dependencies.pagination import Page, PageParams, cursor
+from agentic_api.dependencies.principal import Principal
+from agentic_api.errors import invalid
+from agentic_api.routing import router as domain_router
+from agentic_core.cluster.kinds import Object
+from agentic_core.db.audit import AuditRepository
+
+router = domain_router("/api/v1/agents", tag="agents")
+
+AgentId = Annotated[
+    str,
+    Path(max_length=128, description="`name` in your default namespace, or `namespace.name`.", examples=["support"]),
+]
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match", max_length=64, pattern=r'^"?[0-9]{1,20}"?$', description="The `version` that you have seen."
+    ),
+]
+
+
+@router.post("", status_code=201, responses=openapi.problems(404, 409))
+async def create_agent(body: NewAgent, caller: Developer, context: Ctx, response: Response) -> AgentView:
+    """Create an agent. It runs as soon as the operator has resolved it: see `status` of what GET answers."""
+    created = await context.agents.create(caller, body)
+    await _record(context, caller, "agent.create", created)
+    shown = translate.view(created)
+    response.headers["Location"] = f"/api/v1/agents/{shown.id}"
+    return shown
+
+
+@router.get("", responses=openapi.problems())
+async def list_agents(caller: Viewer, context: Ctx, page: PageParams) -> Page[AgentView]:
+    """List the agents of the tenant by namespace and name."""
+    found, after = context.catalog.page(caller, limit=page.limit, after=page.after)
+    return Page(items=[translate.view(item) for item in found], next_cursor=cursor(after) if after else None)
+
+
+@router.get("/{agent_id}", responses=openapi.problems(404))
+async def get_agent(agent_id: AgentId, caller: Viewer, context: Ctx, response: Response) -> AgentView:
+    """Get an agent and whether it is ready to run."""
+    shown = translate.view(context.catalog.find(caller, agent_id))
+    response.headers["ETag"] = f'"{shown.version}"'
+    return shown
+
+
+@router.put("/{agent_id}", responses=openapi.problems(404, 409, 412))
+async def replace_agent(
+    agent_id: AgentId, body: ChangedAgent, caller: Developer, context: Ctx, if_match: IfMatch = None
+) -> AgentView:
+    """Give an agent a new definition. Runs that have begun go on with the old one."""
+    changed = await context.agents.change(caller, agent_id, lambda _: body, version=_version(if_match))
+    await _record(context, caller, "agent.update", changed)
+    return translate.view(changed)
+
+
+@router.patch("/{agent_id}", responses=openapi.problems(404, 409, 412))
+async def patch_agent(
+    agent_id: AgentId, patch: AgentPatch, caller: Developer, context: Ctx, if_match: IfMatch = None
+) -> AgentView:
+    """Change parts of an agent's definition."""
+    changes = patch.model_extra or {}
+    changed = await context.agents.change(
+        caller, agent_id, lambda current: _patched(current, changes), version=_version(if_match)
+    )
+    await _record(context, caller, "agent.update", changed)
+    return translate.view(changed)
+
+
+@router.delete("/{agent_id}", status_code=204, responses=openapi.problems(404, 409))
+async def delete_agent(agent_id: AgentId, caller: Developer, context: Ctx) -> None:
+    """Delete an agent. Its conversations stay."""
+    key = await context.agents.delete(caller, agent_id)
+    async with context.database.session(caller.tenant_id) as session:
+        await AuditRepository(session).record(actor=caller.key_id, action="agent.delete", target=str(key))
+
+
+def _version(if_match: str | None) -> str | None:
+    return if_match.strip('"') if if_match else None
+
+
+def _patched(current: Object, changes: Object) -> ChangedAgent:
+    try:
+        return ChangedAgent.model_validate(translate.merged(translate.body(current), changes))
+    except ValidationError as error:
+        raise invalid(error.errors()) from error
+
+
+async def _record(context: Context, caller: Principal, action: str, agent: Object) -> None:
+    meta = agent["metadata"]
+    async with context.database.session(caller.tenant_id) as session:
+        await AuditRepository(session).record(
+            actor=caller.key_id,
+            action=action,
+            target=f"{meta['namespace']}.{meta['name']}",
+            generation=meta.get("generation", 0),
+        )

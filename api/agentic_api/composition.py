@@ -1,0 +1,77 @@
+"""Opens everything that the api process needs, in order, and closes it again; `main` and the tests hand it to `app`."""
+
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from agentic_api.agents.service import Agents
+from agentic_api.audit import Audit
+from agentic_api.catalog.catalog import Catalog
+from agentic_api.catalog.watch import Watch
+from agentic_api.clock import Clock
+from agentic_api.context import Context
+from agentic_api.keys.authenticator import Authenticator
+from agentic_api.keys.service import Keys
+from agentic_api.lifecycle import Lifecycle
+from agentic_api.middleware.metrics import HttpMetrics
+from agentic_api.middleware.rate_limit import RateLimiter
+from agentic_api.settings import ApiSettings
+from agentic_api.tenants.sync import TenantSync
+from agentic_core.auth import run_tokens
+from agentic_core.cluster import Cluster, credentials
+from agentic_core.db import Database, functions
+
+RUNTIME_CONNECTIONS = 1024
+"""Most connections to runtimes: a run holds one while it runs."""
+
+
+@asynccontextmanager
+async def opened(
+    settings: ApiSettings, *, registry: CollectorRegistry, http_metrics: HttpMetrics, lifecycle: Lifecycle
+) -> AsyncGenerator[Context]:
+    """The context, for as long as the block."""
+    pepper = settings.pepper_file.read_bytes().strip()
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url.get_secret_value())
+        stack.push_async_callback(database.close)
+        connector = aiohttp.TCPConnector(limit=RUNTIME_CONNECTIONS, ttl_dns_cache=30, keepalive_timeout=60)
+        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        clock = Clock()
+        cluster, catalog, synced = await _resources(stack, settings, database)
+        yield Context(
+            settings=settings,
+            clock=clock,
+            lifecycle=lifecycle,
+            registry=registry,
+            http_metrics=http_metrics,
+            database=database,
+            http=http,
+            catalog=catalog,
+            synced=synced,
+            authenticator=Authenticator(
+                lambda key_id: functions.authenticate_key(database, key_id),
+                pepper=pepper,
+                ttl=settings.key_cache_seconds,
+                clock=clock,
+                default_namespace=lambda tenant: catalog.tenant(tenant).default_namespace,
+            ),
+            limiter=RateLimiter(per_minute=settings.requests_per_minute, clock=clock),
+            audit=Audit(database),
+            keys=Keys(database, catalog, pepper=pepper, clock=clock),
+            agents=Agents(None if settings.gitops_only else cluster, catalog),
+            run_token_key=run_tokens.private_key(settings.run_token_key_file.read_text()),
+        )
+
+
+async def _resources(
+    stack: AsyncExitStack, settings: ApiSettings, database: Database
+) -> tuple[Cluster | None, Catalog, Callable[[], bool]]:
+    cluster = await stack.enter_async_context(Cluster(credentials.load(settings.kubeconfig)))
+    sync = TenantSync(cluster, database)
+    catalog = Catalog(on_tenant=sync.changed)
+    watch = Watch(cluster, catalog)
+    await stack.enter_async_context(watch.running())
+    await stack.enter_async_context(sync.running(catalog))
+    return cluster, catalog, lambda: watch.synced

@@ -1,0 +1,1 @@
+"""Swagger UI at `/docs`, with assets that the api serves itself: clusters without internet have it too."""

@@ -1,0 +1,54 @@
+"""SQL of API keys, inside one tenant's transaction."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert
+
+from agentic_api.keys.schemas import KeyView
+from agentic_core.auth import api_keys
+from agentic_core.db import Repository, tables
+
+KEYS = tables.api_keys
+
+
+class KeyRepository(Repository):
+    """The tenant's keys."""
+
+    async def has_tenant(self) -> bool:
+        """Whether the tenant has its row already."""
+        found = await self.session.execute(self.select(tables.tenants, tables.tenants.c.tenant_id))
+        return found.first() is not None
+
+    async def add(
+        self, key: api_keys.NewKey, *, name: str, role: api_keys.Role, pepper: bytes, expires_at: datetime | None
+    ) -> KeyView:
+        """Keep a key by its hash; a key that is there already gets the hash again."""
+        digest = api_keys.digest(key.secret, pepper=pepper)
+        values: dict[str, Any] = {"name": name, "role": role.value, "hash": digest, "expires_at": expires_at}
+        statement = insert(KEYS).values(tenant_id=self.tenant_id, id=key.id, **values)
+        statement = statement.on_conflict_do_update(index_elements=["tenant_id", "id"], set_={"hash": digest})
+        row = (await self.session.execute(statement.returning(*VIEW))).one()
+        return _view(row)
+
+    async def page(self, *, limit: int, after: str | None) -> list[KeyView]:
+        """Keys by id."""
+        statement = self.select(KEYS, *VIEW).order_by(KEYS.c.id).limit(limit)
+        if after:
+            statement = statement.where(KEYS.c.id > after)
+        return [_view(row) for row in await self.session.execute(statement)]
+
+    async def revoke(self, key_id: str) -> bool:
+        """Stop a key; False when there is none of this id. A revoked one keeps the time of its first revocation."""
+        revoked_at = sa.func.coalesce(KEYS.c.revoked_at, sa.func.now())
+        mine = (KEYS.c.tenant_id == self.tenant_id) & (KEYS.c.id == key_id)
+        statement = sa.update(KEYS).where(mine).values(revoked_at=revoked_at).returning(KEYS.c.id)
+        return (await self.session.execute(statement)).first() is not None
+
+
+VIEW = (KEYS.c.id, KEYS.c.name, KEYS.c.role, KEYS.c.created_at, KEYS.c.expires_at, KEYS.c.revoked_at)
+
+
+def _view(row: sa.Row[Any]) -> KeyView:
+    return KeyView(prefix=f"agk_{row.id}", **row._asdict())

@@ -1,0 +1,67 @@
+"""The errors of endpoints as OpenAPI shows them: schema and an example each. The routers name theirs."""
+
+from typing import Any
+
+from agentic_api import errors
+from agentic_core.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    Malformed,
+    NotFound,
+    PlatformError,
+    RateLimited,
+    Timeout,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    UpstreamFailed,
+)
+
+Responses = dict[int | str, dict[str, Any]]
+ALWAYS = (400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 504)
+"""What every authenticated endpoint can answer."""
+KINDS: dict[int, tuple[type[PlatformError], str]] = {
+    400: (Malformed, "The request body is not valid JSON: unexpected end of data."),
+    401: (Unauthenticated, "The API key is not valid: it is unknown, expired or revoked."),
+    402: (PlatformError, "The budget is spent."),
+    403: (Forbidden, "This needs the role developer or more; this key has the role viewer."),
+    404: (NotFound, "There is no agent 'support'. List yours with GET /api/v1/agents."),
+    405: (errors.MethodNotAllowed, "The endpoint does not answer PUT /api/v1/agents."),
+    408: (errors.RequestTimeout, "The request body did not arrive within 15 s."),
+    409: (Conflict, "Agent acme-default.support is not ready: ModelProvider acme-default/openai not found"),
+    412: (errors.PreconditionFailed, "The agent has changed since: it has version 4 now, you sent 3."),
+    413: (TooLarge, "The request body is larger than 2097152 bytes."),
+    415: (errors.UnsupportedMediaType, "The request body must be JSON, sent with Content-Type: application/json."),
+    422: (Invalid, "The request breaks a rule: body.model: Field required"),
+    429: (RateLimited, "This key may make 6000 requests a minute; try again in 0.3 s."),
+    500: (PlatformError, "Something went wrong here; the logs know it as request 5f0c2c8c1f0e4b7d."),
+    502: (UpstreamFailed, "The runtime of agent acme-default.support does not answer."),
+    503: (Unavailable, "The database does not answer now; try again."),
+    504: (Timeout, "The request took longer than 30 s and was given up."),
+}
+
+
+def problems(*statuses: int) -> Responses:
+    """The `responses` of an authenticated endpoint that can also answer these statuses."""
+    return {status: _response(status) for status in sorted({*ALWAYS, *statuses})}
+
+
+def public(*statuses: int) -> Responses:
+    """The `responses` of an endpoint without authentication."""
+    return {status: _response(status) for status in statuses}
+
+
+def _response(status: int) -> dict[str, Any]:
+    kind, detail = KINDS[status]
+    example = {
+        "type": errors.URN + kind.code,
+        "title": kind.title,
+        "status": status,
+        "detail": detail,
+        "code": kind.code,
+        "request_id": "5f0c2c8c1f0e4b7d",
+        "trace_id": "0af7651916cd43dd8448eb211c80319c",
+    }
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": kind.title, "content": {errors.PROBLEM_JSON: {"schema": schema, "example": example}}}

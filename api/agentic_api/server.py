@@ -1,0 +1,127 @@
+"""The HTTP server: uvicorn that bounds a request's head, and that drains before it stops. `main` runs it."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import orjson
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from agentic_api.errors import PROBLEM_JSON, URN
+from agentic_api.lifecycle import Lifecycle
+
+HEAD_BYTES = 64 * 1024
+"""Most bytes of a request's headers."""
+HEAD_SECONDS = 10.0
+"""Seconds in which they must arrive: a slow client cannot hold a connection for nothing."""
+KEEP_ALIVE_SECONDS = 75
+
+
+class BoundedProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with bounds for the head of a request. Bodies are bounded by the edge."""
+
+    _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn types it
+        """The clock starts with the connection."""
+        super().connection_made(transport)
+        self._begin_head()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        super().on_message_begin()
+        self._begin_head()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the request's target."""
+        if self._within(len(url)):
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header."""
+        if self._within(len(name) + len(value)):
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """The head is there."""
+        self._stop_timer()
+        if not self.transport.is_closing():
+            super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection is gone."""
+        self._stop_timer()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is not HTTP."""
+        detail = f"{msg} Send HTTP/1.1."
+        problem = {"type": f"{URN}malformed", "title": "Malformed request", "status": 400, "detail": detail}
+        body = orjson.dumps(problem | {"code": "malformed", "request_id": "", "trace_id": ""})
+        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n"
+        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
+
+    def _begin_head(self) -> None:
+        self._head_bytes = 0
+        self._stop_timer()
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+
+    def _stop_timer(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _within(self, size: int) -> bool:
+        self._head_bytes += size
+        if self._head_bytes <= HEAD_BYTES:
+            return True
+        if not self.transport.is_closing():
+            self.send_400_response(f"The request's head is larger than {HEAD_BYTES} bytes.")
+        return False
+
+
+class DrainingServer(uvicorn.Server):
+    """Fails readiness at the first signal, stops accepting a little later; a second signal stops at once."""
+
+    def __init__(self, config: uvicorn.Config, *, lifecycle: Lifecycle, drain_seconds: float) -> None:
+        super().__init__(config)
+        self._lifecycle = lifecycle
+        self._drain_seconds = drain_seconds
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by the signal handlers."""
+        stop: Callable[[], Any] = lambda: uvicorn.Server.handle_exit(self, sig, frame)  # noqa: E731 - called once, later
+        if self._lifecycle.draining or sig == signal.SIGINT:
+            stop()
+            return
+        self._lifecycle.draining = True
+        asyncio.get_running_loop().call_later(self._drain_seconds, stop)
+
+
+def server(
+    app: ASGIApp, *, host: str, port: int, lifecycle: Lifecycle, drain_seconds: float, shutdown_timeout: int
+) -> DrainingServer:
+    """A server of the app."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http=BoundedProtocol,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        backlog=2048,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=shutdown_timeout,
+    )
+    return DrainingServer(config, lifecycle=lifecycle, drain_seconds=drain_seconds)
