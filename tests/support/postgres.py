@@ -113,6 +113,12 @@ class Postgres:
                 await connection.close()
                 return
 
+    @property
+    def pid(self) -> int:
+        """The server's first process."""
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End the server and its children at once, as a crash of the machine would."""
         assert self._process is not None

@@ -1,0 +1,156 @@
+"""The platform's data path as processes on loopback: API server, PostgreSQL, api, gateway, runtime, echo model.
+
+The benchmark of executions uses it. Everything is real but the model; no operator runs, the resources are written as it
+would write them.
+"""
+
+import asyncio
+import os
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from agentic_core import names, resolve
+from agentic_crds import Agent, ModelProvider
+from tests.support.apiserver import ControlPlane, free_port, wait_until
+from tests.support.postgres import Postgres
+
+NAMESPACE = "bench-default"
+GROUP = f"/apis/{names.GROUP}/v1alpha1"
+BIN = Path(sys.executable).parent
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running data path."""
+
+    url: str
+    admin_key: str
+    processes: dict[str, int]
+    """Process ids by name."""
+
+
+@contextmanager
+def running() -> Iterator[Stack]:
+    """Start everything, with one ready agent called `echo`; end it after the block."""
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentic-bench-")))
+        control = ControlPlane(folder)
+        stack.callback(control.stop)
+        control.start()
+        postgres = stack.enter_context(Postgres(durable=True))
+        database = asyncio.run(postgres.fresh())
+        ports = {name: free_port() for name in ("echo", "api", "gateway", "runtime")}
+        _write_resources(control, ports)
+        admin_key = _install(folder, database.migrator)
+        environs = _environs(folder, control, database.app, ports)
+        processes = {name: stack.enter_context(_process(name, environs[name], folder)) for name in environs}
+        pids = {name: process.pid for name, process in processes.items()}
+        for name in ("gateway", "runtime", "api"):
+            _wait_ready(name, processes[name], ports[name], folder)
+        yield Stack(f"http://127.0.0.1:{ports['api']}", admin_key, pids | {"postgres": postgres.pid})
+
+
+def _install(folder: Path, dsn: str) -> str:
+    command = [BIN / "agentic-api", "install", "--folder", folder / "secrets"]
+    environ = os.environ | {"AGENTIC_MIGRATOR_DSN": dsn}
+    return subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
+
+
+def _environs(folder: Path, control: ControlPlane, dsn: str, ports: dict[str, int]) -> dict[str, dict[str, str]]:
+    public, private = (folder / "secrets" / "agentic-run-tokens" / name for name in ("public.pem", "private.pem"))
+    cluster = {"AGENTIC_KUBECONFIG": str(control.kubeconfig), "AGENTIC_DATABASE_URL": dsn}
+    specific = {
+        "echo": {},
+        "gateway": cluster
+        | {"AGENTIC_RUN_TOKEN_PUBLIC_KEY_FILE": str(public), "AGENTIC_LOOPBACK_PROVIDERS": "true"}
+        | {"AGENTIC_PRIVATE_PROVIDERS": "true"},
+        "runtime": {
+            "AGENTIC_NAMESPACE": NAMESPACE,
+            "AGENTIC_GATEWAY_URL": f"http://127.0.0.1:{ports['gateway']}",
+            "AGENTIC_RUN_TOKEN_KEYS": public.read_text(),
+        },
+        "api": cluster
+        | {
+            "AGENTIC_PEPPER_FILE": str(folder / "secrets" / "agentic-api-keys" / "pepper"),
+            "AGENTIC_RUN_TOKEN_KEY_FILE": str(private),
+            "AGENTIC_REQUESTS_PER_MINUTE": "0",
+        },
+    }
+    common = {"AGENTIC_HOST": "127.0.0.1", "AGENTIC_LOG_LEVEL": "warning"}
+    return {name: common | {"AGENTIC_PORT": str(ports[name])} | own for name, own in specific.items()}
+
+
+@contextmanager
+def _process(name: str, environ: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    command: list[str | Path] = [BIN / f"agentic-{name}"]
+    if name == "echo":
+        command = [sys.executable, "-m", "benchmarks.echo", "--port", environ["AGENTIC_PORT"]]
+    with (folder / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(command, env=os.environ | environ, stdout=log, stderr=log)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _wait_ready(name: str, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+    def ready() -> bool:
+        if process.poll() is not None:
+            raise RuntimeError(f"{name} ended:\n{(folder / f'{name}.log').read_text()[-4000:]}")
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    wait_until(ready, f"readiness of {name}; see {folder}/{name}.log")
+
+
+def _write_resources(control: ControlPlane, ports: dict[str, int]) -> None:
+    provider = _object(
+        "ModelProvider",
+        "echo",
+        {"type": "openaiCompatible", "baseUrl": f"http://127.0.0.1:{ports['echo']}/v1"}
+        | {"models": [{"name": "echo", "price": {"input": "1", "output": "2"}}]},
+    )
+    agent = _object(
+        "Agent", "echo", {"systemPrompt": "You are an echo.", "model": {"provider": "echo", "name": "echo"}}
+    )
+    around = resolve.Surroundings(NAMESPACE, {"echo": ModelProvider.model_validate(provider).spec})
+    resolution = resolve.resolve(Agent.model_validate(agent).spec, around)
+    assert resolution.definition is not None
+    name = names.revision_name("echo", resolution.digest)
+    definition = resolution.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
+    revision = _object("AgentRevision", name, {"agent": "echo", "hash": resolution.digest, "definition": definition})
+    tenant = {"apiVersion": f"{names.GROUP}/v1alpha1", "kind": "Tenant", "metadata": {"name": "bench"}, "spec": {}}
+    control.create_namespace(NAMESPACE, **{names.TENANT: "bench"})
+    control.request("POST", f"{GROUP}/tenants", tenant)
+    for plural, body in (("modelproviders", provider), ("agents", agent), ("agentrevisions", revision)):
+        control.request("POST", f"{GROUP}/namespaces/{NAMESPACE}/{plural}", body)
+    ready = {"type": "Ready", "status": "True", "reason": "Converged", "message": ""}
+    ready |= {"lastTransitionTime": datetime.now(UTC).isoformat(), "observedGeneration": 1}
+    endpoint = f"http://127.0.0.1:{ports['runtime']}"
+    status = {"latestRevision": name, "readyRevision": name, "endpoint": endpoint, "conditions": [ready]}
+    _patch_status(control, f"{GROUP}/namespaces/{NAMESPACE}/agents/echo", status)
+    _patch_status(control, f"{GROUP}/tenants/bench", {"defaultNamespace": NAMESPACE, "conditions": [ready]})
+
+
+def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return {"apiVersion": f"{names.GROUP}/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+def _patch_status(control: ControlPlane, path: str, status: dict[str, Any]) -> None:
+    control.request("PATCH", f"{path}/status", {"status": status}, "application/merge-patch+json")
