@@ -21,6 +21,7 @@ class Secrets(Protocol):
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, Any]:
         """The Secret as Kubernetes spells it; raises a `PlatformError` when it is not there or not ours to read."""
+        ...
 
 
 @dataclass(frozen=True)

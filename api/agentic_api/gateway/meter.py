@@ -29,6 +29,7 @@ class Ledger(Protocol):
 
     async def append(self, tenant_id: UUID, rows: Sequence[UsageRow]) -> None:
         """Commit rows of one tenant; rows that are there already are left alone."""
+        ...
 
 
 class Entry:

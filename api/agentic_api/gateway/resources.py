@@ -28,15 +28,19 @@ class Resources(Protocol):
     @property
     def synced(self) -> bool:
         """Whether everything that existed at the start is known."""
+        ...
 
     def allowed_models(self, tenant: str) -> Sequence[str] | None:
         """The patterns of the models that a tenant may call; None when there is no such tenant."""
+        ...
 
     def providers(self, namespace: str) -> Mapping[str, ModelProviderSpec]:
         """The providers of a namespace by name."""
+        ...
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, Any]:
         """The Secret as Kubernetes spells it."""
+        ...
 
 
 class Known:

@@ -16,9 +16,11 @@ class Catalog(Protocol):
 
     def allowed_models(self, tenant: str) -> Sequence[str] | None:
         """The patterns of the models that a tenant may call; None when there is no such tenant."""
+        ...
 
     def providers(self, namespace: str) -> Mapping[str, ModelProviderSpec]:
         """The providers of a namespace by name."""
+        ...
 
 
 @dataclass(frozen=True)

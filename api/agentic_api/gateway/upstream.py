@@ -103,16 +103,17 @@ class Upstream:
         if not self._circuits.admits(backend.key, loop.time()):
             seconds = self._circuits.retry_after(backend.key, loop.time())
             return Failure("open", "failed too often and is left alone for now", retry_after=seconds)
-        result: Answer | Failure | None = None
         try:
             result = await self._guarded(call, backend)
-        finally:
-            if result is None or (isinstance(result, Failure) and result.cause == "rate_limited"):
-                self._circuits.abandoned(backend.key)
-            elif isinstance(result, Failure):
-                self._circuits.failed(backend.key, loop.time())
-            else:
-                self._circuits.succeeded(backend.key)
+        except BaseException:
+            self._circuits.abandoned(backend.key)
+            raise
+        if isinstance(result, Answer):
+            self._circuits.succeeded(backend.key)
+        elif result.cause == "rate_limited":
+            self._circuits.abandoned(backend.key)
+        else:
+            self._circuits.failed(backend.key, loop.time())
         return result
 
     async def _guarded(self, call: Call, backend: Backend) -> Answer | Failure:
@@ -234,10 +235,9 @@ def _refusal(response: aiohttp.ClientResponse) -> Failure | None:
 
 
 def _failure(error: Exception) -> Failure:
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ForbiddenAddress):
-        error = error.os_error
-    if isinstance(error, ForbiddenAddress):
-        return Failure("forbidden", f"has a baseUrl that must not be called: {error}")
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ForbiddenAddress):
+        return Failure("forbidden", f"has a baseUrl that must not be called: {cause}")
     if isinstance(error, aiohttp.InvalidURL):
         return Failure("forbidden", "has a baseUrl that is no URL")
     if isinstance(error, TimeoutError):

@@ -1,0 +1,60 @@
+"""The gateway as a process of its own, with resources that are written down here; `benchmarks.gateway` starts it.
+
+The program is the real one but for the API server: `python -m benchmarks.gateway_server ECHO_URL`, settings as usual.
+"""
+
+import sys
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from agentic_api.gateway.app import Context
+from agentic_api.gateway.compose import running
+from agentic_api.gateway.main import serve
+from agentic_api.gateway.resources import Known
+from agentic_api.gateway.settings import GatewaySettings
+from agentic_core import names, telemetry
+
+NAMESPACE = "bench-default"
+SECRET = {"data": {"api-key": "c2stYmVuY2g="}}
+API = {"apiVersion": "agentic.io/v1alpha1"}
+
+
+class Resources(Known):
+    """A tenant with two providers: the echo on OpenAI's wire and on Anthropic's."""
+
+    synced = True
+
+    def __init__(self, echo: str) -> None:
+        super().__init__()
+        self.note_tenant("ADDED", API | {"kind": "Tenant", "metadata": {"name": "bench"}, "spec": {}})
+        for name, kind, url in (("echo", "openaiCompatible", f"{echo}/v1"), ("claude", "anthropic", echo)):
+            spec = {
+                "type": kind,
+                "baseUrl": url,
+                "secretRef": {"name": "key"},
+                "models": [{"name": "echo", "price": {"input": "2.5", "output": "10"}}],
+            }
+            metadata = {"name": name, "namespace": NAMESPACE}
+            self.note_provider("ADDED", API | {"kind": "ModelProvider", "metadata": metadata, "spec": spec})
+
+    async def secret(self, namespace: str, name: str) -> Mapping[str, Any]:
+        """The one key."""
+        return SECRET
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = GatewaySettings()  # type: ignore[call-arg] # from the environment
+    telemetry.configure(names.GATEWAY, settings)
+
+    @asynccontextmanager
+    async def lifespan() -> AsyncGenerator[Context]:
+        async with running(settings, Resources(sys.argv[1])) as context:
+            yield context
+
+    serve(settings, lifespan)
+
+
+if __name__ == "__main__":
+    main()
