@@ -30,7 +30,7 @@ VALUES: dict[str, Values] = {
     },
     "everything": {
         "images": {
-            "registry": "registry.example.com/agentic",
+            "registry": "registry.example.com/mirror",
             "tag": "1.2.3",
             "pullPolicy": "Always",
             "pullSecrets": [{"name": "pull"}],

@@ -1,0 +1,116 @@
+"""Who may do what, asked of a real API server: RBAC, and the policies that hold what RBAC cannot say."""
+
+import json
+
+import pytest
+
+from tests.manifests import charts, golden
+from tests.manifests.cluster import API, GATEWAY, INSTALL, OPERATOR, Cluster
+
+ACCOUNTS = (API, GATEWAY, INSTALL, OPERATOR)
+REVISION = {
+    "apiVersion": "agentic.io/v1alpha1",
+    "kind": "AgentRevision",
+    "metadata": {"name": "assistant-0123456789", "namespace": golden.TENANT},
+    "spec": {
+        "agent": "assistant",
+        "hash": "0123456789" + "0" * 54,
+        "definition": {
+            "wire": "openai",
+            "models": [{"provider": "openai", "name": "gpt"}],
+            "maxOutputTokens": 1,
+            "limits": {},
+        },
+    },
+}
+PATCH = ("patch", "--type=merge", "--dry-run=server")
+
+
+def allowed(cluster: Cluster, account: str, verb: str, resource: str, *options: str) -> bool:
+    """What `kubectl auth can-i` answers."""
+    return cluster.kubectl("auth", "can-i", verb, resource, *options, account=account).stdout.startswith("yes")
+
+
+def patch(cluster: Cluster, account: str, target: tuple[str, str], change: charts.Object) -> str:
+    """The complaint about a change that is not carried out, empty when it is allowed."""
+    done = cluster.kubectl(*PATCH, *target, "-p", json.dumps(change), account=account)
+    return done.stderr if done.returncode else ""
+
+
+def test_rights_are_those_of_the_golden_file(cluster: Cluster) -> None:
+    """Outage 25 of others: rights that grew unseen."""
+    assert golden.text(cluster) == golden.FILE.read_text(), "if intended: python -m tests.manifests.golden"
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+@pytest.mark.parametrize("verb", ["list", "watch"])
+def test_nobody_lists_secrets_across_namespaces(cluster: Cluster, account: str, verb: str) -> None:
+    assert not allowed(cluster, account, verb, "secrets", "--all-namespaces")
+    assert not allowed(cluster, account, verb, "secrets", "-n", golden.TENANT)
+
+
+@pytest.mark.parametrize("account", ACCOUNTS)
+def test_nobody_is_an_administrator(cluster: Cluster, account: str) -> None:
+    assert not allowed(cluster, account, "*", "*", "--all-namespaces")
+    assert not allowed(cluster, account, "escalate", "clusterroles")
+    assert not allowed(cluster, account, "bind", "clusterroles/cluster-admin")
+    assert not allowed(cluster, account, "impersonate", "users")
+
+
+def test_the_operator_hands_out_the_right_to_read_provider_keys_and_no_other(cluster: Cluster) -> None:
+    keys = golden.provider_binding(golden.TENANT, GATEWAY)
+    assert not cluster.apply(keys, account=OPERATOR, dry_run=True)
+    everything = golden.provider_binding(golden.TENANT, OPERATOR, role="cluster-admin")
+    assert "attempting to grant RBAC permissions not currently held" in cluster.apply(everything, account=OPERATOR)
+
+
+@pytest.mark.parametrize("namespace", ["foreign", "kube-system", charts.NAMESPACE])
+def test_the_operator_stays_in_namespaces_of_tenants(cluster: Cluster, namespace: str) -> None:
+    complaint = cluster.apply(golden.provider_binding(namespace, GATEWAY), account=OPERATOR)
+    assert f"agentic-operator writes only into namespaces labelled agentic.io/tenant, not into {namespace}" in complaint
+    service = {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "door", "namespace": namespace},
+        "spec": {"ports": [{"port": 80}]},
+    }
+    assert "agentic-operator writes only" in cluster.apply(service, account=OPERATOR)
+
+
+def test_the_operator_takes_no_namespace_that_was_not_handed_over(cluster: Cluster) -> None:
+    """Outage 2 of others: a namespace moved into a tenant by a label."""
+    label = {"metadata": {"labels": {"agentic.io/tenant": "acme"}}}
+    for namespace in ("foreign", "kube-system"):
+        assert "annotate it agentic.io/adopt=true" in patch(cluster, OPERATOR, ("namespace", namespace), label)
+    handed_over = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "handed-over", "annotations": {"agentic.io/adopt": "true"}},
+    }
+    assert not cluster.apply(handed_over)
+    assert not patch(cluster, OPERATOR, ("namespace", "handed-over"), label)
+
+
+def test_revisions_are_written_by_the_operator_only(cluster: Cluster) -> None:
+    complaint = "AgentRevisions are written by agentic-operator only"
+    assert complaint in cluster.apply(REVISION)
+    assert not cluster.apply(REVISION, account=OPERATOR)
+    target = ("-n", golden.TENANT, "delete", "agentrevision", REVISION["metadata"]["name"])  # type: ignore[index]
+    assert complaint in cluster.kubectl(*target).stderr
+    collector = "--as=system:serviceaccount:kube-system:generic-garbage-collector"
+    rights = "--as-group=system:masters"
+    assert cluster.kubectl(*target, collector, rights, "--dry-run=server").returncode == 0
+    assert cluster.kubectl(*target, account=OPERATOR).returncode == 0
+
+
+def test_the_api_changes_nothing_of_a_tenant_but_finalizers(cluster: Cluster) -> None:
+    tenant = {"apiVersion": "agentic.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "finalized"}, "spec": {}}
+    assert not cluster.apply(tenant)
+    target = ("tenant", "finalized")
+    assert not patch(cluster, API, target, {"metadata": {"finalizers": ["agentic.io/data"]}})
+    for change in (
+        {"spec": {"displayName": "other"}},
+        {"metadata": {"labels": {"a": "b"}}},
+        {"metadata": {"annotations": {"a": "b"}}},
+    ):
+        assert "agentic-api changes nothing of a Tenant but its finalizers" in patch(cluster, API, target, change)

@@ -1,0 +1,80 @@
+"""The charts and samples before a real API server: it takes every object, and pods keep to `restricted`."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from agentic_crds import KINDS
+from tests.manifests import charts
+from tests.manifests.cluster import Cluster
+from tests.requirements import requirement
+
+SAMPLES = sorted((charts.MANIFESTS / "samples").rglob("*.yaml"))
+MODELS = {model.kind_name: model for model in KINDS}
+
+
+def namespaces(objects: list[charts.Object]) -> list[charts.Object]:
+    """The namespaces that objects live in."""
+    found = {obj["metadata"]["namespace"] for obj in objects if "namespace" in obj["metadata"]}
+    labels = {"agentic.io/tenant": "acme"}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+        for name in sorted(found)
+    ]
+
+
+@requirement("helm")
+@pytest.mark.parametrize("name", sorted(charts.VALUES))
+def test_the_api_server_takes_every_object(cluster: Cluster, name: str) -> None:
+    assert not cluster.apply(*charts.platform(name), dry_run=True)
+
+
+@pytest.mark.parametrize("name", sorted(charts.VALUES))
+def test_pods_keep_the_restricted_standard(cluster: Cluster, name: str) -> None:
+    for owner, template in charts.pod_templates(charts.platform(name)).items():
+        metadata = template["metadata"] | {"name": owner.lower().replace("/", "-"), "namespace": charts.NAMESPACE}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]}
+        assert not cluster.apply(pod, dry_run=True), owner
+
+
+def test_the_restricted_standard_is_enforced_here(cluster: Cluster) -> None:
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "root", "namespace": charts.NAMESPACE},
+        "spec": {"containers": [{"name": "root", "image": "root"}], "hostNetwork": True},
+    }
+    assert 'violates PodSecurity "restricted' in cluster.apply(pod, dry_run=True)
+
+
+@requirement("declarative")
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: str(path.relative_to(charts.MANIFESTS)))
+def test_samples_are_accepted_by_api_server_and_models(cluster: Cluster, path: Path) -> None:
+    objects = [obj for obj in yaml.safe_load_all(path.read_text()) if obj]
+    assert objects
+    assert not cluster.apply(*namespaces(objects), *objects)
+    for obj in objects:
+        if obj["kind"] in MODELS:
+            model = MODELS[obj["kind"]].model_validate(obj)
+            assert model.manifest()["spec"] == obj["spec"]
+
+
+def test_samples_show_every_kind_that_users_write() -> None:
+    shown = {obj["kind"] for path in SAMPLES for obj in yaml.safe_load_all(path.read_text())}
+    assert {"Tenant", "ModelProvider", "Agent"} <= shown
+
+
+@requirement("declarative")
+def test_the_quickstart_is_complete() -> None:
+    """The agent's provider and model are the provider's, in a namespace of the tenant."""
+    files = (charts.MANIFESTS / "samples/quickstart").iterdir()
+    objects = {
+        obj["kind"]: MODELS[obj["kind"]].model_validate(obj) for file in files for obj in charts.parse(file.read_text())
+    }
+    tenant, provider, agent = objects["Tenant"], objects["ModelProvider"], objects["Agent"]
+    wanted = agent.manifest()["spec"]["model"]
+    assert agent.metadata.namespace == provider.metadata.namespace
+    assert agent.metadata.namespace == f"{tenant.metadata.name}-default"
+    assert wanted["provider"] == provider.metadata.name
+    assert wanted["name"] in [model["name"] for model in provider.manifest()["spec"]["models"]]
