@@ -1,14 +1,17 @@
-"""How agents are found by what they refer to; the Agent controller and the shared runtime's controller use it."""
+"""How agents and what they refer to are found; all controllers of namespaced kinds use it."""
 
 from collections.abc import Hashable, Iterable
 
 from agentic_core import names
 from agentic_core.cluster.kinds import Object, custom
-from agentic_crds import Agent
+from agentic_crds import Agent, ModelProvider
 from agentic_crds.agent import RuntimeMode
 from agentic_operator.engine.index import Lookup
 
 AGENT = custom(Agent)
+PROVIDER = custom(ModelProvider)
+PROVIDERS_BY_NAMESPACE = "providers-of-namespace"
+PROVIDER_LOOKUP = Lookup(PROVIDER, PROVIDERS_BY_NAMESPACE, lambda provider: (provider["metadata"]["namespace"],))
 
 
 def endpoint(runtime: str, namespace: str) -> str:

@@ -4,6 +4,8 @@ from agentic_core.cluster.kinds import ROLE, ROLE_BINDING, Object
 from agentic_operator.desired import metadata
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
+PROVIDER_SECRETS = "agentic-provider-secrets"
+"""The ClusterRole that the operator binds itself to in namespaces of tenants that have ModelProviders."""
 
 
 def secret_role(name: str, *, namespace: str, tenant: str, secret: str) -> Object:

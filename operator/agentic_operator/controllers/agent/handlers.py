@@ -10,8 +10,6 @@ from agentic_operator.controllers import tenancy
 from agentic_operator.controllers.agent import runtime
 from agentic_operator.controllers.agent.desired import desired
 from agentic_operator.controllers.agent.observe import (
-    PROVIDER,
-    PROVIDERS_BY_NAMESPACE,
     REVISION,
     Observed,
     Parsers,
@@ -25,11 +23,13 @@ from agentic_operator.controllers.agents import (
     BY_PROMPT,
     BY_PROVIDER,
     BY_SHARED_RUNTIME,
+    PROVIDER,
+    PROVIDER_LOOKUP,
 )
 from agentic_operator.controllers.tenancy import TENANT, Changes, Parsed
 from agentic_operator.desired.platform import Platform
 from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted, Watch
-from agentic_operator.engine.index import Index, Lookup
+from agentic_operator.engine.index import Index
 
 
 class AgentController(Controller[Agent, Observed]):
@@ -38,10 +38,7 @@ class AgentController(Controller[Agent, Observed]):
     kind = AGENT
     children = (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER)
     watches = (Watch(PROVIDER), Watch(TENANT), Watch(NAMESPACE), Watch(CONFIG_MAP, metadata_only=True))
-    lookups = (
-        *AGENT_LOOKUPS,
-        Lookup(PROVIDER, PROVIDERS_BY_NAMESPACE, lambda provider: (provider["metadata"]["namespace"],)),
-    )
+    lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP)
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform

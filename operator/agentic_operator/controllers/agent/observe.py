@@ -9,13 +9,11 @@ from agentic_core.resolve import Resolution, Surroundings, resolve
 from agentic_crds import Agent, AgentRevision, ModelProvider, ModelProviderSpec, Tenant
 from agentic_crds.agent import AgentSpec
 from agentic_operator.controllers import tenancy
-from agentic_operator.controllers.agents import AGENT
+from agentic_operator.controllers.agents import AGENT, PROVIDER, PROVIDERS_BY_NAMESPACE
 from agentic_operator.desired.platform import Platform
 from agentic_operator.engine.controller import Context
 
-PROVIDER = custom(ModelProvider)
 REVISION = custom(AgentRevision)
-PROVIDERS_BY_NAMESPACE = "providers-of-namespace"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,61 @@
+"""The ModelProvider controller, as the engine runs it."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from agentic_core.cluster.kinds import NAMESPACE, ROLE, ROLE_BINDING, Object, Ref, kind_of
+from agentic_core.egress import Guard
+from agentic_crds import ModelProvider, Tenant
+from agentic_operator.controllers import tenancy
+from agentic_operator.controllers.agents import PROVIDER, PROVIDER_LOOKUP, PROVIDERS_BY_NAMESPACE
+from agentic_operator.controllers.model_provider.desired import desired
+from agentic_operator.controllers.model_provider.observe import Observed, observe
+from agentic_operator.controllers.model_provider.probe import Prober
+from agentic_operator.controllers.model_provider.status import assess
+from agentic_operator.controllers.tenancy import TENANT, Changes
+from agentic_operator.desired.platform import Platform
+from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted, Watch
+from agentic_operator.engine.index import Index
+
+
+class ModelProviderController(Controller[ModelProvider, Observed]):
+    """Gives the gateway the right to read providers' keys, and tells whether providers answer."""
+
+    kind = PROVIDER
+    children = (ROLE, ROLE_BINDING)
+    watches = (Watch(TENANT), Watch(NAMESPACE))
+    lookups = (PROVIDER_LOOKUP,)
+
+    def __init__(self, platform: Platform, guard: Guard) -> None:
+        self._platform = platform
+        self._tenants = tenancy.Parsed(Tenant)
+        self._prober = Prober(guard)
+        self._changes = {TENANT: Changes(tenancy.spec_of), NAMESPACE: Changes(tenancy.membership_of)}
+
+    def parse(self, obj: Object) -> ModelProvider:
+        return ModelProvider.model_validate(obj)
+
+    def related(self, obj: Object, index: Index) -> Iterable[Ref]:
+        changes = self._changes.get(kind_of(obj))
+        if changes is None or not changes.matter(obj, index):
+            return ()
+        return [ref for place in self._places(obj) for ref in index.by(PROVIDER, PROVIDERS_BY_NAMESPACE, place)]
+
+    def _places(self, obj: Object) -> Iterable[str]:
+        if kind_of(obj) == NAMESPACE:
+            return (obj["metadata"]["name"],)
+        tenant = self._tenants(obj)
+        return tenant.namespace_names if tenant else ()
+
+    async def observe(self, resource: ModelProvider, ctx: Context) -> Observed:
+        return await observe(resource, ctx, self._tenants, self._prober)
+
+    def desired(self, resource: ModelProvider, observed: Observed) -> Wanted:
+        return desired(resource, observed, self._platform)
+
+    def assess(self, resource: ModelProvider, observed: Observed, now: datetime) -> Assessment:
+        return assess(resource, observed, now)
+
+    async def close(self) -> None:
+        """End the probes."""
+        await self._prober.close()
