@@ -1,0 +1,140 @@
+#!/usr/bin/env bash
+# Build the platform's images and load them into the local cluster, if it runs: `images.sh [NAME of the cluster]`.
+# Each image has a tag made of the contents of its sources, and the alias :dev: nothing is built or loaded twice.
+# The names are then in images.env of the cache. For a cluster of AGENTIC_KUBECONFIG, AGENTIC_REGISTRY says where to push.
+. "$(dirname "$0")/lib.sh"
+. "$hack/buildah.sh"
+. "$hack/cluster/bare.sh"
+
+name=${1:-${AGENTIC_CLUSTER:-hub}}
+registry=docker.io/agentic
+platform=(operator api runtime)
+
+# One tag for all programs of the platform, as a release has.
+tags() {
+  base_tag=$(content_hash hack/images/base)
+  platform_tag=$(content_hash hack/images/base {operator,api,runtime_image}/Dockerfile pyproject.toml README.md LICENSE \
+    crds/agentic_crds core/agentic_core operator/agentic_operator api/agentic_api migrations/agentic_migrations \
+    runtime_image/agentic_runtime)
+  services_tag=$(content_hash hack/images/dev-services)
+  wanted=("base:$base_tag" "${platform[@]/%/:$platform_tag}" "dev-services:$services_tag")
+}
+
+dockerfile() {
+  case $1 in
+    base | dev-services) echo "hack/images/$1/Dockerfile" ;;
+    runtime) echo runtime_image/Dockerfile ;;
+    *) echo "$1/Dockerfile" ;;
+  esac
+}
+
+# Docker and buildah have the same commands here.
+build() {
+  if [ "$engine" = docker ]; then docker build -q -t "$@"; else buildah_build "$@"; fi
+}
+
+tool() {
+  if [ "$engine" = docker ]; then docker "$@"; else buildah_here "$@"; fi
+}
+
+build_image() { # name:tag
+  build "$registry/$1" -f "$(dockerfile "${1%%:*}")" --build-arg "BASE=$registry/base:$base_tag" .
+  tool tag "$registry/$1" "$registry/${1%%:*}:dev"
+}
+
+list() { # what to tell of each image that is here
+  if [ "$engine" = docker ]; then docker images --format "{{.Repository}}:{{.Tag}} $1"; else buildah_here images --format "{{.Name}}:{{.Tag}} $1"; fi
+}
+
+built() { list "" | tr -d ' '; }
+
+python_here() {
+  built | grep -qx docker.io/library/python:3.11-slim-bookworm || "$hack/cluster/images.sh"
+}
+
+absent() { # names on standard input; the wanted ones that are not among them
+  local have
+  have=$(cat)
+  for image in "${wanted[@]}"; do
+    grep -qE "^(docker.io/)?agentic/${image}$" <<<"$have" || echo "$image"
+  done
+}
+
+build_all() {
+  local image todo
+  mapfile -t todo < <(built | absent)
+  steps=${#todo[@]}
+  [ "$steps" -gt 0 ] || return 0
+  only_one images
+  for image in "${todo[@]}"; do step "building $image" build_image "$image"; done
+}
+
+loaded() {
+  if [ -e "$clusters/$name/kind" ]; then
+    docker exec "agentic-$name-control-plane" crictl images | awk '{print $1 ":" $2}'
+  else
+    bare_ctr "$name" images ls -q
+  fi
+}
+
+# All images in one archive: their common layers are in it once.
+load_bare() {
+  local layout=$images/layout image
+  rm -rf "$layout" "$layout.tar"
+  for image in "$@"; do buildah_here push -q --disable-compression "$registry/$image" "oci:$layout:$registry/$image"; done
+  tar -C "$layout" -cf "$layout.tar" .
+  bare_import "$name" "$layout.tar"
+  rm -rf "$layout" "$layout.tar"
+  for image in "$@"; do bare_ctr "$name" images tag --force "$registry/$image" "$registry/${image%%:*}:dev"; done
+}
+
+load_kind() {
+  local image
+  for image in "$@"; do kind load docker-image --name "agentic-$name" "$registry/$image"; done
+}
+
+load() {
+  local todo
+  if [ -e "$clusters/$name/kind" ]; then how=load_kind; elif bare_node "$name" >/dev/null; then how=load_bare; else return 0; fi
+  mapfile -t todo < <(loaded | absent | grep -v ^base: || true)
+  [ "${#todo[@]}" -gt 0 ] || return 0
+  steps=1 step_number=0
+  step "loading ${#todo[@]} images into cluster $name" "$how" "${todo[@]}"
+}
+
+push() {
+  local image
+  [ -n "${AGENTIC_REGISTRY:-}" ] ||
+    fail "the cluster of AGENTIC_KUBECONFIG gets images from a registry: set AGENTIC_REGISTRY to one that you may push to"
+  steps=${#wanted[@]} step_number=0
+  for image in "${wanted[@]}"; do
+    tool tag "$registry/$image" "$AGENTIC_REGISTRY/$image"
+    step "pushing $AGENTIC_REGISTRY/$image" tool push "$AGENTIC_REGISTRY/$image"
+  done
+  registry=$AGENTIC_REGISTRY
+}
+
+sizes() {
+  list "{{.Size}}" | grep -F "$(printf '%s\n' "${wanted[@]}")" |
+    sed "s#.*agentic/#  #" | column -t -R 2 | sort -u >&2
+}
+
+main() {
+  cd "$root"
+  mkdir -p "$images"
+  log=$cache/images.log
+  : >"$log"
+  if docker_answers; then engine=docker; else engine=buildah; fi
+  tags
+  if [ "$engine" = buildah ]; then
+    "$hack/deps.sh"
+    "$hack/cluster/build.sh"
+    python_here
+  fi
+  build_all
+  sizes
+  if [ -n "${AGENTIC_KUBECONFIG:-}" ]; then push; else load; fi
+  printf 'registry=%s\nplatform_tag=%s\nservices_tag=%s\n' "$registry" "$platform_tag" "$services_tag" >"$cache/images.env"
+}
+
+main
