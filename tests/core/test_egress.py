@@ -1,0 +1,45 @@
+"""Addresses and names that tenants may and may not make a program connect to."""
+
+import socket
+
+import pytest
+
+from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
+
+
+@pytest.mark.parametrize(
+    ("url", "private", "refused"),
+    [
+        ("https://93.184.215.14/v1", False, None),
+        ("https://api.openai.com/v1", False, None),
+        ("http://10.1.2.3/v1", False, "a private address"),
+        ("http://10.1.2.3/v1", True, None),
+        ("http://127.0.0.1:8080", True, "a loopback address"),
+        ("http://[::1]:8080", True, "a loopback address"),
+        ("http://[::ffff:127.0.0.1]", True, "a loopback address"),
+        ("http://169.254.169.254/latest", True, "a cloud metadata address"),
+        ("http://[fe80::1]/", True, "a link-local address"),
+        ("http://agentic-api.agentic-system.svc:8080", True, "a Service of the platform"),
+        ("http://agentic-api.agentic-system.svc.cluster.local.", True, "a Service of the platform"),
+        ("http://AGENTIC-API.AGENTIC-SYSTEM:8080", True, "a Service of the platform"),
+        ("http://model.agentic-system-dev.svc", True, None),
+    ],
+)
+def test_literal_addresses_and_the_platforms_services(url: str, private: bool, refused: str | None) -> None:
+    guard = Guard(private=private, foreign_namespace="agentic-system")
+    if refused is None:
+        guard.refuse_url(url)
+    else:
+        with pytest.raises(ForbiddenAddress, match=refused):
+            guard.refuse_url(url)
+
+
+async def test_a_name_is_as_good_as_its_addresses() -> None:
+    resolver = GuardedResolver(Guard(private=True))
+    with pytest.raises(ForbiddenAddress, match="a loopback address"):
+        await resolver.resolve("localhost", 80)
+    await resolver.close()
+    permissive = GuardedResolver(Guard(private=True, loopback=True))
+    found = await permissive.resolve("localhost", 80, socket.AF_INET)
+    assert [one["host"] for one in found] == ["127.0.0.1"]
+    await permissive.close()
