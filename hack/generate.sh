@@ -5,3 +5,4 @@ cd "$(dirname "$0")/.."
 python -m agentic_crds.generate crds/generated manifests/helm/agentic-crds/files
 python -m agentic_operator.rbac manifests/helm/agentic-platform/files/operator-rules.yaml
 python -m agentic_crds.reference docs/reference
+python -m agentic_operator.rbac manifests/helm/agentic-platform/files/operator-rules.yaml

@@ -6,8 +6,10 @@ Run it after a change of rights. A test compares it with a real API server, so t
 import tempfile
 from pathlib import Path
 
+from agentic_operator.desired import access
 from tests.manifests import charts
 from tests.manifests.cluster import API, GATEWAY, INSTALL, OPERATOR, TENANT_NAMESPACE, Cluster, installed
+from tests.support.apiserver import wait_until
 
 FILE = charts.ROOT / "tests/data/rbac-golden.txt"
 HEAD = """\
@@ -18,27 +20,40 @@ TENANT = TENANT_NAMESPACE["metadata"]["name"]  # type: ignore[index]
 BOUND = "bound"
 
 
-def provider_binding(namespace: str, account: str, role: str = "agentic-provider-secrets") -> charts.Object:
-    """What the operator binds in a namespace that has a ModelProvider."""
-    return {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": f"{account}-{role}", "namespace": namespace},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
-        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": charts.NAMESPACE}],
-    }
+def provider_binding(namespace: str, account: str, role: str = access.PROVIDER_SECRETS) -> charts.Object:
+    """A ClusterRole for a program of the platform, as the operator binds it in a namespace that has a ModelProvider."""
+    return access.role_binding(
+        f"provider-{account}",
+        namespace=namespace,
+        tenant="acme",
+        role=role,
+        kind="ClusterRole",
+        account=account,
+        account_namespace=charts.NAMESPACE,
+    )
+
+
+def provider_rights(cluster: Cluster, namespace: str) -> None:
+    """Do what the operator does for a ModelProvider: allow itself to read Secrets there, and the gateway the one."""
+    role = access.secret_role("provider", namespace=namespace, tenant="acme", secret="openai")
+    gateway = access.role_binding(
+        "provider-gateway",
+        namespace=namespace,
+        tenant="acme",
+        role="provider",
+        account=GATEWAY,
+        account_namespace=charts.NAMESPACE,
+    )
+    labels = {"agentic.io/tenant": "acme"}
+    place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
+    complaint = cluster.apply(place) or cluster.apply(provider_binding(namespace, OPERATOR), account=OPERATOR)
+    assert not complaint, complaint
+    wait_until(lambda: not cluster.apply(role, gateway, account=OPERATOR), "a right that may be handed on")
 
 
 def text(cluster: Cluster) -> str:
     """The whole file, from what the API server answers now."""
-    bound = {
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": {"name": BOUND, "labels": {"agentic.io/tenant": "acme"}},
-    }
-    bindings = [provider_binding(BOUND, account) for account in (OPERATOR, GATEWAY)]
-    complaint = cluster.apply(bound) or cluster.apply(*bindings, account=OPERATOR)
-    assert not complaint, complaint
+    provider_rights(cluster, BOUND)
     everybody = cluster.rules("nobody", TENANT)
     sections = [HEAD]
     for account in (API, GATEWAY, INSTALL, OPERATOR):

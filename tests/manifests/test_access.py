@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from agentic_operator.desired import access
 from tests.manifests import charts, golden
 from tests.manifests.cluster import API, GATEWAY, INSTALL, OPERATOR, Cluster
 
@@ -57,11 +58,13 @@ def test_nobody_is_an_administrator(cluster: Cluster, account: str) -> None:
     assert not allowed(cluster, account, "impersonate", "users")
 
 
-def test_the_operator_hands_out_the_right_to_read_provider_keys_and_no_other(cluster: Cluster) -> None:
-    keys = golden.provider_binding(golden.TENANT, GATEWAY)
-    assert not cluster.apply(keys, account=OPERATOR, dry_run=True)
+def test_the_operator_hands_on_no_right_but_that_to_read_provider_keys(cluster: Cluster) -> None:
+    assert not cluster.apply(golden.provider_binding(golden.TENANT, OPERATOR), account=OPERATOR, dry_run=True)
+    denied = "attempting to grant RBAC permissions not currently held"
     everything = golden.provider_binding(golden.TENANT, OPERATOR, role="cluster-admin")
-    assert "attempting to grant RBAC permissions not currently held" in cluster.apply(everything, account=OPERATOR)
+    assert denied in cluster.apply(everything, account=OPERATOR)
+    role = access.secret_role("stolen", namespace=golden.TENANT, tenant="acme", secret="stolen")
+    assert denied in cluster.apply(role, account=OPERATOR)
 
 
 @pytest.mark.parametrize("namespace", ["foreign", "kube-system", charts.NAMESPACE])
