@@ -8,6 +8,7 @@ from agentic_core.cluster.client import Cluster
 from agentic_core.cluster.credentials import Credentials
 from agentic_core.cluster.kinds import Kind, Object, Ref
 from agentic_core.cluster.recorder import Recorder
+from agentic_core.cluster.transport import Options
 from agentic_core.cluster.watch import Reflector
 
-__all__ = ["Cluster", "Credentials", "Kind", "Object", "Recorder", "Ref", "Reflector", "WatchCache"]
+__all__ = ["Cluster", "Credentials", "Kind", "Object", "Options", "Recorder", "Ref", "Reflector", "WatchCache"]

@@ -57,5 +57,5 @@ def pause(failure: errors.ClusterError, attempt: int) -> float | None:
     if isinstance(failure, errors.TooManyRequests):
         return failure.retry_after * random.uniform(1.0, 1.3) + random.uniform(0, 0.1)  # noqa: S311 - spreads load
     if isinstance(failure, errors.ServerError | errors.Unreachable):
-        return min(5.0, 0.1 * 2**attempt) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load
+        return min(5.0, 0.1 * 2.0**attempt) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load
     return None

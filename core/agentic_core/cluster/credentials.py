@@ -119,7 +119,7 @@ def _named(config: dict[str, Any], section: str, name: str) -> dict[str, Any]:
     return found
 
 
-def _pem(entry: dict[str, Any], key: str, kubeconfig: Path) -> str | None:
+def _pem(entry: dict[str, str], key: str, kubeconfig: Path) -> str | None:
     if data := entry.get(f"{key}-data"):
         return base64.b64decode(data).decode()
     if file := entry.get(key):

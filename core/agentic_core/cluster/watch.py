@@ -175,4 +175,4 @@ def _pause(failure: errors.ClusterError, failures: int) -> float:
     if isinstance(failure, errors.Gone) and failures == 1:
         return 0.0
     shortest = failure.retry_after if isinstance(failure, errors.TooManyRequests) else 0.0
-    return max(shortest, min(LONGEST_PAUSE, 0.1 * 2**failures) * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+    return max(shortest, min(LONGEST_PAUSE, 0.1 * 2.0**failures) * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load

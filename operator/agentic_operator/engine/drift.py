@@ -1,0 +1,67 @@
+"""Whether an object still is what was applied; pure. The engine asks it before each write, to spare it."""
+
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+KEYS = ("name", "type", "port", "key", "uid", "containerPort")
+"""By which items of Kubernetes' lists are told apart, in the order of preference."""
+SUFFIXES = {"": Decimal(1), "m": Decimal("0.001")} | {
+    suffix: Decimal(1000) ** power for power, suffix in enumerate(("k", "M", "G", "T", "P"), start=1)
+}
+SUFFIXES |= {suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi"), start=1)}
+QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+
+
+def difference(wanted: Any, found: Any, path: str = "") -> str | None:
+    """The path of the first field of `wanted` that `found` does not have with the same value; None when it has all.
+
+    More fields and list items in `found` are others' business. Quantities count by their amount.
+    """
+    if isinstance(wanted, Mapping):
+        return _of_mappings(wanted, found if isinstance(found, Mapping) else {}, path)
+    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
+        return _of_lists(wanted, found if isinstance(found, Sequence) else [], path)
+    if wanted == found or (found is None and not wanted) or _same_quantity(wanted, found):
+        return None
+    return path
+
+
+def _of_mappings(wanted: Mapping[str, Any], found: Mapping[str, Any], path: str) -> str | None:
+    for key, value in wanted.items():
+        if (where := difference(value, found.get(key), f"{path}.{key}" if path else key)) is not None:
+            return where
+    return None
+
+
+def _of_lists(wanted: Sequence[Any], found: Sequence[Any], path: str) -> str | None:
+    key = _list_key(wanted)
+    if key is None:
+        if len(wanted) != len(found):
+            return path
+        pairs = list(zip(wanted, found, strict=True))
+    else:
+        by_key = {item.get(key): item for item in found if isinstance(item, Mapping)}
+        pairs = [(item, by_key.get(item[key])) for item in wanted]
+    for number, (item, other) in enumerate(pairs):
+        if other is None and item:
+            return f"{path}[{number}]"
+        if (where := difference(item, other, f"{path}[{number}]")) is not None:
+            return where
+    return None
+
+
+def _list_key(items: Sequence[Any]) -> str | None:
+    if not items or not all(isinstance(item, Mapping) for item in items):
+        return None
+    return next((key for key in KEYS if len({str(item.get(key)) for item in items if key in item}) == len(items)), None)
+
+
+def _same_quantity(wanted: Any, found: Any) -> bool:
+    one, other = QUANTITY.fullmatch(str(wanted)), QUANTITY.fullmatch(str(found))
+    return bool(one and other) and _amount(one) == _amount(other)
+
+
+def _amount(match: re.Match[str] | None) -> Decimal:
+    return Decimal(match[1]) * SUFFIXES[match[2] or ""] if match else Decimal("NaN")
