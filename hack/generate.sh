@@ -4,5 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python -m agentic_crds.generate crds/generated manifests/helm/agentic-crds/files
 python -m agentic_operator.rbac manifests/helm/agentic-platform/files/operator-rules.yaml
+python hack/chart_settings.py manifests/helm/agentic-platform/values.schema.json
 python -m agentic_crds.reference docs/reference
 python -m agentic_operator.rbac manifests/helm/agentic-platform/files/operator-rules.yaml
+python hack/chart_settings.py manifests/helm/agentic-platform/values.schema.json

@@ -126,3 +126,10 @@ system:serviceaccount:{{ .root.Release.Namespace }}:{{ .name }}
   to: {{ toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
+
+{{/* Further settings as environment variables; the argument is a map. JSON, because large numbers print badly else. */}}
+{{- define "agentic.settings" -}}
+{{- range $name, $value := . }}
+- {name: AGENTIC_{{ upper $name }}, value: {{ $value | toJson | trimAll "\"" | quote }}}
+{{- end }}
+{{- end }}
