@@ -77,14 +77,31 @@ loaded() {
   fi
 }
 
-# All images in one archive: their common layers are in it once.
+# One image, uncompressed, becomes part of an OCI layout; prints its entry in the layout's index.
+export_image() { # name:tag, layout
+  local parts=$2/parts digest size
+  buildah_here push -q --disable-compression --format oci "$registry/$1" "dir:$parts" >&2
+  digest=$(sha256sum <"$parts/manifest.json" | cut -d ' ' -f 1)
+  size=$(stat -c %s "$parts/manifest.json")
+  rm "$parts/version"
+  mv "$parts/manifest.json" "$parts/$digest"
+  mv "$parts"/* "$2/blobs/sha256/"
+  rmdir "$parts"
+  printf '{"mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": "sha256:%s", "size": %d,' "$digest" "$size"
+  printf ' "annotations": {"io.containerd.image.name": "%s"}}' "$registry/$1"
+}
+
+# All images in one archive: their common layers are in it once, and not at all where the cluster has them.
 load_bare() {
-  local layout=$images/layout image
-  rm -rf "$layout" "$layout.tar"
-  for image in "$@"; do buildah_here push -q --disable-compression "$registry/$image" "oci:$layout:$registry/$image"; done
-  tar -C "$layout" -cf "$layout.tar" .
-  bare_import "$name" "$layout.tar"
-  rm -rf "$layout" "$layout.tar"
+  local layout=$images/layout image entries="" blob
+  rm -rf "$layout"
+  mkdir -p "$layout/blobs/sha256"
+  for image in "$@"; do entries+=${entries:+,}$(export_image "$image" "$layout"); done
+  echo '{"imageLayoutVersion": "1.0.0"}' >"$layout/oci-layout"
+  echo "{\"schemaVersion\": 2, \"manifests\": [$entries]}" >"$layout/index.json"
+  for blob in $(bare_ctr "$name" content ls -q); do rm -f "$layout/blobs/sha256/${blob#sha256:}"; done
+  tar -C "$layout" -c . | bare_import "$name" -
+  rm -rf "$layout"
   for image in "$@"; do bare_ctr "$name" images tag --force "$registry/$image" "$registry/${image%%:*}:dev"; done
 }
 

@@ -17,7 +17,7 @@ bare_ctr() { # cluster, arguments of ctr…
 bare_import() { # cluster, files…
   local file
   for file in "${@:2}"; do
-    bare_ctr "$1" images import --local "$file"
+    bare_ctr "$1" images import --local "$file" 2>&1
   done
 }
 
