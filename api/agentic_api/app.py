@@ -3,20 +3,24 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from agentic_api import errors
 from agentic_api.agents import endpoints as agents
 from agentic_api.context import Context
+from agentic_api.conversations import endpoints as conversations
 from agentic_api.docs import endpoints as docs
 from agentic_api.health import endpoints as health
 from agentic_api.keys import endpoints as keys
+from agentic_api.middleware import exchange
 from agentic_api.middleware.edge import Edge, Limits
 from agentic_api.middleware.metrics import HttpMetrics
+from agentic_api.runs import endpoints as runs
 from agentic_api.settings import ApiSettings
 from agentic_api.tenants import endpoints as tenants
+from agentic_core.errors import Forbidden
 
 Composition = Callable[[], AbstractAsyncContextManager[Context]]
 """Opens everything that the process needs and closes it at the end."""
@@ -43,9 +47,21 @@ def create_app(settings: ApiSettings, metrics: HttpMetrics, composition: Composi
         telemetry={"metrics": False, "logs": False, "operation_spans": False},
     )
     errors.install(app)
-    for domain in (agents, keys, tenants, health, docs):
+    app.add_exception_handler(Forbidden, _forbidden)
+    for domain in (agents, runs, conversations, keys, tenants, health, docs):
         app.include_router(domain.router)
     return app
+
+
+async def _forbidden(request: Request, error: Exception) -> Response:
+    """Refuse, and note it in the audit log."""
+    context: Context = request.app.state.context
+    caller = exchange.of(request.scope).caller
+    known = error if isinstance(error, Forbidden) else Forbidden("This is not allowed.")
+    if caller is not None:
+        context.http_metrics.denied(known.code)
+        await context.audit.denied(caller, f"{request.method} {request.scope['route'].path}", code=known.code)
+    return errors.response(known, request_id=errors.request_id(request))
 
 
 def _middleware(settings: ApiSettings, metrics: HttpMetrics) -> list[Middleware]:

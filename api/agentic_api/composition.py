@@ -12,11 +12,15 @@ from agentic_api.catalog.catalog import Catalog
 from agentic_api.catalog.watch import Watch
 from agentic_api.clock import Clock
 from agentic_api.context import Context
+from agentic_api.conversations.service import ConversationService
 from agentic_api.keys.authenticator import Authenticator
 from agentic_api.keys.service import Keys
 from agentic_api.lifecycle import Lifecycle
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.middleware.rate_limit import RateLimiter
+from agentic_api.runs.metrics import RunMetrics
+from agentic_api.runs.replica import Replica, Timing
+from agentic_api.runs.service import RunService
 from agentic_api.settings import ApiSettings
 from agentic_api.tenants.sync import TenantSync
 from agentic_core.auth import run_tokens
@@ -40,6 +44,9 @@ async def opened(
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         clock = Clock()
         cluster, catalog, synced = await _resources(stack, settings, database)
+        replica = Replica(database, http, RunMetrics(registry), Timing(drain_seconds=settings.shutdown_timeout))
+        await stack.enter_async_context(replica.open())
+        key = run_tokens.private_key(settings.run_token_key_file.read_text())
         yield Context(
             settings=settings,
             clock=clock,
@@ -47,7 +54,6 @@ async def opened(
             registry=registry,
             http_metrics=http_metrics,
             database=database,
-            http=http,
             catalog=catalog,
             synced=synced,
             authenticator=Authenticator(
@@ -61,7 +67,8 @@ async def opened(
             audit=Audit(database),
             keys=Keys(database, catalog, pepper=pepper, clock=clock),
             agents=Agents(None if settings.gitops_only else cluster, catalog),
-            run_token_key=run_tokens.private_key(settings.run_token_key_file.read_text()),
+            runs=RunService(database, catalog, replica, key),
+            conversations=ConversationService(database, catalog),
         )
 
 

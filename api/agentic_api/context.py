@@ -3,19 +3,19 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import aiohttp
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
 from agentic_api.agents.service import Agents
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.clock import Clock
+from agentic_api.conversations.service import ConversationService
 from agentic_api.keys.authenticator import Authenticator
 from agentic_api.keys.service import Keys
 from agentic_api.lifecycle import Lifecycle
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.middleware.rate_limit import RateLimiter
+from agentic_api.runs.service import RunService
 from agentic_api.settings import ApiSettings
 from agentic_core.db import Database
 
@@ -31,8 +31,6 @@ class Context:
     """Where metrics are registered; `/metrics` shows all of them."""
     http_metrics: HttpMetrics
     database: Database
-    http: aiohttp.ClientSession
-    """Connections to the runtimes."""
     catalog: Catalog
     synced: Callable[[], bool]
     """Whether the catalog is complete."""
@@ -41,5 +39,5 @@ class Context:
     audit: Audit
     keys: Keys
     agents: Agents
-    run_token_key: Ed25519PrivateKey
-    """Signs run tokens."""
+    runs: RunService
+    conversations: ConversationService

@@ -129,6 +129,7 @@ ErrorCode = Literal[
     "definition_invalid",
     "runtime_draining",
     "runtime_unreachable",
+    "runtime_protocol",
     "cancelled",
     "interrupted",
     "internal",

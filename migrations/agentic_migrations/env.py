@@ -1,4 +1,4 @@
-"""How Alembic runs a migration: on the connection of `agentic_core.db.migrate`, as the owner, one migrator at a time."""
+"""How Alembic runs a migration: on the connection that `agentic_core.db.migrate` gives, as the owner, one at a time."""
 
 from alembic import context
 from sqlalchemy import Connection, text

@@ -1,8 +1,8 @@
 """PostgreSQL: the engine, tenant-scoped sessions, the tables and the repository base; the api and the gateway use it.
 
-    database = Database(dsn)
-    async with database.session(tenant_id) as session:      # one transaction, committed at the end of the block
-        await SomeRepository(session).insert(...)
+database = Database(dsn)
+async with database.session(tenant_id) as session:      # one transaction, committed at the end of the block
+    await SomeRepository(session).insert(...)
 """
 
 from agentic_core.db.engine import PLATFORM_TENANT, Database, Session

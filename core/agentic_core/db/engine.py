@@ -29,7 +29,9 @@ class _TenantSession(sqlalchemy.orm.Session):
 def _set_tenant(session: sqlalchemy.orm.Session, _transaction: Any, connection: sa.Connection) -> None:
     tenant_id = session.info.get("tenant_id")
     if not isinstance(tenant_id, UUID):
-        raise RuntimeError("A transaction needs a tenant: open it with Database.session(tenant_id).")
+        raise RuntimeError(  # noqa: TRY004 - no caller passes a tenant here
+            "A transaction needs a tenant: open it with Database.session(tenant_id)."
+        )
     connection.exec_driver_sql("select set_config('app.tenant_id', $1, true)", (str(tenant_id),))
 
 

@@ -1,4 +1,4 @@
-"""Brings a database up to date; the migration Job runs it as the migrator, development and tests after `roles.create`."""
+"""Brings a database up to date; the installation runs it as the migrator, tests after `roles.create`."""
 
 import asyncio
 

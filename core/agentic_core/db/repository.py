@@ -1,4 +1,4 @@
-"""What every repository is made of: a tenant's transaction, and selects that name the tenant; subclasses own the SQL."""
+"""What repositories are made of: a tenant's transaction, and selects that name the tenant; subclasses own the SQL."""
 
 from typing import Any
 from uuid import UUID

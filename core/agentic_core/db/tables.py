@@ -4,38 +4,40 @@ Each has `tenant_id`, forced row-level security and indexes that lead with the t
 that a primary key is also the order of creation.
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = sa.MetaData()
 
 
-def _tenant_id() -> sa.Column[sa.Uuid]:
+def _tenant_id() -> sa.Column[Any]:
     return sa.Column("tenant_id", sa.Uuid, primary_key=True)
 
 
-def _created_at(name: str = "created_at") -> sa.Column[sa.DateTime]:
+def _created_at(name: str = "created_at") -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False)
 
 
-def _time(name: str) -> sa.Column[sa.DateTime]:
+def _time(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.DateTime(timezone=True))
 
 
-def _text(name: str, default: str | None = None) -> sa.Column[sa.Text]:
+def _text(name: str, default: str | None = None) -> sa.Column[Any]:
     value = None if default is None else sa.text(f"'{default}'")
     return sa.Column(name, sa.Text, server_default=value, nullable=False)
 
 
-def _int(name: str) -> sa.Column[sa.Integer]:
+def _int(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.Integer, server_default=sa.text("0"), nullable=False)
 
 
-def _flag(name: str) -> sa.Column[sa.Boolean]:
+def _flag(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.Boolean, server_default=sa.text("false"), nullable=False)
 
 
-def _json(name: str, default: str) -> sa.Column[sa.JSON]:
+def _json(name: str, default: str) -> sa.Column[Any]:
     return sa.Column(name, JSONB, server_default=sa.text(f"'{default}'"), nullable=False)
 
 
@@ -200,7 +202,7 @@ usage = sa.Table(
 )
 """One row a model call, appended by the gateway before it ends the answer, so that a finished run's cost is complete.
 
-`status` is completed, cancelled or broken; `estimated` rows have tokens that were counted for want of the provider's word.
+`status` is completed, cancelled or broken; the tokens of `estimated` rows were counted for want of the provider's word.
 """
 
 audit_log = sa.Table(

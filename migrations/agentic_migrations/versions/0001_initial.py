@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from alembic import op
-
 from agentic_migrations import script
+from alembic import op
 
 revision = "0001"
 down_revision = None

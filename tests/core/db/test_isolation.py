@@ -3,11 +3,9 @@
 from uuid import uuid4
 
 import asyncpg
-import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from agentic_core.db import PLATFORM_TENANT, Database, Session, tables
+from agentic_core.db import Database, tables
 from tests.support.postgres import PostgresDatabase
 
 UNFORCED = """

@@ -1,0 +1,1 @@
+"""Conversations: what was said to an agent and by it, over many runs."""

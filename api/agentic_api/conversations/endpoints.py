@@ -1,0 +1,52 @@
+"""The endpoints of conversations."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Query
+
+from agentic_api.conversations.schemas import Conversation, ConversationSummary
+from agentic_api.dependencies.auth import Developer, Viewer
+from agentic_api.dependencies.context import Ctx
+from agentic_api.dependencies.pagination import Page, PageParams, cursor
+from agentic_api.routing import router as make_router
+from agentic_api.runs.endpoints import page_id
+from agentic_core.errors import Invalid
+
+router = make_router("/api/v1/conversations", tag="conversations")
+
+
+@router.get("")
+async def list_conversations(
+    principal: Viewer,
+    context: Ctx,
+    page: PageParams,
+    agent: Annotated[str | None, Query(max_length=253, description="Conversations of this agent only.")] = None,
+) -> Page[ConversationSummary]:
+    """Your tenant's conversations, the newest first."""
+    items = await context.conversations.page(
+        principal, limit=page.limit + 1, before=page_id(page.after), agent_id=agent
+    )
+    more = len(items) > page.limit
+    items = items[: page.limit]
+    return Page(items=items, next_cursor=cursor(str(items[-1].id)) if more else None)
+
+
+@router.get("/{conversation_id}")
+async def get_conversation(conversation_id: UUID, principal: Viewer, context: Ctx, page: PageParams) -> Conversation:
+    """A conversation and its messages, the oldest first; `limit` and `cursor` page through the messages."""
+    return await context.conversations.get(principal, conversation_id, after=_position(page.after), limit=page.limit)
+
+
+def _position(after: str | None) -> int:
+    if after is None:
+        return -1
+    if not after.isdecimal() or len(after) > 9:
+        raise Invalid("query.cursor: this is not a cursor of this list; start without one.")
+    return int(after)
+
+
+@router.delete("/{conversation_id}", status_code=204)
+async def delete_conversation(conversation_id: UUID, principal: Developer, context: Ctx) -> None:
+    """Remove a conversation with its messages, runs and events. What was spent on it stays in the ledger."""
+    await context.conversations.delete(principal, conversation_id)

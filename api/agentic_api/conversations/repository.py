@@ -1,0 +1,78 @@
+"""The rows of conversations and their messages; the service uses it."""
+
+from typing import Any
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from agentic_api.conversations.schemas import ConversationMessage, ConversationSummary
+from agentic_core.db import Repository, tables
+
+agents, conversations, messages, runs = tables.agents, tables.conversations, tables.messages, tables.runs
+
+
+class ConversationRepository(Repository):
+    """Conversations of a tenant."""
+
+    async def get(self, conversation_id: UUID) -> ConversationSummary | None:
+        """A conversation without its messages."""
+        query = self._summaries().where(conversations.c.id == conversation_id)
+        row = (await self.session.execute(query)).one_or_none()
+        return _summary(row) if row else None
+
+    async def messages(self, conversation_id: UUID, *, after: int, most: int) -> list[ConversationMessage]:
+        """Messages that follow position `after`."""
+        query = (
+            self.select(messages)
+            .where(messages.c.conversation_id == conversation_id, messages.c.position > after)
+            .order_by(messages.c.position)
+            .limit(most)
+        )
+        rows = await self.session.execute(query)
+        return [ConversationMessage.model_validate(row, from_attributes=True) for row in rows]
+
+    async def page(
+        self, *, limit: int, before: UUID | None, namespace: str | None, agent: str | None
+    ) -> list[ConversationSummary]:
+        """The newest conversations before `before`."""
+        query = self._summaries().order_by(conversations.c.id.desc()).limit(limit)
+        if before is not None:
+            query = query.where(conversations.c.id < before)
+        if namespace is not None and agent is not None:
+            query = query.where(agents.c.namespace == namespace, agents.c.name == agent)
+        return [_summary(row) for row in await self.session.execute(query)]
+
+    async def lock(self, conversation_id: UUID) -> bool:
+        """Keep others from continuing the conversation until the transaction ends; False when there is none."""
+        query = self.select(conversations, conversations.c.id).where(conversations.c.id == conversation_id)
+        return (await self.session.execute(query.with_for_update())).one_or_none() is not None
+
+    async def running(self, conversation_id: UUID) -> UUID | None:
+        """The run that goes on in the conversation."""
+        query = self.select(runs, runs.c.id).where(
+            runs.c.conversation_id == conversation_id, runs.c.status == "running"
+        )
+        found: UUID | None = (await self.session.execute(query)).scalar()
+        return found
+
+    async def delete(self, conversation_id: UUID) -> None:
+        """Remove a conversation with its messages, runs and their events. Its usage stays."""
+        condition = (conversations.c.tenant_id == self.tenant_id) & (conversations.c.id == conversation_id)
+        await self.session.execute(sa.delete(conversations).where(condition))
+
+    def _summaries(self) -> sa.Select[Any]:
+        joined = conversations.join(
+            agents, (agents.c.tenant_id == conversations.c.tenant_id) & (agents.c.id == conversations.c.agent_id)
+        )
+        named = (*conversations.c, agents.c.namespace, agents.c.name)
+        return self.select(conversations, *named).select_from(joined)
+
+
+def _summary(row: sa.Row[Any]) -> ConversationSummary:
+    return ConversationSummary(
+        id=row.id,
+        agent=f"{row.namespace}.{row.name}",
+        message_count=row.message_count,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )

@@ -1,0 +1,61 @@
+"""What can be done with conversations: read, list, delete. The endpoints call it with the caller's principal."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from agentic_api.catalog.catalog import Catalog
+from agentic_api.conversations.repository import ConversationRepository
+from agentic_api.conversations.schemas import Conversation, ConversationSummary
+from agentic_api.dependencies.pagination import cursor
+from agentic_api.dependencies.principal import Principal
+from agentic_api.runs.begin import ConversationBusy, unknown_conversation
+from agentic_core.db import Database
+from agentic_core.db.audit import AuditRepository
+
+
+@dataclass(frozen=True)
+class ConversationService:
+    """Conversations of all tenants; each method acts inside the principal's."""
+
+    database: Database
+    catalog: Catalog
+
+    async def get(self, principal: Principal, conversation_id: UUID, *, after: int, limit: int) -> Conversation:
+        """A conversation with a page of its messages."""
+        async with self.database.session(principal.tenant_id) as session:
+            repository = ConversationRepository(session)
+            found = await repository.get(conversation_id)
+            if found is None:
+                raise unknown_conversation(conversation_id)
+            messages = await repository.messages(conversation_id, after=after, most=limit + 1)
+        more = len(messages) > limit
+        messages = messages[:limit]
+        following = cursor(str(messages[-1].position)) if more else None
+        return Conversation(**found.model_dump(), messages=messages, next_cursor=following)
+
+    async def page(
+        self, principal: Principal, *, limit: int, before: UUID | None, agent_id: str | None
+    ) -> list[ConversationSummary]:
+        """The caller's newest conversations."""
+        key = self.catalog.locate(principal, agent_id) if agent_id else None
+        async with self.database.session(principal.tenant_id) as session:
+            return await ConversationRepository(session).page(
+                limit=limit,
+                before=before,
+                namespace=key.namespace if key else None,
+                agent=key.name if key else None,
+            )
+
+    async def delete(self, principal: Principal, conversation_id: UUID) -> None:
+        """Remove a conversation in which no run goes on."""
+        async with self.database.session(principal.tenant_id) as session:
+            repository = ConversationRepository(session)
+            if not await repository.lock(conversation_id):
+                raise unknown_conversation(conversation_id)
+            running = await repository.running(conversation_id)
+            if running is not None:
+                raise ConversationBusy(f"Run {running} goes on in this conversation; cancel it.", run_id=str(running))
+            await repository.delete(conversation_id)
+            await AuditRepository(session).record(
+                actor=principal.key_id, action="conversation.delete", target=str(conversation_id)
+            )

@@ -1,0 +1,1 @@
+"""Runs: one execution of an agent each, driven by a replica, kept in the database, closed by whoever is alive."""

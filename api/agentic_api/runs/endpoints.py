@@ -1,0 +1,119 @@
+"""The endpoints of runs: execute an agent, read, follow and cancel runs."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Header, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from agentic_api.dependencies.auth import Invoker, LongRunning, Viewer
+from agentic_api.dependencies.context import Ctx
+from agentic_api.dependencies.idempotency import IdempotencyKey
+from agentic_api.dependencies.pagination import Page, PageParams, cursor
+from agentic_api.routing import router as make_router
+from agentic_api.runs import sse
+from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
+from agentic_api.runs.service import RunService
+from agentic_core import telemetry
+from agentic_core.errors import Invalid
+
+router = make_router("/api/v1", tag="runs")
+
+RUN_OR_EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The run, or its events while it goes on.",
+        "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}},
+    },
+}
+EVENTS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The events.", "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}},
+}
+
+
+def _json(run: Run) -> Response:
+    return Response(run.model_dump_json(), media_type="application/json")
+
+
+@router.post("/agents/{agent_id}/execute", response_model=Run, responses=RUN_OR_EVENTS, dependencies=[LongRunning])
+async def execute(
+    agent_id: str,
+    body: Execute,
+    request: Request,
+    principal: Invoker,
+    context: Ctx,
+    idempotency_key: IdempotencyKey = None,
+) -> Response:
+    """Run an agent and answer with the run, or with its events as they come.
+
+    The run goes on when the client disconnects; read it later with `GET /api/v1/runs/{run_id}`.
+    """
+    begun = await context.runs.execute(
+        principal, agent_id, body=body, idempotency_key=idempotency_key, trace_id=telemetry.trace_id()
+    )
+    if body.stream or sse.MEDIA_TYPE in request.headers.get("accept", ""):
+        run = begun.fresh.run if begun.fresh else await context.runs.get(principal, begun.run_id)
+        return _events(context.runs, principal, run, after=0, greet=True)
+    return _json(await context.runs.result(principal, begun.run_id))
+
+
+def _events(service: RunService, principal: Viewer, run: Run, *, after: int, greet: bool) -> Response:
+    started = run.model_dump_json(include={"id", "agent", "revision", "conversation_id"}) if greet else None
+    content = sse.stream(service, principal, run.id, after=after, started=started)
+    return StreamingResponse(content, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
+
+
+@router.get("/runs")
+async def list_runs(
+    principal: Viewer,
+    context: Ctx,
+    page: PageParams,
+    agent: Annotated[str | None, Query(max_length=253, description="Runs of this agent only.")] = None,
+    status: Annotated[Status | None, Query(description="Runs with this status only.")] = None,
+    conversation_id: Annotated[UUID | None, Query(description="Runs of this conversation only.")] = None,
+) -> Page[RunSummary]:
+    """Your tenant's runs, the newest first."""
+    items = await context.runs.page(
+        principal,
+        limit=page.limit + 1,
+        before=page_id(page.after),
+        agent_id=agent,
+        status=status,
+        conversation_id=conversation_id,
+    )
+    more = len(items) > page.limit
+    items = items[: page.limit]
+    return Page(items=items, next_cursor=cursor(str(items[-1].id)) if more else None)
+
+
+def page_id(after: str | None) -> UUID | None:
+    """The id where the page before ended."""
+    try:
+        return UUID(after) if after else None
+    except ValueError as error:
+        raise Invalid("query.cursor: this is not a cursor of this list; start without one.") from error
+
+
+@router.get("/runs/{run_id}")
+async def get_run(run_id: UUID, principal: Viewer, context: Ctx) -> Run:
+    """A run as it is now."""
+    return await context.runs.get(principal, run_id)
+
+
+@router.post("/runs/{run_id}:cancel", dependencies=[LongRunning])
+async def cancel_run(run_id: UUID, principal: Invoker, context: Ctx) -> Run:
+    """End a run, wherever it is driven, and answer with what there is of it. One that has ended stays as it is."""
+    return await context.runs.cancel(principal, run_id)
+
+
+@router.get("/runs/{run_id}/events", response_class=StreamingResponse, responses=EVENTS, dependencies=[LongRunning])
+async def follow_run(
+    run_id: UUID,
+    principal: Viewer,
+    context: Ctx,
+    last_event_id: Annotated[int | None, Header(ge=0, le=2**31 - 1, description="The last event seen.")] = None,
+) -> Response:
+    """The events of a run, those to come included; after a lost connection, from `Last-Event-ID` on."""
+    run = await context.runs.get(principal, run_id)
+    if last_event_id is not None and await context.runs.is_over(principal, run_id, seen=last_event_id):
+        return Response(status_code=204)
+    return _events(context.runs, principal, run, after=last_event_id or 0, greet=last_event_id is None)

@@ -1,0 +1,115 @@
+"""Leases of runs: a replica extends those of the runs that it drives, and closes those that no replica extends.
+
+A run whose replica has died is closed as interrupted within lease + interval, with all that was stored of it. One
+closer wins: it locks the run, and the old driver's later writes find that the run is no longer theirs.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from uuid import UUID
+
+from agentic_api.runs import transcript
+from agentic_api.runs.driver import Driver
+from agentic_api.runs.records import Closing, StoredEvent
+from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.schemas import Failure
+from agentic_core import telemetry
+from agentic_core.contract import EVENT, Failed, RunError
+from agentic_core.db import Database, faults, functions
+
+INTERRUPTED = RunError(code="interrupted", message="The api replica that drove the run is gone.")
+CANCELLED = RunError(code="cancelled", message="The run was cancelled.")
+BATCH = 100
+log = telemetry.logger(__name__)
+
+
+@dataclass(frozen=True)
+class LeaseTimes:
+    """How long a lease holds and how often it is extended and others' are looked at."""
+
+    lease_seconds: float = 15.0
+    interval_seconds: float = 5.0
+
+
+@dataclass(frozen=True)
+class Leases:
+    """The leases of one replica."""
+
+    database: Database
+    replica: UUID
+    times: LeaseTimes
+    drivers: Callable[[], Collection[Driver]]
+    """The runs that this replica drives now."""
+    closed: Callable[[str], None]
+    """Told the status of each run that was closed for a dead replica."""
+
+    async def keep(self) -> None:
+        """Extend and sweep for ever. A sweep follows an extension, so that live runs come first after an outage."""
+        healthy = True
+        while True:
+            try:
+                await self.extend()
+                if healthy:
+                    await self.sweep()
+                healthy = True
+            except Exception as error:
+                healthy = False
+                log.warning("leases_not_kept", error=type(error).__name__, exc_info=not faults.is_away(error))
+            await asyncio.sleep(self.times.interval_seconds)
+
+    async def extend(self) -> None:
+        """Extend the leases of our runs; stop those that were cancelled elsewhere or closed by another."""
+        mine = {driver.live.id: driver for driver in self.drivers()}
+        if not mine:
+            return
+        held = await functions.extend_leases(self.database, self.replica, list(mine), seconds=self.times.lease_seconds)
+        for item in held:
+            if item.cancel_requested:
+                mine[item.run_id].stop(CANCELLED)
+        for run_id in mine.keys() - {item.run_id for item in held}:
+            mine[run_id].lose()
+
+    async def sweep(self) -> None:
+        """Close the runs that nobody drives any more."""
+        mine = {driver.live.id for driver in self.drivers()}
+        for expired in await functions.expired_runs(self.database, limit=BATCH):
+            if expired.run_id not in mine and await self._close(expired.tenant_id, expired.run_id):
+                log.warning("run_interrupted", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
+                self.closed("interrupted")
+
+    async def _close(self, tenant_id: UUID, run_id: UUID) -> bool:
+        async with self.database.session(tenant_id) as session:
+            repository = RunRepository(session)
+            holder = await repository.lock_expired(run_id)
+            if holder is None:
+                return False
+            stored = await _all_events(repository, run_id)
+            closed = await repository.close(run_id, interruption(stored), holder=holder, closer=self.replica)
+        return closed is not None
+
+
+async def _all_events(repository: RunRepository, run_id: UUID) -> list[StoredEvent]:
+    found: list[StoredEvent] = []
+    while batch := await repository.events(run_id, after=found[-1].seq if found else 0, most=1000):
+        found += batch
+    return found
+
+
+def interruption(stored: list[StoredEvent]) -> Closing:
+    """The end of a run of which only the stored events are left."""
+    said = transcript.of([EVENT.validate_json(event.payload) for event in stored], INTERRUPTED)
+    seq = stored[-1].seq if stored else 0
+    fresh: list[StoredEvent] = []
+    if said.error is INTERRUPTED:
+        seq += 1
+        fresh = [StoredEvent(seq, "error", EVENT.dump_json(Failed(error=INTERRUPTED)).decode())]
+    return Closing(
+        status=said.status,
+        output=said.output,
+        error=Failure(code=said.error.code, message=said.error.message) if said.error else None,
+        messages=said.messages,
+        tools=list(said.tools.values()),
+        events=fresh,
+        last_seq=seq,
+    )

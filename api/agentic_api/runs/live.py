@@ -1,0 +1,53 @@
+"""A run that this process drives, as its followers see it: the events so far, and the end when it is there."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+from agentic_api.runs.records import StoredEvent
+from agentic_api.runs.schemas import Run
+
+
+class LiveRun:
+    """Events are numbered from 1 without gaps; a slow follower costs nothing but its own time."""
+
+    def __init__(self, run_id: UUID, tenant_id: UUID) -> None:
+        self.id = run_id
+        self.tenant_id = tenant_id
+        self.events: list[StoredEvent] = []
+        self.result: Run | None = None
+        self._done = False
+        self._changed = asyncio.Event()
+
+    def publish(self, kind: str, payload: str) -> None:
+        """Add the next event."""
+        self.events.append(StoredEvent(len(self.events) + 1, kind, payload))
+        self._wake()
+
+    def finish(self, result: Run | None) -> None:
+        """The run has ended; without a result when somebody else has closed it."""
+        self.result = result
+        self._done = True
+        self._wake()
+
+    async def follow(self, after: int) -> AsyncGenerator[list[StoredEvent]]:
+        """Events that follow number `after`, as they come, until the run has ended."""
+        while True:
+            changed = self._changed
+            if fresh := self.events[after:]:
+                after = fresh[-1].seq
+                yield fresh
+            elif self._done:
+                return
+            else:
+                await changed.wait()
+
+    async def ended(self) -> Run | None:
+        """The run as it ended."""
+        while not self._done:
+            await self._changed.wait()
+        return self.result
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

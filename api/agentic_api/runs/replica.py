@@ -1,0 +1,135 @@
+"""The runs that this process drives, and what it owes them: leases, cancellation, a drain at the end.
+
+The composition root opens one a process; the service hands runs to it and looks for them in it.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+import aiohttp
+
+from agentic_api.runs.driver import Driver, Equipment, Pace, Task
+from agentic_api.runs.leases import CANCELLED, Leases, LeaseTimes
+from agentic_api.runs.live import LiveRun
+from agentic_api.runs.metrics import RunMetrics
+from agentic_api.runs.runtime import Bounds, RuntimeClient
+from agentic_core import telemetry
+from agentic_core.contract import RunError
+from agentic_core.db import Database
+from agentic_core.db.notices import Notices
+
+CHANNEL = "agentic_runs"
+DRAINED = RunError(code="interrupted", message="The api replica that drove the run was shut down.")
+REMEMBER_SECONDS = 2.0
+"""How long a run that has ended is answered from memory: to those who wait for it, and to repeated requests."""
+log = telemetry.logger(__name__)
+
+
+@dataclass(frozen=True)
+class Timing:
+    """All times of runs."""
+
+    pace: Pace = field(default_factory=Pace)
+    leases: LeaseTimes = field(default_factory=LeaseTimes)
+    bounds: Bounds = field(default_factory=Bounds)
+    drain_seconds: float = 20.0
+    """How long runs may go on after the process was told to end."""
+
+
+class Replica:
+    """This process among its like."""
+
+    def __init__(self, database: Database, http: aiohttp.ClientSession, metrics: RunMetrics, timing: Timing) -> None:
+        self.id = uuid4()
+        self.timing = timing
+        self._metrics = metrics
+        self._drivers: dict[UUID, Driver] = {}
+        self._ended: dict[UUID, LiveRun] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._followed: dict[UUID, asyncio.Event] = {}
+        """Runs of other replicas that somebody follows here."""
+        self._notices = Notices(database.dsn, CHANNEL, self._hear)
+        self._equipment = Equipment(database, RuntimeClient(http, timing.bounds), self.id, timing.pace, self._announce)
+        self._leases = Leases(database, self.id, timing.leases, self._drivers.values, metrics.closed)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncGenerator["Replica"]:
+        """Keep leases and hear notices inside the block; at its end, let the runs end."""
+        async with self._notices.listening():
+            keeping = asyncio.create_task(self._leases.keep())
+            try:
+                yield self
+                await self._drain()
+            finally:
+                keeping.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await keeping
+
+    def drive(self, task: Task) -> LiveRun:
+        """Start a run that has begun in the database."""
+        driver = Driver(task, self._equipment)
+        self._drivers[driver.live.id] = driver
+        running = asyncio.create_task(self._drive(driver))
+        self._tasks.add(running)
+        running.add_done_callback(self._tasks.discard)
+        return driver.live
+
+    async def _drive(self, driver: Driver) -> None:
+        with self._metrics.running():
+            try:
+                with telemetry.log_context(run=str(driver.live.id), tenant=driver.task.request.tenant):
+                    await driver.drive()
+            finally:
+                del self._drivers[driver.live.id]
+                self._ended[driver.live.id] = driver.live
+                asyncio.get_running_loop().call_later(REMEMBER_SECONDS, self._ended.pop, driver.live.id)
+        if driver.live.result is not None:
+            self._metrics.closed(driver.live.result.status)
+
+    def live(self, run_id: UUID, tenant_id: UUID) -> LiveRun | None:
+        """The run, if it is or was a moment ago driven here, and is this tenant's."""
+        driver = self._drivers.get(run_id)
+        live = driver.live if driver is not None else self._ended.get(run_id)
+        return live if live is not None and live.tenant_id == tenant_id else None
+
+    async def cancel(self, run_id: UUID) -> None:
+        """Stop a run, here or wherever it is driven. The caller has noted it in the database."""
+        if driver := self._drivers.get(run_id):
+            driver.stop(CANCELLED)
+        else:
+            await self._notices.send(f"cancel {run_id}")
+
+    async def progress(self, run_id: UUID, *, seconds: float) -> None:
+        """Wait until there may be more of a run that is driven elsewhere, for `seconds` at most."""
+        changed = self._followed.setdefault(run_id, asyncio.Event())
+        await self._notices.send(f"follow {run_id}")
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), seconds)
+        self._followed.pop(run_id, None)
+
+    async def _announce(self, run_id: UUID) -> None:
+        await self._notices.send(f"progress {run_id}")
+
+    def _hear(self, text: str) -> None:
+        verb, _, rest = text.partition(" ")
+        run_id = UUID(rest)
+        driver = self._drivers.get(run_id)
+        if verb == "progress" and (changed := self._followed.get(run_id)):
+            changed.set()
+        elif verb == "cancel" and driver is not None:
+            driver.stop(CANCELLED)
+        elif verb == "follow" and driver is not None:
+            driver.followed = True
+
+    async def _drain(self) -> None:
+        if self._tasks:
+            log.info("draining", runs=len(self._tasks))
+            await asyncio.wait(self._tasks, timeout=self.timing.drain_seconds)
+        for driver in list(self._drivers.values()):
+            driver.stop(DRAINED)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=self.timing.leases.lease_seconds)

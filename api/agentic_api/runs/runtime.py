@@ -1,0 +1,149 @@
+"""The client side of the contract with runtimes: a run request out, its events in; the driver uses it.
+
+A runtime may be a user's own program, so its answer is bounded in line length, number of events and bytes.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+import orjson
+from pydantic import ValidationError
+
+from agentic_core import telemetry
+from agentic_core.contract import (
+    EVENT,
+    KEEPALIVE_SECONDS,
+    NDJSON,
+    RUN_PATH,
+    ErrorCode,
+    Event,
+    Failed,
+    Final,
+    RunError,
+    RunRequest,
+)
+
+NOT_SERVING = {502, 503, 504}
+"""Statuses by which a runtime, or what stands before it, says that it has not begun the run."""
+
+
+class Stopped(Exception):
+    """The runtime's answer ended without saying how the run ended."""
+
+    def __init__(self, code: ErrorCode, message: str) -> None:
+        super().__init__(message)
+        self.error = RunError(code=code, message=message)
+
+
+class NotStarted(Stopped):
+    """The runtime has not begun the run, so it may be asked again."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("runtime_unreachable", message)
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What a runtime may send and how long it may be silent."""
+
+    silence_seconds: float = 3 * KEEPALIVE_SECONDS
+    connect_seconds: float = 5.0
+    line_bytes: int = 4 * 1024 * 1024
+    total_bytes: int = 64 * 1024 * 1024
+    events: int = 200_000
+
+
+@dataclass(frozen=True)
+class RuntimeClient:
+    """Asks runtimes to run agents."""
+
+    http: aiohttp.ClientSession
+    bounds: Bounds = Bounds()
+
+    async def run(self, endpoint: str, request: RunRequest, token: str) -> AsyncGenerator[Event]:
+        """The events of a run up to its `final` or `error`; raises `NotStarted` or `Stopped`. Closing it cancels."""
+        headers = telemetry.inject(
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": NDJSON}
+        )
+        timeout = aiohttp.ClientTimeout(
+            total=None, connect=self.bounds.connect_seconds, sock_read=self.bounds.silence_seconds
+        )
+        body = request.model_dump_json(by_alias=True).encode()
+        begun = False
+        try:
+            async with self.http.post(endpoint + RUN_PATH, data=body, headers=headers, timeout=timeout) as response:
+                await _check(response)
+                async for event in self._events(response):
+                    begun = True
+                    yield event
+                    if isinstance(event, Final | Failed):
+                        return
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise _lost(error, begun=begun) from error
+        raise Stopped("interrupted", "The runtime closed the connection before the run had ended.")
+
+    async def _events(self, response: aiohttp.ClientResponse) -> AsyncGenerator[Event]:
+        count = 0
+        async for line in self._lines(response):
+            count += 1
+            if count > self.bounds.events:
+                raise Stopped("runtime_protocol", f"The runtime sent more than {self.bounds.events} events.")
+            yield parse(line)
+
+    async def _lines(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+        rest, total = b"", 0
+        async for chunk in response.content.iter_any():
+            total += len(chunk)
+            if total > self.bounds.total_bytes:
+                raise Stopped("runtime_protocol", f"The runtime sent more than {self.bounds.total_bytes} bytes.")
+            *lines, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
+            if len(rest) > self.bounds.line_bytes or any(len(line) > self.bounds.line_bytes for line in lines):
+                raise Stopped("runtime_protocol", f"The runtime sent a line of over {self.bounds.line_bytes} bytes.")
+            for line in lines:
+                if line.strip():
+                    yield line
+
+
+def parse(line: bytes) -> Event:
+    """The event of a line. NUL characters, which PostgreSQL does not store, become U+FFFD."""
+    try:
+        event = EVENT.validate_json(line)
+        if b"\\u0000" in line:
+            event = EVENT.validate_python(without_nul(orjson.loads(line)))
+    except (ValidationError, ValueError) as error:
+        kind = error.errors()[0]["type"] if isinstance(error, ValidationError) else "json"
+        raise Stopped("runtime_protocol", f"The runtime sent a line that is not an event ({kind}).") from None
+    return event
+
+
+def without_nul(value: Any) -> Any:
+    """A JSON value with U+FFFD for each NUL character."""
+    match value:
+        case str():
+            return value.replace("\0", "\ufffd")
+        case list():
+            return [without_nul(item) for item in value]
+        case dict():
+            return {without_nul(key): without_nul(item) for key, item in value.items()}
+        case _:
+            return value
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status in NOT_SERVING:
+        raise NotStarted(f"The runtime answered with status {response.status}.")
+    if response.status != 200:
+        raise Stopped("runtime_protocol", f"The runtime refused the run with status {response.status}.")
+    if response.content_type != NDJSON:
+        raise Stopped("runtime_protocol", f"The runtime answered with {response.content_type[:80]}, not {NDJSON}.")
+
+
+def _lost(error: Exception, *, begun: bool) -> Stopped:
+    silent = isinstance(error, asyncio.TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
+    if not begun and not silent:
+        return NotStarted(f"The runtime could not be reached ({type(error).__name__}).")
+    why = "was silent for too long" if silent else "closed the connection"
+    return Stopped("interrupted", f"The runtime {why} before the run had ended.")

@@ -1,0 +1,167 @@
+"""What can be done with runs: execute, read, follow, cancel. The endpoints call it with the caller's principal."""
+
+import hashlib
+import itertools
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from uuid import UUID
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from agentic_api.catalog.catalog import Catalog
+from agentic_api.catalog.resolved import ResolvedAgent
+from agentic_api.dependencies.principal import Principal
+from agentic_api.runs.begin import Begin, Begun, begin
+from agentic_api.runs.driver import Task
+from agentic_api.runs.records import StoredEvent
+from agentic_api.runs.replica import Replica
+from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
+from agentic_core.auth import run_tokens
+from agentic_core.contract import RunRequest
+from agentic_core.db import Database, faults
+from agentic_core.db.audit import AuditRepository
+from agentic_core.errors import NotFound
+
+POLL_SECONDS = 0.5
+"""How often a run that is driven elsewhere is looked at when no notice comes."""
+TOKEN_SLACK_SECONDS = 60.0
+"""How much longer than the run's limit its token is good."""
+EVENTS_AT_ONCE = 500
+REPEAT_SECONDS = 10.0
+"""How long a run waits to begin while the database is away."""
+
+
+@dataclass(frozen=True)
+class RunService:
+    """Runs of all tenants; each method acts inside the principal's."""
+
+    database: Database
+    catalog: Catalog
+    replica: Replica
+    run_token_key: Ed25519PrivateKey
+
+    async def execute(
+        self, principal: Principal, agent_id: str, *, body: Execute, idempotency_key: str | None, trace_id: str
+    ) -> Begun:
+        """Begin a run, or find the one that the idempotency key stands for."""
+        agent = self.catalog.agent(principal, agent_id)
+        wanted = Begin(
+            tenant_id=principal.tenant_id,
+            agent=agent,
+            body=body,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint(agent, body) if idempotency_key else None,
+            trace_id=trace_id,
+            replica=self.replica.id,
+            lease_seconds=self.replica.timing.leases.lease_seconds,
+        )
+        attempts = itertools.count()
+        begun = await faults.patiently(
+            lambda: begin(self.database, wanted, again=next(attempts) > 0), seconds=REPEAT_SECONDS
+        )
+        if begun.fresh is not None:
+            self.replica.drive(self._task(principal, agent, begun.fresh.run, begun.fresh.request(principal.tenant)))
+        return begun
+
+    def _task(self, principal: Principal, agent: ResolvedAgent, run: Run, request: RunRequest) -> Task:
+        claims = run_tokens.RunClaims(
+            tenant_id=str(principal.tenant_id),
+            tenant=principal.tenant,
+            namespace=agent.namespace,
+            agent=agent.agent,
+            run_id=str(run.id),
+            models=tuple(model.ref for model in agent.definition.models),
+        )
+        lifetime = agent.definition.limits.max_execution_time + TOKEN_SLACK_SECONDS
+        token = run_tokens.sign(claims, self.run_token_key, lifetime=lifetime)
+        return Task(run=run, tenant_id=principal.tenant_id, request=request, endpoint=agent.endpoint, token=token)
+
+    async def result(self, principal: Principal, run_id: UUID) -> Run:
+        """The run once it has ended, wherever it is driven."""
+        live = self.replica.live(run_id, principal.tenant_id)
+        if live is not None and (run := await live.ended()) is not None:
+            return run
+        async for _events in self.follow(principal, run_id, after=0):
+            pass
+        return await self.get(principal, run_id)
+
+    async def follow(self, principal: Principal, run_id: UUID, *, after: int) -> AsyncGenerator[list[StoredEvent]]:
+        """Events of a run that follow number `after`, as they come, until it has ended."""
+        live = self.replica.live(run_id, principal.tenant_id)
+        if live is not None:
+            async for events in live.follow(after):
+                after = events[-1].seq
+                yield events
+        while True:
+            async with self.database.session(principal.tenant_id) as session:
+                repository = RunRepository(session)
+                state = await repository.state(run_id)
+                events = await repository.events(run_id, after=after, most=EVENTS_AT_ONCE)
+            if state is None:
+                raise unknown(run_id)
+            if events:
+                after = events[-1].seq
+                yield events
+            elif state.status is not Status.RUNNING:
+                return
+            else:
+                await self.replica.progress(run_id, seconds=POLL_SECONDS)
+
+    async def is_over(self, principal: Principal, run_id: UUID, *, seen: int) -> bool:
+        """Whether there is nothing to come for a client that has seen this number: it has seen the end."""
+        async with self.database.session(principal.tenant_id) as session:
+            state = await RunRepository(session).state(run_id)
+        return state is not None and state.status is not Status.RUNNING and seen > state.last_seq
+
+    async def get(self, principal: Principal, run_id: UUID) -> Run:
+        """A run as it is now."""
+        async with self.database.session(principal.tenant_id) as session:
+            run = await RunRepository(session).get(run_id)
+        if run is None:
+            raise unknown(run_id)
+        return run
+
+    async def page(
+        self,
+        principal: Principal,
+        *,
+        limit: int,
+        before: UUID | None,
+        agent_id: str | None,
+        status: Status | None,
+        conversation_id: UUID | None,
+    ) -> list[RunSummary]:
+        """The caller's newest runs."""
+        key = self.catalog.locate(principal, agent_id) if agent_id else None
+        async with self.database.session(principal.tenant_id) as session:
+            return await RunRepository(session).page(
+                limit=limit,
+                before=before,
+                namespace=key.namespace if key else None,
+                agent=key.name if key else None,
+                status=status.value if status else None,
+                conversation_id=conversation_id,
+            )
+
+    async def cancel(self, principal: Principal, run_id: UUID) -> Run:
+        """End a run; one that has ended stays as it is."""
+        async with self.database.session(principal.tenant_id) as session:
+            requested = await RunRepository(session).request_cancel(run_id)
+            if requested:
+                await AuditRepository(session).record(actor=principal.key_id, action="run.cancel", target=str(run_id))
+        if requested:
+            await self.replica.cancel(run_id)
+            return await self.result(principal, run_id)
+        return await self.get(principal, run_id)
+
+
+def unknown(run_id: UUID) -> NotFound:
+    """The one answer for runs that do not exist and for those of others."""
+    return NotFound(f"There is no run {run_id}. List yours with GET /api/v1/runs.")
+
+
+def fingerprint(agent: ResolvedAgent, body: Execute) -> bytes:
+    """What makes two requests with one key the same: the agent and all of the body but how it is answered."""
+    text = f"{agent.namespace}.{agent.agent}\n{body.model_dump_json(exclude={'stream'})}"
+    return hashlib.sha256(text.encode()).digest()

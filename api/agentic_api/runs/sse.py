@@ -1,0 +1,61 @@
+"""Runs as server-sent events: `run.started`, the runtime's events, `run.finished`; endpoints answer with it.
+
+Number 0 is the start and the number after the last event is the end, so that `Last-Event-ID` says all of what a client
+has seen.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from uuid import UUID
+
+from agentic_api.dependencies.principal import Principal
+from agentic_api.runs.records import StoredEvent
+from agentic_api.runs.schemas import Run
+from agentic_api.runs.service import RunService
+
+MEDIA_TYPE = "text/event-stream"
+HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+KEEPALIVE_SECONDS = 10.0
+KEEPALIVE = b": keep-alive\n\n"
+
+
+def event(number: int, kind: str, data: str) -> bytes:
+    """One event on the wire."""
+    return f"id: {number}\nevent: {kind}\ndata: {data}\n\n".encode()
+
+
+async def stream(
+    service: RunService, principal: Principal, run_id: UUID, *, after: int, started: str | None
+) -> AsyncGenerator[bytes]:
+    """A run from event `after` on. `started` is the data of the first event; None when the client has seen it."""
+    if started is not None:
+        yield event(0, "run.started", started)
+    seen = after
+    async for batch in _with_keepalive(service.follow(principal, run_id, after=after)):
+        if not batch:
+            yield KEEPALIVE
+            continue
+        seen = batch[-1].seq
+        yield b"".join(event(item.seq, item.type, item.payload) for item in batch)
+    run: Run = await service.result(principal, run_id)
+    yield event(seen + 1, "run.finished", run.model_dump_json())
+
+
+async def _with_keepalive(batches: AsyncGenerator[list[StoredEvent]]) -> AsyncGenerator[list[StoredEvent]]:
+    """The batches, and an empty one whenever there was none for a while."""
+    waiting = asyncio.ensure_future(anext(batches, None))
+    try:
+        while True:
+            done, _ = await asyncio.wait((waiting,), timeout=KEEPALIVE_SECONDS)
+            if not done:
+                yield []
+                continue
+            batch = waiting.result()
+            if batch is None:
+                return
+            yield batch
+            waiting = asyncio.ensure_future(anext(batches, None))
+    finally:
+        waiting.cancel()
+        await asyncio.wait((waiting,))
+        await batches.aclose()

@@ -1,0 +1,134 @@
+"""The SQL of a run's two transactions and of what lies between; each is one statement, since a run pays for each."""
+
+from typing import Final
+
+BEGIN_NEW: Final = """
+with agent as (
+    insert into agents (tenant_id, id, namespace, name)
+    values ($1::uuid, $4::uuid, $5::text, $6::text)
+    on conflict do nothing
+), conversation as (
+    insert into conversations (tenant_id, id, agent_id, message_count)
+    values ($1, $3::uuid, $4, cardinality($14::text[]))
+), said as (
+    insert into messages (tenant_id, conversation_id, position, run_id, role, content)
+    select $1, $3, m.n - 1, $2::uuid, m.role, m.content
+    from unnest($14::text[], $15::text[]) with ordinality m (role, content, n)
+)
+insert into runs (
+    tenant_id, id, conversation_id, namespace, agent, revision, metadata, trace_id, replica, lease_expires_at,
+    idempotency_key, fingerprint, first_position
+) values (
+    $1, $2, $3, $5, $6, $7::text, $8::text::jsonb, $9::text, $10::uuid,
+    now() + make_interval(secs => $11::double precision), $12::text, $13::bytea, 0
+)
+returning created_at, first_position
+"""
+
+BEGIN_CONTINUED: Final = """
+with conversation as (
+    update conversations set message_count = message_count + cardinality($14::text[]), updated_at = now()
+    where tenant_id = $1::uuid and id = $3::uuid and agent_id = $4::uuid
+    returning message_count - cardinality($14::text[]) as first_position
+), said as (
+    insert into messages (tenant_id, conversation_id, position, run_id, role, content)
+    select $1, $3, c.first_position + m.n - 1, $2::uuid, m.role, m.content
+    from conversation c, unnest($14::text[], $15::text[]) with ordinality m (role, content, n)
+)
+insert into runs (
+    tenant_id, id, conversation_id, namespace, agent, revision, metadata, trace_id, replica, lease_expires_at,
+    idempotency_key, fingerprint, first_position
+)
+select
+    $1, $2, $3, $5::text, $6::text, $7::text, $8::text::jsonb, $9::text, $10::uuid,
+    now() + make_interval(secs => $11::double precision), $12::text, $13::bytea, c.first_position
+from conversation c
+returning created_at, first_position
+"""
+
+RECORD: Final = """
+with held as (
+    select from runs where tenant_id = $1::uuid and id = $2::uuid and status = 'running' and replica = $3::uuid
+    for share
+), events as (
+    insert into run_events (tenant_id, run_id, seq, type, payload)
+    select $1, $2, e.seq, e.type, e.payload::jsonb
+    from held, unnest($4::int[], $5::text[], $6::text[]) e (seq, type, payload)
+    on conflict do nothing
+)
+select count(*) from held
+"""
+"""The share lock makes it wait for whoever is closing the run, and then find that it is closed."""
+
+CLOSE: Final = """
+with closed as (
+    update runs
+    set status = $5::text, output = $6::text, error_code = $7::text, error_message = $8::text, last_seq = $9::int,
+        finished_at = now(), replica = $4::uuid, lease_expires_at = null
+    where tenant_id = $1::uuid and id = $2::uuid and status = 'running' and replica = $3::uuid
+    returning conversation_id, finished_at
+), events as (
+    insert into run_events (tenant_id, run_id, seq, type, payload)
+    select $1, $2, e.seq, e.type, e.payload::jsonb
+    from closed, unnest($10::int[], $11::text[], $12::text[]) e (seq, type, payload)
+    on conflict do nothing
+), conversation as (
+    update conversations c set message_count = c.message_count + cardinality($13::text[]), updated_at = now()
+    from closed where c.tenant_id = $1 and c.id = closed.conversation_id
+    returning c.id, c.message_count - cardinality($13::text[]) as first_position
+), said as (
+    insert into messages (
+        tenant_id, conversation_id, position, run_id, role, content, tool_calls, tool_call_id, is_error
+    )
+    select $1, c.id, c.first_position + m.n - 1, $2, m.role, m.content, m.tool_calls::jsonb, m.call_id, m.is_error
+    from conversation c, unnest($13::text[], $14::text[], $15::text[], $16::text[], $17::bool[])
+        with ordinality m (role, content, tool_calls, call_id, is_error, n)
+), tools as (
+    insert into tool_executions (
+        tenant_id, run_id, position, call_id, name, arguments, result, is_error, duration_ms
+    )
+    select $1, $2, t.n - 1, t.call_id, t.name, t.arguments::jsonb, t.result, t.is_error, t.duration_ms
+    from closed, unnest($18::text[], $19::text[], $20::text[], $21::text[], $22::bool[], $23::int[])
+        with ordinality t (call_id, name, arguments, result, is_error, duration_ms, n)
+)
+select
+    closed.finished_at, coalesce(sum(u.input_tokens), 0) as input_tokens,
+    coalesce(sum(u.output_tokens), 0) as output_tokens, coalesce(sum(u.cost), 0) as cost
+from closed left join usage u on u.tenant_id = $1 and u.run_id = $2
+group by closed.finished_at
+"""
+
+LOCK_EXPIRED: Final = """
+select replica from runs
+where tenant_id = $1::uuid and id = $2::uuid and status = 'running' and lease_expires_at < now()
+for update skip locked
+"""
+
+LOCK_CONVERSATION: Final = """
+select agent_id, message_count from conversations where tenant_id = $1::uuid and id = $2::uuid for update
+"""
+
+RUNNING_IN: Final = """
+select id from runs where tenant_id = $1::uuid and conversation_id = $2::uuid and status = 'running'
+"""
+
+HISTORY: Final = """
+select role, content, tool_calls, tool_call_id, is_error from messages
+where tenant_id = $1::uuid and conversation_id = $2::uuid
+order by position desc limit $3::int
+"""
+
+BY_KEY: Final = """
+select id, fingerprint from runs where tenant_id = $1::uuid and idempotency_key = $2::text
+"""
+
+EVENTS: Final = """
+select seq, type, payload::text as payload from run_events
+where tenant_id = $1::uuid and run_id = $2::uuid and seq > $3::int order by seq limit $4::int
+"""
+
+STATE: Final = "select status, replica, last_seq from runs where tenant_id = $1::uuid and id = $2::uuid"
+
+REQUEST_CANCEL: Final = """
+update runs set cancel_requested = true where tenant_id = $1::uuid and id = $2::uuid and status = 'running'
+"""
