@@ -30,6 +30,18 @@ class Model(BaseModel):
         frozen=True,
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, data: Any) -> Any:
+        """A null of a known field means nothing, as for the API server, which then sets the default."""
+        if not isinstance(data, dict) or None not in data.values():
+            return data
+        return {key: value for key, value in data.items() if value is not None or not cls._knows(key)}
+
+    @classmethod
+    def _knows(cls, key: str) -> bool:
+        return any(key in (name, field.alias) for name, field in cls.model_fields.items())
+
 
 def _number(value: Any) -> Any:
     if isinstance(value, str | bool):

@@ -1,5 +1,6 @@
 """The kind ModelProvider: where models are called and with which key; the operator and the gateway read it."""
 
+import re
 from enum import StrEnum
 from typing import Annotated
 
@@ -7,6 +8,7 @@ from pydantic import Field
 
 from agentic_crds.base import (
     AGE,
+    LABEL_PATTERN,
     NUMERIC,
     Column,
     Model,
@@ -103,9 +105,14 @@ class ModelProvider(Resource):
     )
     rules = (
         CEL(
-            f"size(self.metadata.name) <= {NAME_LIMIT} && !self.metadata.name.contains('.')",
-            f"a provider's name is a DNS label: at most {NAME_LIMIT} characters, without dots",
-            lambda provider: len(provider.metadata.name) <= NAME_LIMIT and "." not in provider.metadata.name,
+            f"self.metadata.name.matches('{LABEL_PATTERN}')",
+            "a provider's name is a DNS label, without dots",
+            lambda provider: bool(re.search(LABEL_PATTERN, provider.metadata.name)),
+        ),
+        CEL(
+            f"size(self.metadata.name) <= {NAME_LIMIT}",
+            f"a provider's name has at most {NAME_LIMIT} characters",
+            lambda provider: len(provider.metadata.name) <= NAME_LIMIT,
         ),
     )
 
