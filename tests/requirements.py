@@ -22,6 +22,7 @@ REQUIREMENTS: dict[str, str] = {
     "health": "Health checks and readiness probes",
     "helm": "Helm charts for deployment",
     "hpa": "Horizontal pod autoscaling",
+    "input-sanitization": "Input sanitization",
     "input-validation": "Input validation on all endpoints",
     "langchain": "LangChain or LlamaIndex for agent orchestration",
     "observability": "Observability Built-In: Logging, metrics, tracing from day one",

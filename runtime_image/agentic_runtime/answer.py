@@ -85,9 +85,13 @@ class Answer:
         try:
             arguments = orjson.loads("".join(call.arguments) or "{}")
         except ValueError as error:
-            self.malformed[identity] = f"The arguments are not valid JSON: {error}."
+            self.malformed[identity] = (
+                f"The arguments are not valid JSON: {error}. Call the tool again with correct arguments."
+            )
         if not isinstance(arguments, dict):
-            self.malformed[identity] = "The arguments are not a JSON object."
+            self.malformed[identity] = (
+                "The arguments are not a JSON object. Call the tool again with correct arguments."
+            )
         known = identity not in self.malformed
         return LangChainToolCall(name=call.name, args=arguments if known else {}, id=identity, type="tool_call")
 

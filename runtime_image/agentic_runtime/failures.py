@@ -10,7 +10,7 @@ from agentic_core import contract
 from agentic_core.errors import PlatformError, Unavailable
 
 MAX_MESSAGE = 500
-SECRET = re.compile(r"\b(?:sk|agk|key|Bearer)[-_ ][A-Za-z0-9._-]{8,}")
+SECRET = re.compile(r"\b(?:(?:sk|agk|key)[-_]|Bearer +)[A-Za-z0-9._-]{8,}")
 
 
 class RunFailed(PlatformError):

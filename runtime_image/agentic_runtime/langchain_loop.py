@@ -11,8 +11,6 @@ from typing import Any
 
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
-from langchain_core.tools import BaseTool, StructuredTool
-from langgraph.prebuilt import ToolRuntime
 
 from agentic_core.contract import RunRequest
 from agentic_crds.agent_revision import Definition
@@ -25,6 +23,7 @@ from agentic_runtime.messages import to_langchain
 from agentic_runtime.metrics import Metrics
 from agentic_runtime.middleware import RunMiddleware, RunState
 from agentic_runtime.settings import RuntimeSettings
+from agentic_runtime.toolbox import Toolbox
 from agentic_runtime.tools.base import Tool, ToolContext
 from agentic_runtime.tools.http import EgressPolicy, GuardedHttp
 
@@ -38,7 +37,7 @@ class LangChainLoop:
     def __init__(self, settings: RuntimeSettings, tools: Mapping[str, Tool], metrics: Metrics) -> None:
         self._http = http_client(settings.max_concurrent_runs)
         self._models = ChatModels(settings.gateway_url, self._http)
-        self._tools = {name: _adapted(tool) for name, tool in tools.items()}
+        self._tools = tools
         self._egress = GuardedHttp(EgressPolicy(allow_private=settings.fetch_allow_private, ports=settings.fetch_ports))
         self._metrics = metrics
         self._compiled: OrderedDict[Shape, Any] = OrderedDict()
@@ -89,22 +88,8 @@ class LangChainLoop:
                 f" Installed: {', '.join(sorted(self._tools))}.",
             )
         model = self._models.get(wire)
-        tools = [self._tools[name] for name in names]
-        return create_agent(
-            model,
-            tools,
-            middleware=[RunMiddleware(model, tools, self._metrics)],
-            context_schema=RunState,
-        )
-
-
-def _adapted(tool: Tool) -> BaseTool:
-    """Our tool as LangChain's. LangChain validates the arguments; the context comes with the run."""
-
-    async def call(runtime: ToolRuntime[RunState, Any], **arguments: Any) -> str:
-        return await tool(tool.input.model_validate(arguments), runtime.context.tools)
-
-    return StructuredTool(name=tool.name, description=tool.description, args_schema=tool.input, coroutine=call)
+        toolbox = Toolbox({name: self._tools[name] for name in names})
+        return create_agent(model, middleware=[RunMiddleware(model, toolbox, self._metrics)], context_schema=RunState)
 
 
 def _output(result: Mapping[str, Any]) -> str:

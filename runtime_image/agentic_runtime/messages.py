@@ -25,10 +25,10 @@ def to_langchain(messages: Iterable[Message]) -> list[AnyMessage]:
                 converted.append(_answer(call, message.content, is_error=message.is_error))
             continue
         converted.extend(_unanswered(open_calls))
-        open_calls = {call.id: call for call in message.tool_calls}
+        open_calls = {call.id: call for call in message.tool_calls} if message.role == "assistant" else {}
         if message.role == "user":
             converted.append(HumanMessage(message.content))
-        elif message.content or message.tool_calls:
+        elif message.content or open_calls:
             converted.append(AIMessage(message.content, tool_calls=[_call(call) for call in open_calls.values()]))
     converted.extend(_unanswered(open_calls))
     return converted

@@ -15,21 +15,18 @@ from langchain.agents import AgentState
 from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResponse, ToolCallRequest
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, SystemMessage, ToolMessage
-from langchain_core.tools import BaseTool
 from langgraph.types import Command
 from opentelemetry.trace import SpanKind
 
 from agentic_core import contract, telemetry
 from agentic_crds.model_provider import ProviderType
-from agentic_runtime.answer import Answer, clean
+from agentic_runtime.answer import Answer
 from agentic_runtime.failures import RunFailed, model_failure
 from agentic_runtime.guard import Guard, estimate
 from agentic_runtime.loop import Run
 from agentic_runtime.metrics import Metrics
-from agentic_runtime.tools.base import ToolContext, ToolFailed
-
-MAX_RESULT_CHARS = 400_000
-"""Longest tool result that is put in front of a model."""
+from agentic_runtime.toolbox import Result, Toolbox
+from agentic_runtime.tools.base import ToolContext
 
 log = telemetry.logger(__name__)
 
@@ -48,12 +45,13 @@ class RunState:
 class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
     """Streams, counts and reports."""
 
-    def __init__(self, model: BaseChatModel, tools: list[BaseTool], metrics: Metrics) -> None:
+    def __init__(self, model: BaseChatModel, toolbox: Toolbox, metrics: Metrics) -> None:
         super().__init__()
         # The tools as the provider wants them, converted once for each compiled agent instead of at each call.
-        bound: Any = model.bind_tools(tools) if tools else None
+        schemas = toolbox.schemas()
+        bound: Any = model.bind_tools(schemas) if schemas else None
         self._tools: Mapping[str, Any] = bound.kwargs if bound else {}
-        self._known = frozenset(tool.name for tool in tools)
+        self._toolbox = toolbox
         self._metrics = metrics
 
     async def awrap_model_call(
@@ -123,49 +121,28 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
         request: ToolCallRequest,
         handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
     ) -> ToolMessage:
-        """Runs a tool, or tells the model why not."""
+        """Runs a tool of the toolbox instead of calling the handler, which knows none, or tells the model why not."""
         state = cast("RunState", request.runtime.context)
-        call = request.tool_call
-        identity, name = call["id"] or "", call["name"]
-        await state.run.emit(
-            contract.ToolStarted(call=contract.ToolCall(id=identity, name=name, arguments=call["args"]))
-        )
+        asked = request.tool_call
+        call = contract.ToolCall(id=asked["id"] or "", name=asked["name"], arguments=asked["args"])
+        label = call.name if call.name in self._toolbox else "unknown"
+        await state.run.emit(contract.ToolStarted(call=call))
         started = time.perf_counter()
-        with telemetry.span(f"execute_tool {name}", kind=SpanKind.INTERNAL, gen_ai__tool__name=name):
-            content, is_error = await self._execute(request, handler, state)
-        self._metrics.tool_calls.labels(
-            name if name in self._known else "unknown", "error" if is_error else "success"
-        ).inc()
+        with telemetry.span(f"execute_tool {label}", gen_ai__operation__name="execute_tool", gen_ai__tool__name=label):
+            broken = state.malformed.get(call.id)
+            result = Result(broken, is_error=True) if broken else await self._toolbox.run(call, state.tools)
+        self._metrics.tool_calls.labels(label, "error" if result.is_error else "success").inc()
         await state.run.emit(
             contract.ToolEnded(
-                id=identity,
-                name=name,
-                content=content,
-                is_error=is_error,
+                id=call.id,
+                name=call.name,
+                content=result.content,
+                is_error=result.is_error,
                 duration_ms=round((time.perf_counter() - started) * 1000),
             )
         )
-        return ToolMessage(content, tool_call_id=identity, name=name, status="error" if is_error else "success")
-
-    async def _execute(
-        self,
-        request: ToolCallRequest,
-        handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]],
-        state: RunState,
-    ) -> tuple[str, bool]:
-        broken = state.malformed.get(request.tool_call["id"] or "")
-        if broken:
-            return f"{broken} Call the tool again with correct arguments.", True
-        try:
-            message = await handler(request)
-        except ToolFailed as error:
-            return error.message, True
-        except Exception as error:  # noqa: BLE001 - whatever a plugin raises must not end the run
-            log.warning("tool failed", tool=request.tool_call["name"], error=type(error).__name__)
-            return f"The tool failed: {type(error).__name__}.", True
-        if isinstance(message, Command):
-            return "The tool answered with something that is not text.", True
-        return _shortened(clean(message.text)), message.status == "error"
+        status = "error" if result.is_error else "success"
+        return ToolMessage(result.content, tool_call_id=call.id, name=call.name, status=status)
 
 
 def _headers(run: Run, wire: ProviderType) -> dict[str, str]:
@@ -192,9 +169,3 @@ def _wire(message: AIMessage) -> contract.Message:
         contract.ToolCall(id=call["id"] or "", name=call["name"], arguments=call["args"]) for call in message.tool_calls
     ]
     return contract.Message(role="assistant", content=message.text, tool_calls=calls)
-
-
-def _shortened(content: str) -> str:
-    if len(content) <= MAX_RESULT_CHARS:
-        return content
-    return f"{content[:MAX_RESULT_CHARS]}\n[cut after {MAX_RESULT_CHARS} characters]"

@@ -1,8 +1,9 @@
 """The agent server under test, on a real socket, and a client that speaks the contract."""
 
+import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -115,6 +116,13 @@ async def runtime(provider: Provider, **overrides: Any) -> AsyncGenerator[Client
     server = create_server(settings(provider.url, **overrides))
     async with serving(server.app) as url, httpx2.AsyncClient(base_url=url, timeout=60) as http:
         yield Client(http, server)
+
+
+async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 5) -> None:
+    """Waits until the condition holds."""
+    async with asyncio.timeout(seconds):
+        while not await condition():  # noqa: ASYNC110 - what is watched has no event to wait for
+            await asyncio.sleep(0.01)
 
 
 def elapsed(since: float) -> float:

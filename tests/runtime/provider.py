@@ -97,10 +97,7 @@ class Provider:
 async def provider() -> AsyncGenerator[Provider]:
     """A provider that speaks both wires; what it says is the test's business."""
     memory = Provider()
-    routes = [
-        Route(path, memory.answer, methods=["POST"])
-        for path in ("/v1/chat/completions", "/v1/messages")
-    ]
+    routes = [Route(path, memory.answer, methods=["POST"]) for path in ("/v1/chat/completions", "/v1/messages")]
     async with serving(Starlette(routes=routes)) as url:
         memory.url = url
         yield memory
@@ -158,7 +155,14 @@ def _event(kind: str, **body: Any) -> bytes:
 
 
 def _anthropic(blocks: Iterable[list[bytes]], stop: str, usage: tuple[int, int]) -> Reply:
-    message = {"id": "m", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+    message: dict[str, Any] = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "model": "m",
+        "content": [],
+        "stop_reason": None,
+    }
     begin = {**message, "stop_sequence": None, "usage": {"input_tokens": usage[0], "output_tokens": 0}}
     counted = {"input_tokens": usage[0], "output_tokens": usage[1]}
     return Reply(

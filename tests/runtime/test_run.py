@@ -1,6 +1,5 @@
 """Runs on both wires: what the client sees, what the provider is asked."""
 
-import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from agentic_core.contract import Usage
 from tests.requirements import requirement
-from tests.runtime.harness import Client, deltas, of, request, token
+from tests.runtime.harness import Client, deltas, of, request, token, until
 from tests.runtime.provider import (
     Provider,
     Reply,
@@ -54,9 +53,11 @@ async def test_the_provider_gets_prompt_model_token_and_trace(
     assert asked.body["stream"] is True
     assert asked.body["temperature"] == 0.5
     assert asked.headers["traceparent"].split("-")[1] == trace.split("-")[1]
-    async with asyncio.timeout(5):
-        while len(spans.get_finished_spans()) < 2:
-            await asyncio.sleep(0.005)
+
+    async def ended() -> bool:
+        return len(spans.get_finished_spans()) == 2
+
+    await until(ended)
     chat, run = spans.get_finished_spans()
     assert (chat.name, run.name) == ("chat model-1", "invoke_agent helper")
     assert asked.headers["traceparent"].split("-")[2] == f"{chat.context.span_id:016x}"

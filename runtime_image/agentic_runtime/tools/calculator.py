@@ -111,7 +111,7 @@ def _value(node: ast.expr) -> Number:
 
 
 def _power(base: Number, exponent: Number) -> Number:
-    if isinstance(base, int) and isinstance(exponent, int) and exponent > 0 and base.bit_length() * exponent > MAX_BITS:
+    if isinstance(base, int) and isinstance(exponent, int) and (base.bit_length() - 1) * exponent > MAX_BITS:
         raise ToolFailed(f"The power is larger than 2**{MAX_BITS}.")
     power: Number | complex = base**exponent
     if isinstance(power, complex):
