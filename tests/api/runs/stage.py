@@ -1,0 +1,238 @@
+"""The api around a catalog that the test fills, a real database and a stand-in runtime: no cluster, all else real."""
+
+import asyncio
+import secrets
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+import httpx2
+import orjson
+from prometheus_client import CollectorRegistry
+
+from agentic_api.agents.service import Agents
+from agentic_api.app import create_app
+from agentic_api.audit import Audit
+from agentic_api.catalog.catalog import Catalog
+from agentic_api.clock import Clock
+from agentic_api.context import Context
+from agentic_api.conversations.service import ConversationService
+from agentic_api.keys.authenticator import Authenticator
+from agentic_api.keys.repository import KeyRepository
+from agentic_api.keys.service import Keys
+from agentic_api.lifecycle import Lifecycle
+from agentic_api.middleware.metrics import HttpMetrics
+from agentic_api.middleware.rate_limit import RateLimiter
+from agentic_api.runs.driver import Pace
+from agentic_api.runs.leases import LeaseTimes
+from agentic_api.runs.metrics import RunMetrics
+from agentic_api.runs.replica import Replica, Timing
+from agentic_api.runs.runtime import Bounds
+from agentic_api.runs.service import RunService
+from agentic_api.server import server
+from agentic_api.settings import ApiSettings
+from agentic_core.auth import api_keys, run_tokens
+from agentic_core.auth.api_keys import Role
+from agentic_core.db import Database, functions, tables
+
+PEPPER = b"pepper"
+QUICK = Timing(
+    pace=Pace(retries=(0.01, 0.02)),
+    leases=LeaseTimes(lease_seconds=1.5, interval_seconds=0.3),
+    bounds=Bounds(silence_seconds=1.0, connect_seconds=1.0, line_bytes=100_000, total_bytes=1_000_000, events=5_000),
+    drain_seconds=0.2,
+)
+"""Times that a test can wait for."""
+
+
+@dataclass(frozen=True)
+class Tenant:
+    """A tenant with a key."""
+
+    id: UUID
+    name: str
+    key: str
+
+
+async def tenant(database: Database, *, role: Role = Role.OWNER) -> Tenant:
+    """A new tenant with a key."""
+    tenant_id, name, key = uuid4(), f"t{secrets.token_hex(4)}", api_keys.create()
+    async with database.session(tenant_id) as session:
+        await session.execute(tables.tenants.insert().values(tenant_id=tenant_id, name=name))
+        await KeyRepository(session).add(key, name="test", role=role, pepper=PEPPER, expires_at=None)
+    return Tenant(tenant_id, name, key.text)
+
+
+def fill(catalog: Catalog, tenants: list[str], *, endpoint: str, agents: tuple[str, ...] = ("helper", "other")) -> None:
+    """Put tenants with ready agents into a catalog."""
+    for name in tenants:
+        namespace = f"{name}-default"
+        states = [{"name": namespace, "phase": "Active"}]
+        catalog.tenants.put(_resource(name, "", {"defaultNamespace": namespace, "namespaces": states}))
+        for agent in agents:
+            revision = f"{agent}-0123456789"
+            catalog.revisions.put(_resource(revision, namespace, {}) | {"spec": {"definition": DEFINITION}})
+            status = {"readyRevision": revision, "latestRevision": revision, "endpoint": endpoint}
+            catalog.agents.put(_resource(agent, namespace, status))
+
+
+DEFINITION = {
+    "systemPrompt": "Be brief.",
+    "wire": "openaiCompatible",
+    "models": [{"provider": "local", "name": "echo"}],
+    "maxOutputTokens": 100,
+    "limits": {"maxTokens": 1000, "maxExecutionTime": 60, "maxIterations": 5},
+}
+
+
+def _resource(name: str, namespace: str, status: dict[str, Any]) -> dict[str, Any]:
+    return {"metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"}, "status": status}
+
+
+@asynccontextmanager
+async def composition(
+    dsn: str, catalog: Catalog, *, signing_key: str, timing: Timing, settings: ApiSettings
+) -> AsyncGenerator[Context]:
+    """The context of a replica."""
+    async with AsyncExitStack() as stack:
+        database = Database(dsn)
+        stack.push_async_callback(database.close)
+        http = await stack.enter_async_context(aiohttp.ClientSession())
+        registry, clock = CollectorRegistry(), Clock()
+        replica = Replica(database, http, RunMetrics(registry), timing)
+        await stack.enter_async_context(replica.open())
+        yield Context(
+            settings=settings,
+            clock=clock,
+            lifecycle=Lifecycle(),
+            registry=registry,
+            http_metrics=HttpMetrics(registry),
+            database=database,
+            catalog=catalog,
+            synced=lambda: True,
+            authenticator=Authenticator(
+                lambda key_id: functions.authenticate_key(database, key_id),
+                pepper=PEPPER,
+                ttl=3,
+                clock=clock,
+                default_namespace=lambda name: catalog.tenant(name).default_namespace,
+            ),
+            limiter=RateLimiter(per_minute=0, clock=clock),
+            audit=Audit(database),
+            keys=Keys(database, catalog, pepper=PEPPER, clock=clock),
+            agents=Agents(None, catalog),
+            runs=RunService(database, catalog, replica, run_tokens.private_key(signing_key)),
+            conversations=ConversationService(database, catalog),
+        )
+
+
+@dataclass(frozen=True)
+class Api:
+    """A replica of the api that serves."""
+
+    url: str
+
+    def client(self, key: str) -> httpx2.AsyncClient:
+        """A client with a key."""
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+
+def free_port() -> int:
+    """A port that nobody uses now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def serving(
+    dsn: str, catalog: Catalog, *, signing_key: str | None = None, timing: Timing = QUICK, port: int = 0
+) -> AsyncGenerator[Api]:
+    """A replica in this process."""
+    settings = ApiSettings(host="127.0.0.1", port=port or free_port())
+    signing = signing_key or run_tokens.generate()[0]
+    app = create_app(
+        settings,
+        HttpMetrics(CollectorRegistry()),
+        lambda: composition(dsn, catalog, signing_key=signing, timing=timing, settings=settings),
+    )
+    process = server(
+        app, host=settings.host, port=settings.port, lifecycle=Lifecycle(), drain_seconds=0, shutdown_timeout=1
+    )
+    task = asyncio.create_task(process._serve())
+    while not process.started:
+        assert not task.done(), task.exception()
+        await asyncio.sleep(0.01)
+    try:
+        yield Api(f"http://{settings.host}:{settings.port}")
+    finally:
+        process.should_exit = True
+        await task
+
+
+@dataclass
+class ReplicaProcess:
+    """A replica in a process of its own, to be killed."""
+
+    api: Api
+    process: asyncio.subprocess.Process
+
+    async def kill(self) -> None:
+        """End it as a crash would."""
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+
+
+@asynccontextmanager
+async def replica_process(dsn: str, tenants: list[str], *, endpoint: str) -> AsyncGenerator[ReplicaProcess]:
+    """A replica as a child process, serving these tenants."""
+    port = free_port()
+    arguments = orjson.dumps({"dsn": dsn, "tenants": tenants, "endpoint": endpoint, "port": port}).decode()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.api.runs.stage", arguments, cwd=Path(__file__).parents[3]
+    )
+    replica = ReplicaProcess(Api(f"http://127.0.0.1:{port}"), process)
+    try:
+        await until(lambda: _answers(replica), what="the replica to serve")
+        yield replica
+    finally:
+        await replica.kill()
+
+
+async def _answers(replica: ReplicaProcess) -> bool:
+    assert replica.process.returncode is None, "the replica has ended"
+    try:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", int(replica.api.url.rpartition(":")[2]))
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def until(probe: Any, *, what: str, seconds: float = 30) -> Any:
+    """The first result of the coroutine function `probe` that is true."""
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not (found := await probe()):
+        assert asyncio.get_running_loop().time() < deadline, f"waited {seconds:g} s in vain for {what}"
+        await asyncio.sleep(0.02)
+    return found
+
+
+async def _main(arguments: dict[str, Any]) -> None:
+    catalog = Catalog()
+    fill(catalog, arguments["tenants"], endpoint=arguments["endpoint"])
+    async with serving(arguments["dsn"], catalog, port=arguments["port"]):
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main(orjson.loads(sys.argv[1])))
