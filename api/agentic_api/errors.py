@@ -14,11 +14,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
 
 from agentic_core import telemetry
 from agentic_core.errors import Conflict, Forbidden, Invalid, Malformed, NotFound, PlatformError
 
 PROBLEM_JSON = "application/problem+json"
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 URN = "urn:agentic:problem:"
 
 
@@ -151,8 +153,6 @@ async def _http_exception(request: Request, error: Exception) -> Response:
         return response(error.__cause__, request_id=request_id(request))
     status = error.status_code if isinstance(error, HTTPException) else 500
     found = _of_status(request, status)
-    if isinstance(error, HTTPException):
-        found.headers |= dict(error.headers or {})
     return response(found, request_id=request_id(request))
 
 
@@ -162,11 +162,25 @@ def _of_status(request: Request, status: int) -> PlatformError:
         case 404:
             return RouteNotFound(f"There is no endpoint {where}. See /docs for all of them.")
         case 405:
-            return MethodNotAllowed(f"The endpoint does not answer {where}. The Allow header lists what it does.")
+            allowed = ", ".join(_methods(request))
+            error = MethodNotAllowed(f"The endpoint does not answer {where}, but {allowed}.")
+            error.headers["Allow"] = allowed
+            return error
         case 400:
             return Malformed("The request body could not be read.")
         case _:
             return PlatformError(f"{HTTPStatus(status).phrase}: {where}")
+
+
+def _methods(request: Request) -> list[str]:
+    """Methods that the path answers, those of all its routes: Starlette names the first route's only."""
+    routes = request.app.routes
+    found = (method for method in METHODS if any(_matches(route, request, method) for route in routes))
+    return sorted(found)
+
+
+def _matches(route: BaseRoute, request: Request, method: str) -> bool:
+    return route.matches({**request.scope, "method": method})[0] is Match.FULL
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
@@ -186,8 +200,11 @@ def _of_validation(request: Request, found: list[dict[str, Any]]) -> PlatformErr
 
 def invalid(found: Sequence[Any]) -> Invalid:
     """What pydantic found wrong, as one error."""
-    fields = [FieldError(field=".".join(map(str, item["loc"])), message=str(item["msg"])) for item in found]
-    summary = "; ".join(f"{field.field}: {field.message}" for field in fields[:3])
+    fields = [
+        FieldError(field=".".join(map(str, item["loc"])), message=str(item["msg"]).removeprefix("Value error, "))
+        for item in found
+    ]
+    summary = "; ".join(f"{field.field}: {field.message}" if field.field else field.message for field in fields[:3])
     return Invalid(f"The request breaks a rule: {summary}", errors=[field.model_dump() for field in fields])
 
 

@@ -37,21 +37,18 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._begin_head()
 
-    def on_url(self, url: bytes) -> None:
-        """A piece of the request's target."""
-        if self._within(len(url)):
-            super().on_url(url)
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header."""
-        if self._within(len(name) + len(value)):
-            super().on_header(name, value)
+    def data_received(self, data: bytes) -> None:
+        """Bytes of a head or of a body."""
+        super().data_received(data)
+        if self._head_timer is not None:
+            self._head_bytes += len(data)
+            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
+                self.send_400_response(f"The request's head is larger than {HEAD_BYTES} bytes.")
 
     def on_headers_complete(self) -> None:
         """The head is there."""
         self._stop_timer()
-        if not self.transport.is_closing():
-            super().on_headers_complete()
+        super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
@@ -76,14 +73,6 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
-
-    def _within(self, size: int) -> bool:
-        self._head_bytes += size
-        if self._head_bytes <= HEAD_BYTES:
-            return True
-        if not self.transport.is_closing():
-            self.send_400_response(f"The request's head is larger than {HEAD_BYTES} bytes.")
-        return False
 
 
 class DrainingServer(uvicorn.Server):

@@ -19,8 +19,6 @@ class ApiSettings(Settings):
     """File with the private key that signs run tokens."""
     kubeconfig: Path | None = None
     """A kubeconfig file; without it the pod's own service account is used."""
-    resources: Path | None = None
-    """A folder of YAML manifests to serve instead of a cluster, for development. Agents are read-only then."""
     gitops_only: bool = False
     """Refuse writes of agents: they come from Git alone."""
     cors_origins: Annotated[tuple[str, ...], Field(max_length=64)] = ()

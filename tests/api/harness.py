@@ -149,9 +149,8 @@ class World:
             "type": "Ready", "status": "True", "reason": "Ready", "message": "serves",
             "lastTransitionTime": "2026-01-01T00:00:00Z", "observedGeneration": agent["metadata"]["generation"],
         }  # fmt: skip
-        status = {
-            "latestRevision": meta["name"], "readyRevision": meta["name"], "endpoint": endpoint, "conditions": [condition],
-        }  # fmt: skip
+        revisions = {"latestRevision": meta["name"], "readyRevision": meta["name"]}
+        status = revisions | {"endpoint": endpoint, "conditions": [condition]}
         body = base | {"kind": "Agent", "metadata": {"name": name, "namespace": namespace}, "status": status}
         await self.cluster.apply_status(body, MANAGER)
         return str(meta["name"])

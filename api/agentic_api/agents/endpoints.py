@@ -94,7 +94,7 @@ def _version(if_match: str | None) -> str | None:
 
 def _patched(current: Object, changes: Object) -> ChangedAgent:
     try:
-        return ChangedAgent.model_validate(translate.merged(translate.body(current), changes))
+        return ChangedAgent.model_validate(translate.patched(current, changes))
     except ValidationError as error:
         raise invalid(error.errors()) from error
 

@@ -2,8 +2,11 @@
 
 from typing import Any
 
+from pydantic import ValidationError
+
 from agentic_api.agents.schemas import AgentBody, AgentModelBody, AgentState, AgentView, LimitsBody, RuntimeBody
 from agentic_api.catalog.catalog import AgentKey
+from agentic_api.errors import invalid
 from agentic_core import names
 from agentic_crds import Agent, AgentSpec
 from agentic_crds.agent import AgentTool
@@ -26,7 +29,11 @@ def spec(body: AgentBody, prompt_from: ConfigMapKeyRef | None = None) -> Object:
         "runtime": _given(body.runtime),
     }
     given = {key: value for key, value in fields.items() if value is not None and value != [] and value not in ("", {})}
-    return AgentSpec.model_validate(given).model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
+    try:
+        wanted = AgentSpec.model_validate(given)
+    except ValidationError as error:
+        raise invalid(error.errors()) from error
+    return wanted.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
 
 
 def _given(body: AgentModelBody | LimitsBody | RuntimeBody) -> Object:
@@ -79,6 +86,16 @@ def body(resource: Object) -> Object:
     """The definition of the resource as a client would have sent it: what a merge patch is applied to."""
     shown = view(resource).model_dump(mode="json", exclude_none=True)
     return {name: shown[name] for name in AgentBody.model_fields if name in shown}
+
+
+def patched(resource: Object, changes: Object) -> Object:
+    """The definition after a merge patch. A prompt replaces a reference to one, and the reverse."""
+    before = body(resource)
+    for one, other in (("system_prompt", "system_prompt_from"), ("system_prompt_from", "system_prompt")):
+        if changes.get(one) is not None:
+            before.pop(other, None)
+    result: Object = merged(before, changes)
+    return result
 
 
 def merged(target: Any, patch: Any) -> Any:

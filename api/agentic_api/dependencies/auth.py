@@ -33,6 +33,7 @@ class Authenticated(SecurityBase):
         except Unauthenticated as error:
             context.http_metrics.denied(error.code)
             raise
+        exchange.of(request.scope).caller = caller
         self._limit(context, request, caller.key_id)
         return caller
 
@@ -59,16 +60,12 @@ class InTenant(Authenticated):
     async def __call__(self, request: Request) -> Principal:
         """The caller inside its tenant."""
         caller = await super().__call__(request)
-        context: Context = request.app.state.context
         if isinstance(caller, PlatformAdmin):
-            context.http_metrics.denied(errors.NoTenant.code)
             raise errors.NoTenant(
                 "This key is a platform admin's, who belongs to no tenant. Make a key of a tenant with"
                 " POST /api/v1/keys and {tenant, name, role}, and use that."
             )
         if not caller.may(self.role):
-            context.http_metrics.denied(Forbidden.code)
-            await context.audit.denied(caller, f"{request.method} {request.scope['route'].path}")
             raise Forbidden(f"This needs the role {self.role} or more; this key has the role {caller.role}.")
         return caller
 

@@ -15,7 +15,8 @@ from agentic_api.middleware import exchange as exchanges
 from agentic_api.middleware.exchange import Exchange
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_core import telemetry
-from agentic_core.errors import Malformed, PlatformError, Timeout, TooLarge
+from agentic_core.db import faults
+from agentic_core.errors import Malformed, PlatformError, Timeout, TooLarge, Unavailable
 
 log = telemetry.logger(__name__)
 
@@ -65,6 +66,7 @@ class Edge:
         except ClientDisconnect:
             log.debug("client went away", request_id=exchange.request_id)
         except Exception as error:  # noqa: BLE001 - the last place where anything becomes an answer
+            exchange.limited = False  # the deadline is over
             await self._fail(exchange, self._meaning(exchange, error, _route(scope)), scope, receive, replies)
 
     def _meaning(self, exchange: Exchange, error: Exception, route: str) -> PlatformError:
@@ -72,6 +74,9 @@ class Edge:
             return error
         if isinstance(error, TimeoutError) and exchange.deadline.expired():
             return self._too_late(exchange)
+        if faults.is_away(error):
+            log.warning("the database is away", request_id=exchange.request_id, route=route, error=repr(error))
+            return _unavailable()
         log.error("request failed", request_id=exchange.request_id, route=route, exc_info=error)
         return PlatformError(f"Something went wrong here; the logs know it as request {exchange.request_id}.")
 
@@ -101,8 +106,8 @@ class Edge:
 
         async def named(message: Message) -> None:
             if message["type"] == "http.response.start":
+                exchange.unlimited()
                 exchange.status = message["status"]
-                exchange.deadline.reschedule(None)
                 message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *exchange.headers]
             await send(message)
 
@@ -136,11 +141,14 @@ class Edge:
 
 
 def _method(scope: Scope) -> str:
-    return str(scope["method"]) if scope["method"] in METHODS else "OTHER"
+    return str(scope["method"]) if scope["method"] in errors.METHODS else "OTHER"
 
 
 def _route(scope: Scope) -> str:
     return str(getattr(scope.get("route"), "path", "unmatched"))
 
 
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+def _unavailable() -> Unavailable:
+    error = Unavailable("The database does not answer now; try again in a moment.")
+    error.headers["Retry-After"] = "1"
+    return error

@@ -8,6 +8,8 @@ from typing import Any
 
 from starlette.types import Scope
 
+from agentic_api.dependencies.principal import Caller
+
 KEY = "agentic.exchange"
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -21,6 +23,8 @@ class Exchange:
     """When it is given up; a run or a stream sets it to None with `unlimited`."""
     headers: list[tuple[bytes, bytes]] = field(default_factory=list[tuple[bytes, bytes]])
     """Headers to add to the answer."""
+    caller: Caller | None = None
+    """Who sent it, once that is known."""
     status: int = 0
     """Status of the answer once it has begun."""
     reading: bool = False
@@ -32,13 +36,14 @@ class Exchange:
 
     def allow(self, seconds: float) -> None:
         """Move the deadline to `seconds` from now."""
-        if self.limited and not self.status:
+        if self.limited:
             self.deadline.reschedule(asyncio.get_running_loop().time() + seconds)
 
     def unlimited(self) -> None:
         """Let the endpoint take as long as it takes: it has a limit of its own."""
-        self.limited = False
-        self.deadline.reschedule(None)
+        if self.limited:
+            self.limited = False
+            self.deadline.reschedule(None)
 
 
 def of(scope: Scope) -> Exchange:
