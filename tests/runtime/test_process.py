@@ -1,0 +1,124 @@
+"""The process: it starts, and it drains when it is told to stop."""
+
+import asyncio
+import json
+import signal
+import socket
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx2
+
+from agentic_core.contract import RUN_PATH
+from tests.requirements import requirement
+from tests.runtime.harness import environment, request, token, until
+from tests.runtime.provider import Provider, Reply, openai_end, openai_pieces, openai_text
+
+PROGRAM = Path(sys.executable).parent / "agentic-runtime"
+
+
+@dataclass
+class Process:
+    """A running `agentic-runtime`."""
+
+    process: asyncio.subprocess.Process
+    http: httpx2.AsyncClient
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    async def status(self, path: str) -> int:
+        """Status of an answer, 0 when there is none."""
+        try:
+            return (await self.http.get(path)).status_code
+        except httpx2.TransportError:
+            return 0
+
+    async def ready(self) -> bool:
+        return await self.status("/readyz") == 200
+
+    async def draining(self) -> bool:
+        return await self.status("/readyz") == 503
+
+
+@asynccontextmanager
+async def started(model: Provider, **settings: str) -> AsyncGenerator[Process]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        PROGRAM, env=environment(model.url, port, **settings), stderr=asyncio.subprocess.DEVNULL
+    )
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+            running = Process(process, http)
+            await until(running.ready, 20)
+            yield running
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+HEADERS = {"Authorization": f"Bearer {token()}"}
+
+
+@requirement("stateless")
+async def test_runs_in_progress_finish_after_sigterm(model: Provider) -> None:
+    model.replies.append(Reply([*openai_pieces(*["x"] * 100), *openai_end("stop")], gap=0.01))
+    async with (
+        started(model, AGENTIC_DRAIN_LINGER="0") as runtime,
+        runtime.http.stream("POST", RUN_PATH, json=request(), headers=HEADERS) as answer,
+    ):
+        lines = answer.aiter_lines()
+        await anext(lines)
+        runtime.stop()
+        await until(runtime.draining)
+        refused = await runtime.http.post(RUN_PATH, json=request(), headers=HEADERS)
+        assert (refused.status_code, refused.json()["code"]) == (503, "runtime_draining")
+        assert refused.headers["retry-after"] == "1"
+        assert (await runtime.http.get("/healthz")).status_code == 200
+        rest = [json.loads(line) async for line in lines if line]
+        assert rest[-1] == {"type": "final", "output": "x" * 100}
+        assert await asyncio.wait_for(runtime.process.wait(), 10) == 0
+
+
+async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
+    model.replies.append(Reply(openai_pieces("so far"), hang=True))
+    async with (
+        started(model, AGENTIC_DRAIN_LINGER="0", AGENTIC_DRAIN_GRACE="0.3") as runtime,
+        runtime.http.stream("POST", RUN_PATH, json=request(), headers=HEADERS) as answer,
+    ):
+        lines = answer.aiter_lines()
+        assert json.loads(await anext(lines))["text"] == "so far"
+        runtime.stop()
+        rest = [json.loads(line) async for line in lines if line]
+        assert [event["type"] for event in rest] == ["error"]
+        assert rest[0]["error"]["code"] == "interrupted"
+        await asyncio.wait_for(model.left.wait(), 1)
+        assert await asyncio.wait_for(runtime.process.wait(), 10) == 0
+
+
+async def test_an_idle_process_still_answers_while_it_lingers(model: Provider) -> None:
+    model.replies.append(openai_text("ok"))
+    async with started(model, AGENTIC_DRAIN_LINGER="1") as runtime:
+        answer = await runtime.http.post(RUN_PATH, json=request(), headers=HEADERS)
+        assert answer.status_code == 200
+        runtime.stop()
+        await until(runtime.draining)
+        assert await asyncio.wait_for(runtime.process.wait(), 10) == 0
+
+
+async def test_a_second_signal_stops_at_once(model: Provider) -> None:
+    model.replies.append(Reply(openai_pieces("so far"), hang=True))
+    async with (
+        started(model, AGENTIC_DRAIN_LINGER="60", AGENTIC_DRAIN_GRACE="60") as runtime,
+        runtime.http.stream("POST", RUN_PATH, json=request(), headers=HEADERS) as answer,
+    ):
+        await anext(answer.aiter_lines())
+        runtime.stop()
+        await until(runtime.draining)
+        runtime.stop()
+        await asyncio.wait_for(runtime.process.wait(), 10)
