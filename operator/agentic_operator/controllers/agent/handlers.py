@@ -37,7 +37,7 @@ class AgentController(Controller[Agent, Observed]):
 
     kind = AGENT
     children = (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER)
-    watches = (Watch(PROVIDER), Watch(TENANT), Watch(NAMESPACE), Watch(CONFIG_MAP, metadata_only=True))
+    watches = (Watch(CONFIG_MAP, metadata_only=True),)
     lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP)
 
     def __init__(self, platform: Platform) -> None:

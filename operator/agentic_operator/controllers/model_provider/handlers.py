@@ -14,7 +14,7 @@ from agentic_operator.controllers.model_provider.probe import Prober
 from agentic_operator.controllers.model_provider.status import assess
 from agentic_operator.controllers.tenancy import TENANT, Changes
 from agentic_operator.desired.platform import Platform
-from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted, Watch
+from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted
 from agentic_operator.engine.index import Index
 
 
@@ -23,7 +23,6 @@ class ModelProviderController(Controller[ModelProvider, Observed]):
 
     kind = PROVIDER
     children = (ROLE, ROLE_BINDING)
-    watches = (Watch(TENANT), Watch(NAMESPACE))
     lookups = (PROVIDER_LOOKUP,)
 
     def __init__(self, platform: Platform, guard: Guard) -> None:

@@ -11,7 +11,7 @@ from agentic_operator.controllers.shared_runtime.desired import desired
 from agentic_operator.controllers.shared_runtime.observe import Observed, Place, observe
 from agentic_operator.controllers.shared_runtime.status import assess
 from agentic_operator.desired.platform import Platform
-from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted, Watch
+from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted
 from agentic_operator.engine.index import Index
 
 
@@ -20,7 +20,6 @@ class SharedRuntimeController(Controller[Place, Observed]):
 
     kind = NAMESPACE
     children = (DEPLOYMENT, SERVICE)
-    watches = (Watch(AGENT), Watch(tenancy.TENANT))
     lookups = AGENT_LOOKUPS
 
     def __init__(self, platform: Platform) -> None:

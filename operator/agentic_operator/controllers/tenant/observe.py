@@ -7,7 +7,9 @@ from typing import Literal
 from agentic_core import names
 from agentic_core.cluster.kinds import NAMESPACE, RESOURCE_QUOTA, Object
 from agentic_crds import Tenant
+from agentic_operator.controllers.tenancy import TENANT
 from agentic_operator.desired.namespace import QUOTA
+from agentic_operator.engine import ownership
 from agentic_operator.engine.controller import Context
 
 Phase = Literal["Pending", "Active", "Terminating", "Conflict"]
@@ -34,27 +36,28 @@ class Observed:
 
 async def observe(tenant: Tenant, ctx: Context) -> Observed:
     """The tenant's namespaces and what is used in them."""
-    return Observed(tuple(_place(name, tenant, ctx) for name in tenant.namespace_names))
+    return Observed(tuple([await _place(name, tenant, ctx) for name in tenant.namespace_names]))
 
 
-def _place(name: str, tenant: Tenant, ctx: Context) -> Place:
-    obj = ctx.index.get(NAMESPACE.ref(name))
+async def _place(name: str, tenant: Tenant, ctx: Context) -> Place:
+    """The index knows the namespaces that the platform made, the API server those of others."""
+    ref = NAMESPACE.ref(name)
+    obj = ctx.index.get(ref) or await ctx.cluster.get(ref, metadata_only=True)
     if obj is None:
         return Place(name)
     if owner := _foreign_owner(obj, tenant):
         return Place(name, "Conflict", owner)
     if obj["metadata"].get("deletionTimestamp"):
         return Place(name, "Terminating")
+    if ctx.index.entry(ref) is None:
+        return Place(name)
     quota = ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)) or {}
     return Place(name, "Active", used=quota.get("status", {}).get("used") or {})
 
 
 def _foreign_owner(namespace: Object, tenant: Tenant) -> str:
-    metadata = namespace["metadata"]
-    labels = metadata.get("labels") or {}
-    if (metadata.get("annotations") or {}).get(names.ADOPT) == "true":
+    if ownership.is_ours(namespace, TENANT.ref(tenant.metadata.name)) or ownership.may_adopt(namespace):
         return ""
+    labels = namespace["metadata"].get("labels") or {}
     kind, name = labels.get(names.OWNER_KIND), labels.get(names.OWNER_NAME)
-    if (kind, name) == (tenant.kind_name, tenant.metadata.name):
-        return ""
     return f"{kind} {name}" if kind and name else "somebody else"

@@ -13,6 +13,9 @@ from agentic_operator.desired.namespace import hard
 from agentic_operator.desired.quantity import format_quantity, parse_quantity
 from agentic_operator.engine.controller import Assessment
 
+SOON = 0.2
+"""Seconds until a namespace that was just made is looked at again."""
+
 
 def assess(tenant: Tenant, observed: Observed, now: datetime) -> Assessment:
     """Which namespaces the tenant has, what it uses of its quota, and whether all is well."""
@@ -24,7 +27,8 @@ def assess(tenant: Tenant, observed: Observed, now: datetime) -> Assessment:
         quotas=list(_quotas(tenant, observed.places)),
         conditions=conditions.stamp(observations(observed), generation=generation, now=now),
     )
-    return Assessment(status)
+    pending = any(place.phase == "Pending" for place in observed.places)
+    return Assessment(status, requeue_after=SOON if pending else None)
 
 
 def observations(observed: Observed) -> list[Observation]:

@@ -1,0 +1,171 @@
+"""The controllers on a real API server that has no nodes: tests play the part of users and of Kubernetes' own controllers."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from agentic_core import names
+from agentic_core.cluster import Cluster, Credentials, Options
+from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, Kind, Object, Ref, custom
+from agentic_core.egress import Guard
+from agentic_crds import Agent, AgentRevision, ModelProvider, Tenant
+from agentic_operator.controllers.registry import controllers
+from agentic_operator.desired.platform import Platform
+from agentic_operator.engine.engine import Engine
+from agentic_operator.engine.metrics import Metrics
+from tests.support.apiserver import ControlPlane
+
+AGENT, PROVIDER, REVISION, TENANT = custom(Agent), custom(ModelProvider), custom(AgentRevision), custom(Tenant)
+PLATFORM = Platform(
+    namespace="agentic-system",
+    runtime_image="runtime:1",
+    run_token_keys="PEM",
+    installed_tools=frozenset({"calculator"}),
+    private_providers=True,
+)
+PATIENCE = 20.0
+
+Value = TypeVar("Value")
+
+
+async def eventually(look: Callable[[], Awaitable[Value | None]], what: str, seconds: float = PATIENCE) -> Value:
+    """The first result that is neither None nor False."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = await look()
+        if found is not None and found is not False:
+            return found
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def operator(
+    plane: ControlPlane, *, platform: Platform = PLATFORM, credentials: Credentials | None = None
+) -> AsyncIterator[Engine]:
+    """A running operator, with the rights of an administrator or of `credentials`. Providers may be on this machine."""
+    metrics, stop = Metrics(), asyncio.Event()
+    access = credentials or plane.credentials
+    async with Cluster(access, Options(observer=metrics.requested)) as cluster:
+        guard = Guard(private=platform.private_providers, loopback=True, foreign_namespace=platform.namespace)
+        running = controllers(platform, guard)
+        engine = Engine(cluster, access, controllers=running, metrics=metrics)
+        task = asyncio.create_task(engine.run(stop))
+        waiting = asyncio.create_task(engine.synced.wait())
+        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            waiting.cancel()
+            task.result()
+        try:
+            yield engine
+        finally:
+            stop.set()
+            await asyncio.wait_for(task, PATIENCE)
+
+
+@dataclass
+class World:
+    """A user of the cluster with a tenant of its own, and Kubernetes' controllers."""
+
+    cluster: Cluster
+    tenant: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
+
+    @property
+    def namespace(self) -> str:
+        """The tenant's default namespace."""
+        return f"{self.tenant}-default"
+
+    async def apply(self, kind: Kind, name: str, spec: dict[str, Any], **metadata: Any) -> Object:
+        """Create or change a resource as kubectl does."""
+        place = {"namespace": self.namespace} if kind.namespaced else {}
+        head = {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name} | place | metadata}
+        return await self.cluster.apply(head | ({} if kind.api_version == "v1" else {"spec": spec}), "kubectl")
+
+    async def settle(self, **spec: Any) -> None:
+        """The tenant, and a provider of the model `m` that needs no key."""
+        await self.apply(TENANT, self.tenant, spec)
+        await self.condition(TENANT.ref(self.tenant), "Ready", "True")
+
+    async def provider(self, name: str = "models", **spec: Any) -> None:
+        """A provider of the models `m` and `n`."""
+        known = {"type": "openai", "baseUrl": "http://127.0.0.1:9/v1", "models": [{"name": "m"}, {"name": "n"}]}
+        await self.apply(PROVIDER, name, known | spec)
+
+    async def agent(self, name: str, prompt: str = "Be brief.", **spec: Any) -> Object:
+        """An agent."""
+        return await self.apply(AGENT, name, {"systemPrompt": prompt, "model": {"name": "m"}} | spec)
+
+    async def get(self, kind: Kind, name: str) -> Object | None:
+        """An object of the tenant's default namespace."""
+        return await self.cluster.get(kind.ref(name, self.namespace))
+
+    async def status(self, name: str) -> dict[str, Any]:
+        """The status of an agent."""
+        found = await self.get(AGENT, name)
+        status: dict[str, Any] = (found or {}).get("status", {})
+        return status
+
+    async def condition(self, ref: Ref, name: str, status: str, reason: str = "") -> dict[str, Any]:
+        """Waits until the resource has the condition for its newest generation."""
+        last: list[Any] = []
+
+        async def look() -> dict[str, Any] | None:
+            found = await self.cluster.get(ref) or {}
+            last[:] = found.get("status", {}).get("conditions", [])
+            current = found.get("metadata", {}).get("generation")
+            for one in last:
+                if one["type"] == name and one["status"] == status and one["observedGeneration"] == current:
+                    return one if reason in ("", one["reason"]) else None
+            return None
+
+        try:
+            return await eventually(look, f"{ref} {name}={status} {reason}")
+        except AssertionError as vain:
+            raise AssertionError(f"{vain}; it has {last}") from None
+
+    async def gone(self, ref: Ref) -> None:
+        """Waits until the object does not exist."""
+
+        async def look() -> bool:
+            return await self.cluster.get(ref) is None
+
+        await eventually(look, f"the end of {ref}")
+
+    async def exists(self, ref: Ref) -> Object:
+        """Waits until the object exists."""
+
+        async def look() -> Object | None:
+            return await self.cluster.get(ref)
+
+        return await eventually(look, f"{ref}")
+
+    async def roll_out(self, name: str, *, ready: int = 1) -> None:
+        """What the Deployment controller and the kubelet would report."""
+        found = await self.exists(DEPLOYMENT.ref(name, self.namespace))
+        counts = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), ready)
+        await self.report(name, observedGeneration=found["metadata"]["generation"], **counts)
+
+    async def report(self, name: str, **status: Any) -> None:
+        """A status of a Deployment."""
+        ref = DEPLOYMENT.ref(name, self.namespace)
+        await self.exists(ref)
+        head = {"apiVersion": ref.kind.api_version, "kind": ref.kind.name}
+        body = head | {"metadata": {"name": ref.name, "namespace": ref.namespace}, "status": status}
+        await self.cluster.apply_status(body, "deployment-controller")
+
+    async def finalize_namespaces(self) -> None:
+        """What the namespace controller would do, once everything inside is gone."""
+        for namespace in await self.cluster.list(NAMESPACE, labels=f"{names.TENANT}={self.tenant}"):
+            if namespace["metadata"].get("deletionTimestamp"):
+                await _finalize(self.cluster, namespace)
+
+
+async def _finalize(cluster: Cluster, namespace: Object) -> None:
+    path = NAMESPACE.ref(f"{namespace['metadata']['name']}/finalize")
+    await cluster._call(
+        "PUT", path.path, verb="finalize", kind=NAMESPACE, body=namespace | {"spec": {"finalizers": []}}
+    )
