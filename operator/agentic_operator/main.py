@@ -12,6 +12,8 @@ import uvloop
 
 from agentic_core import names, telemetry
 from agentic_core.cluster import Cluster, Options, credentials
+from agentic_core.egress import Guard
+from agentic_operator.controllers.registry import controllers
 from agentic_operator.engine import probes
 from agentic_operator.engine.controller import Controller
 from agentic_operator.engine.engine import Engine, cancel, first_of
@@ -26,10 +28,11 @@ def main() -> None:
     """Run the operator until it is told to stop, or another one leads."""
     settings = OperatorSettings()
     telemetry.configure(names.OPERATOR, settings)
-    uvloop.run(run(settings, ()))
+    guard = Guard(private=settings.private_providers, foreign_namespace=settings.namespace)
+    uvloop.run(run(settings, controllers(settings.platform, guard)))
 
 
-async def run(settings: OperatorSettings, controllers: Sequence[Controller[Any, Any]]) -> None:
+async def run(settings: OperatorSettings, all_controllers: Sequence[Controller[Any, Any]]) -> None:
     """Serve the probes, wait for leadership, converge until SIGTERM. Ends the process when leadership is lost."""
     access = credentials.load(settings.kubeconfig)
     metrics, stop = Metrics(), asyncio.Event()
@@ -39,7 +42,7 @@ async def run(settings: OperatorSettings, controllers: Sequence[Controller[Any, 
         lease = Lease(election, namespace=settings.namespace, name=names.OPERATOR, identity=settings.identity)
         options = Options(may_write=lease.may_write, observer=metrics.requested)
         async with Cluster(access, options) as cluster:
-            engine = Engine(cluster, access, controllers=controllers, metrics=metrics)
+            engine = Engine(cluster, access, controllers=all_controllers, metrics=metrics)
             metrics.leader.set_function(lambda: float(lease.may_write()))
             server = await probes.serve(
                 metrics,

@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from agentic_core.settings import Settings
+from agentic_operator.desired.platform import Platform
 
 
 class OperatorSettings(Settings):
@@ -20,3 +21,25 @@ class OperatorSettings(Settings):
     """This process in the election of the leader."""
     runtime_image: str
     """Image of the agent server."""
+    tools: frozenset[str] = frozenset({"calculator", "http_fetch"})
+    """Names of the tools in the runtime image."""
+    private_providers: bool = False
+    """Whether ModelProviders may have private addresses."""
+    run_token_keys: str
+    """Public keys in PEM that runtimes check run tokens with."""
+    image_pull_secrets: tuple[str, ...] = ()
+    """Names of Secrets in the tenants' namespaces that pull the runtime image."""
+
+    @property
+    def platform(self) -> Platform:
+        """The part that decides what shall exist."""
+        return Platform(
+            namespace=self.namespace,
+            runtime_image=self.runtime_image,
+            run_token_keys=self.run_token_keys,
+            installed_tools=self.tools,
+            private_providers=self.private_providers,
+            otlp_endpoint=self.otlp_endpoint,
+            log_level=self.log_level,
+            image_pull_secrets=self.image_pull_secrets,
+        )

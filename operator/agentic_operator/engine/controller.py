@@ -94,3 +94,6 @@ class Controller(Protocol[ResourceT, ObservedT]):
     async def finalize(self, resource: ResourceT, ctx: Context) -> bool:
         """Called once all children are gone: whether nothing outside remains, so that the finalizer may go."""
         return True
+
+    async def close(self) -> None:
+        """Called when the engine stops."""

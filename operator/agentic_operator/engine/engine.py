@@ -43,6 +43,7 @@ class Engine:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         by_kind = {controller.kind: controller for controller in controllers}
+        self._controllers = controllers
         self._metrics = metrics
         self._tenants = Tenants()
         self.index = Index(by_kind, [lookup for controller in controllers for lookup in controller.lookups])
@@ -60,19 +61,22 @@ class Engine:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Converge everything until `stop` is set."""
-        tasks = [asyncio.create_task(reflector.run()) for reflector in self._reflectors]
-        workers: list[asyncio.Task[None]] = []
+        watching = [asyncio.create_task(reflector.run()) for reflector in self._reflectors]
+        finishing: list[asyncio.Task[None]] = []
+        stopped = asyncio.create_task(_wait(stop))
         try:
             await self._first_look()
-            workers = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
-            tasks += [asyncio.create_task(self._intake.run(stop)), asyncio.create_task(_wait(stop))]
-            await first_of([*tasks, *workers])
+            finishing = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+            finishing.append(asyncio.create_task(self._intake.run(stop)))
+            await first_of([*watching, *finishing, stopped])
         finally:
-            self.queue.close()
-            if workers:
-                await asyncio.wait(workers, timeout=GRACE_SECONDS)
             stop.set()
-            await cancel([*tasks, *workers])
+            self.queue.close()
+            if finishing:
+                await asyncio.wait(finishing, timeout=GRACE_SECONDS)
+            await cancel([*watching, *finishing, stopped])
+            for controller in self._controllers:
+                await controller.close()
 
     async def _first_look(self) -> None:
         """Fill the index before the first reconcile: half a picture would make it delete and rewrite."""

@@ -60,7 +60,7 @@ class Index:
     def __init__(self, owners: Iterable[Kind] = (), lookups: Iterable[Lookup] = ()) -> None:
         self._owners: Mapping[str, Kind] = {kind.name: kind for kind in owners}
         self._lookups: dict[Kind, list[Lookup]] = defaultdict(list)
-        for lookup in lookups:
+        for lookup in {(lookup.kind, lookup.name): lookup for lookup in lookups}.values():
             self._lookups[lookup.kind].append(lookup)
         self._objects: dict[Kind, dict[Ref, Entry]] = defaultdict(dict)
         self._children: dict[Ref, set[Ref]] = defaultdict(set)
