@@ -73,7 +73,6 @@ async def sequential_and_concurrent(
     async def request() -> None:
         await post(session, url, body)
 
-    processes = processes | {"client": os.getpid()}
     await measure.load(request, count=WARM_UP, concurrency=CONCURRENCY, processes={})
     alone = await measure.load(request, count=COUNT // 2, concurrency=1, processes=processes)
     together = await measure.load(request, count=COUNT, concurrency=CONCURRENCY, processes=processes)

@@ -33,7 +33,7 @@ class Load:
     latencies: list[float]
     """Seconds of each request, sorted."""
     cpu: dict[str, float]
-    """CPU seconds of each process."""
+    """CPU seconds of each process, this one as `client`."""
 
     @property
     def per_second(self) -> float:
@@ -67,11 +67,13 @@ async def load(
             latencies.append(time.perf_counter() - begun)
 
     before = {name: cpu_seconds(pid) for name, pid in processes.items()}
+    before["client"] = time.process_time()
     started = time.perf_counter()
     shares = [range(start, count, concurrency) for start in range(concurrency)]
     await asyncio.gather(*(worker(share) for share in shares))
     seconds = time.perf_counter() - started
     cpu = {name: cpu_seconds(pid) - before[name] for name, pid in processes.items()}
+    cpu["client"] = time.process_time() - before["client"]
     return Load(seconds, sorted(latencies), cpu)
 
 

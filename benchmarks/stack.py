@@ -144,7 +144,8 @@ def _write_resources(control: ControlPlane, ports: dict[str, int]) -> None:
     endpoint = f"http://127.0.0.1:{ports['runtime']}"
     status = {"latestRevision": name, "readyRevision": name, "endpoint": endpoint, "conditions": [ready]}
     _patch_status(control, f"{GROUP}/namespaces/{NAMESPACE}/agents/echo", status)
-    _patch_status(control, f"{GROUP}/tenants/bench", {"defaultNamespace": NAMESPACE, "conditions": [ready]})
+    owned = {"defaultNamespace": NAMESPACE, "namespaces": [{"name": NAMESPACE, "phase": "Active"}]}
+    _patch_status(control, f"{GROUP}/tenants/bench", owned | {"conditions": [ready]})
 
 
 def _object(kind: str, name: str, spec: dict[str, Any]) -> dict[str, Any]:
