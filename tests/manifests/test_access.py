@@ -107,7 +107,12 @@ def test_revisions_are_written_by_the_operator_only(cluster: Cluster) -> None:
 
 
 def test_the_api_changes_nothing_of_a_tenant_but_finalizers(cluster: Cluster) -> None:
-    tenant = {"apiVersion": "agentic.io/v1alpha1", "kind": "Tenant", "metadata": {"name": "finalized"}, "spec": {}}
+    tenant: charts.Object = {
+        "apiVersion": "agentic.io/v1alpha1",
+        "kind": "Tenant",
+        "metadata": {"name": "finalized"},
+        "spec": {},
+    }
     assert not cluster.apply(tenant)
     target = ("tenant", "finalized")
     assert not patch(cluster, API, target, {"metadata": {"finalizers": ["agentic.io/data"]}})
@@ -117,3 +122,7 @@ def test_the_api_changes_nothing_of_a_tenant_but_finalizers(cluster: Cluster) ->
         {"metadata": {"annotations": {"a": "b"}}},
     ):
         assert "agentic-api changes nothing of a Tenant but its finalizers" in patch(cluster, API, target, change)
+    del tenant["spec"]
+    tenant["metadata"] = {"name": "without-spec"}
+    assert not cluster.apply(tenant)
+    assert not patch(cluster, API, ("tenant", "without-spec"), {"metadata": {"finalizers": ["agentic.io/data"]}})
