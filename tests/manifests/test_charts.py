@@ -135,9 +135,9 @@ def test_every_program_is_probed(program: str) -> None:
 def test_images_by_registry_tag_and_digest() -> None:
     deployment = charts.one(charts.platform("everything"), "Deployment", "agentic-operator")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    assert container["image"] == "registry.example.com/mirror/agentic/operator:1.2.3"
+    assert container["image"] == "registry.example.com/mirror/operator:1.2.3"
     runtime = charts.environment(deployment["spec"]["template"])["AGENTIC_RUNTIME_IMAGE"]["value"]
-    assert runtime == "registry.example.com/mirror/agentic/runtime@sha256:" + "0" * 64
+    assert runtime == "registry.example.com/mirror/runtime@sha256:" + "0" * 64
 
 
 @pytest.mark.parametrize("name", SETS)
