@@ -1,7 +1,5 @@
 """Brings a database up to date; the installation runs it as the migrator, tests after `roles.create`."""
 
-import asyncio
-
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -9,6 +7,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.pool import NullPool
 
+LOCK = 0x6167656E746963
+"""Key of the advisory lock that makes concurrent migrators wait for one another."""
 SCRIPTS = "agentic_migrations:"
 """The package that holds the versions, as Alembic writes it."""
 
@@ -18,6 +18,7 @@ async def upgrade(dsn: str) -> None:
     engine = create_async_engine(make_url(dsn).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
     try:
         async with engine.begin() as connection:
+            await connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": LOCK})
             await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()
@@ -27,8 +28,3 @@ def _upgrade(connection: sa.Connection) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", SCRIPTS)
     command.upgrade(config, "head")
-
-
-def run(dsn: str) -> None:
-    """`upgrade` for callers without an event loop."""
-    asyncio.run(upgrade(dsn))

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 
-
 import httpx2
 import pytest
 

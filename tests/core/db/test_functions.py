@@ -1,0 +1,110 @@
+"""The functions that span tenants answer their one question, to the app alone, and nothing beyond it."""
+
+from uuid import UUID, uuid4
+
+import asyncpg
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError
+
+from agentic_core.db import PLATFORM_TENANT, Database, functions, tables
+from tests.core.db.rows import Rows, insert, rows
+from tests.requirements import requirement
+from tests.support.postgres import PostgresDatabase
+
+DEFINERS = """
+select proname, proconfig, pg_get_userbyid(proowner) as owner, proacl::text as acl from pg_proc
+where prosecdef and pronamespace = 'public'::regnamespace order by 1
+"""
+
+
+async def stored(database: Database, *, expired: bool = False) -> Rows:
+    tenant = uuid4()
+    values = rows(tenant)
+    if expired:
+        values[tables.runs]["lease_expires_at"] = sa.func.now() - sa.text("interval '1 second'")
+    async with database.session(tenant) as session:
+        await insert(session, values)
+    return values
+
+
+async def counts(database: Database, tenant: UUID) -> dict[str, int]:
+    async with database.session(tenant) as session:
+        query = sa.select(sa.func.count()).select_from
+        return {
+            name: (await session.execute(query(table))).scalar_one() for name, table in tables.metadata.tables.items()
+        }
+
+
+async def test_functions_of_the_owner_are_pinned_and_for_the_app_alone(postgres: PostgresDatabase) -> None:
+    connection = await asyncpg.connect(postgres.admin)
+    found = await connection.fetch(DEFINERS)
+    await connection.close()
+    assert [item["proname"] for item in found] == [
+        "authenticate_key", "delete_tenant", "expired_runs", "extend_leases"
+    ]  # fmt: skip
+    for item in found:
+        assert item["owner"] == "agentic_owner"
+        assert item["proconfig"] == ["search_path=pg_catalog, pg_temp"]
+        assert item["acl"] == "{agentic_owner=X/agentic_owner,agentic_app=X/agentic_owner}"
+
+
+async def test_a_key_is_found_by_its_id_alone(database: Database) -> None:
+    mine = await stored(database)
+    await stored(database)
+    found = await functions.authenticate_key(database, mine[tables.api_keys]["id"])
+    assert found is not None
+    assert (found.tenant_id, found.tenant) == (mine[tables.tenants]["tenant_id"], mine[tables.tenants]["name"])
+    assert (found.role, found.hash, found.revoked_at) == ("viewer", b"h", None)
+    assert await functions.authenticate_key(database, "unknown") is None
+    assert await functions.authenticate_key(database, "%") is None
+
+
+async def test_expired_runs_of_all_tenants_are_found_and_no_others(database: Database) -> None:
+    await stored(database)
+    late = [await stored(database, expired=True) for _ in range(3)]
+    found = await functions.expired_runs(database, limit=100)
+    assert {(item.tenant_id, item.run_id) for item in found} == {
+        (item[tables.runs]["tenant_id"], item[tables.runs]["id"]) for item in late
+    }
+    assert len(await functions.expired_runs(database, limit=2)) == 2
+
+
+async def test_a_replica_extends_its_own_leases_only(database: Database) -> None:
+    mine, other = await stored(database, expired=True), await stored(database, expired=True)
+    replica = mine[tables.runs]["replica"]
+    ids = [mine[tables.runs]["id"], other[tables.runs]["id"]]
+    held = await functions.extend_leases(database, replica, ids, seconds=30)
+    assert [(item.run_id, item.cancel_requested) for item in held] == [(ids[0], False)]
+    assert [item.run_id for item in await functions.expired_runs(database, limit=9)] == [ids[1]]
+
+
+async def test_a_lease_is_extended_by_a_minute_at_most(database: Database) -> None:
+    mine = await stored(database)
+    run = mine[tables.runs]
+    await functions.extend_leases(database, run["replica"], [run["id"]], seconds=1e6)
+    async with database.session(run["tenant_id"]) as session:
+        left = sa.select(tables.runs.c.lease_expires_at - sa.func.now())
+        assert (await session.execute(left)).scalar_one().total_seconds() <= 60
+
+
+@requirement("schema-tables")
+async def test_deleting_a_tenant_leaves_nothing_of_it_and_all_of_others(database: Database) -> None:
+    mine, other = await stored(database), await stored(database)
+    await functions.delete_tenant(database, mine[tables.tenants]["tenant_id"])
+    assert set((await counts(database, mine[tables.tenants]["tenant_id"])).values()) == {0}
+    assert set((await counts(database, other[tables.tenants]["tenant_id"])).values()) == {1}
+
+
+async def test_the_platforms_own_tenant_stays(database: Database) -> None:
+    with pytest.raises(DBAPIError, match="cannot be deleted"):
+        await functions.delete_tenant(database, PLATFORM_TENANT)
+
+
+async def test_nothing_is_written_for_a_deleted_tenant(database: Database) -> None:
+    mine = await stored(database)
+    tenant = mine[tables.tenants]["tenant_id"]
+    await functions.delete_tenant(database, tenant)
+    with pytest.raises(DBAPIError, match="agents_tenant_id_fkey"):
+        async with database.session(tenant) as session:
+            await session.execute(sa.insert(tables.agents).values(**mine[tables.agents]))
