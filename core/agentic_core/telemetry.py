@@ -14,7 +14,7 @@ import structlog
 from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import SpanKind, StatusCode
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from agentic_core.settings import Settings
@@ -92,11 +92,21 @@ def log_context(**values: str) -> Generator[None]:
 def span(
     name: str, *, kind: SpanKind = SpanKind.INTERNAL, parent: context.Context | None = None, **attributes: str | int
 ) -> Generator[trace.Span]:
-    """A span around the block. Attribute names are given with `__` for the dot: `gen_ai__request__model`."""
+    """A span around the block. Attribute names are given with `__` for the dot: `gen_ai__request__model`.
+
+    Of an error only the type is kept: its message may quote a prompt or an answer.
+    """
     named = {key.replace("__", "."): value for key, value in attributes.items()}
     tracer = trace.get_tracer("agentic")
-    with tracer.start_as_current_span(name, context=parent, kind=kind, attributes=named) as current:
-        yield current
+    with tracer.start_as_current_span(
+        name, context=parent, kind=kind, attributes=named, record_exception=False, set_status_on_exception=False
+    ) as current:
+        try:
+            yield current
+        except Exception as error:
+            current.set_status(StatusCode.ERROR)
+            current.set_attribute("error.type", type(error).__name__)
+            raise
 
 
 def inject(headers: dict[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import jwt
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from agentic_core.auth import run_tokens
 from agentic_core.contract import RUN_PATH
@@ -183,8 +184,8 @@ async def test_one_run_too_many(model: Provider) -> None:
 
 
 @requirement("observability")
-async def test_logs_name_the_run_and_never_its_text(
-    model: Provider, client: Client, capsys: pytest.CaptureFixture[str]
+async def test_logs_and_spans_name_the_run_and_never_its_text(
+    model: Provider, client: Client, capsys: pytest.CaptureFixture[str], spans: InMemorySpanExporter
 ) -> None:
     model.replies.append(Reply([b'{"error": {"message": "swordfish"}}'], status=500))
     await client.run(request("swordfish", systemPrompt="swordfish"))
@@ -192,6 +193,15 @@ async def test_logs_name_the_run_and_never_its_text(
     assert "run-1" in written
     assert "acme" in written
     assert "swordfish" not in written
+
+    async def ended() -> bool:
+        return len(spans.get_finished_spans()) == 2
+
+    await until(ended)
+    chat, run = spans.get_finished_spans()
+    assert (chat.attributes or {})["error.type"] == "OpenAIAPIError"
+    assert (run.attributes or {})["agentic.run"] == "run-1"
+    assert "swordfish" not in chat.to_json() + run.to_json()
 
 
 async def test_a_bug_in_the_loop_is_an_error_event(
@@ -209,11 +219,15 @@ async def test_a_bug_in_the_loop_is_an_error_event(
 
 
 async def test_agents_of_the_same_shape_share_one_compiled_agent(model: Provider, monkeypatch: Any) -> None:
-    from agentic_runtime import langchain_loop  # noqa: PLC0415 - as late as the server loads it
+    from langchain.agents import create_agent  # noqa: PLC0415 - as late as the server loads it
 
     compiled: list[Any] = []
-    create = langchain_loop.create_agent
-    monkeypatch.setattr(langchain_loop, "create_agent", lambda *a, **k: compiled.append(a) or create(*a, **k))
+
+    def create(*args: Any, **options: Any) -> Any:
+        compiled.append(args)
+        return create_agent(*args, **options)
+
+    monkeypatch.setattr("agentic_runtime.langchain_loop.create_agent", create)
     model.default = openai_text("ok")
     async with harness.runtime(model, compiled_agents=2) as client:
         for prompt in ("one", "two", "three"):
@@ -235,8 +249,8 @@ def test_tracing_services_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setenv("LANGSMITH_TRACING", "true")
     monkeypatch.setattr(main, "serve", lambda _settings: None)
-    monkeypatch.setattr(main.uvloop, "run", lambda _: None)
-    monkeypatch.setattr(main.telemetry, "configure", lambda *_: None)
+    monkeypatch.setattr("uvloop.run", lambda _: None)
+    monkeypatch.setattr("agentic_core.telemetry.configure", lambda *_: None)
     for name, value in harness.environment("http://gateway", 1).items():
         monkeypatch.setenv(name, value)
     for name in main.TRACING_SWITCHES:

@@ -149,7 +149,7 @@ async def test_what_is_not_read(path: str, message: str, site: Site) -> None:
         "169.254.169.254",
         "[fd00:ec2::254]",
         "[fe80::1%25lo]",
-        "0.0.0.0",
+        "0.0.0.0",  # noqa: S104 - refused
         "0",
         "224.0.0.1",
     ],
