@@ -1,4 +1,4 @@
-"""The controllers on a real API server that has no nodes: tests play the part of users and of Kubernetes' own controllers."""
+"""The controllers on a real API server without nodes: tests play the users and Kubernetes' own controllers."""
 
 import asyncio
 import secrets
@@ -164,8 +164,16 @@ class World:
                 await _finalize(self.cluster, namespace)
 
 
+@asynccontextmanager
+async def world(plane: ControlPlane, *, platform: Platform = PLATFORM) -> AsyncIterator[World]:
+    """A tenant with a provider, and an operator. Not a fixture: Kopf ends the tasks that began after it."""
+    async with Cluster(plane.credentials) as cluster, operator(plane, platform=platform):
+        made = World(cluster)
+        await made.settle()
+        await made.provider()
+        yield made
+
+
 async def _finalize(cluster: Cluster, namespace: Object) -> None:
-    path = NAMESPACE.ref(f"{namespace['metadata']['name']}/finalize")
-    await cluster._call(
-        "PUT", path.path, verb="finalize", kind=NAMESPACE, body=namespace | {"spec": {"finalizers": []}}
-    )
+    path = NAMESPACE.ref(f"{namespace['metadata']['name']}/finalize").path
+    await cluster._call("PUT", path, verb="finalize", kind=NAMESPACE, body=namespace | {"spec": {"finalizers": []}})

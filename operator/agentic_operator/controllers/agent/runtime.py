@@ -36,7 +36,7 @@ def is_available(deployment: Object | None) -> bool:
 def state(deployment: Object | None) -> State:
     """The state of a runtime's Deployment."""
     if deployment is None:
-        return State(False, False, "RuntimeMissing", "The runtime is being created")
+        return State(False, False, "RuntimeStarting", "The runtime is being created")
     name = deployment["metadata"]["name"]
     status = deployment.get("status") or {}
     available = status.get("availableReplicas", 0) > 0
