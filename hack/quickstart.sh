@@ -48,24 +48,35 @@ namespaces() {
   done
 }
 
+rolled_out() { # namespace, deployment; says why not
+  kubectl -n "$1" rollout status "deployment/$2" --timeout=120s && return
+  kubectl -n "$1" get pods
+  kubectl -n "$1" describe pods -l "app.kubernetes.io/name=$2" | sed -n '/^Events:/,$p' | tail -n 10
+  kubectl -n "$1" logs "deployment/$2" --tail=10
+  return 1
+}
+
 dev_services() {
   namespaces
   apply_dev postgres
   apply_dev local-model
   apply_dev scripted-model
-  kubectl -n agentic-dev rollout status deployment/postgres --timeout=120s
+  rolled_out agentic-dev postgres
   # The roles are made for each new database, and that is as old as its pod.
   local pod
   pod=$(kubectl -n agentic-dev get pod -l app.kubernetes.io/name=postgres -o 'jsonpath={.items[0].metadata.uid}')
   if [ "$(kubectl -n agentic-dev get job postgres-roles -o 'jsonpath={.metadata.annotations.agentic\.io/for}' 2>/dev/null)" != "$pod" ]; then
     kubectl -n agentic-dev delete job postgres-roles --ignore-not-found
     apply_dev postgres-roles
-    kubectl -n agentic-dev wait --for=condition=Complete job/postgres-roles --timeout=120s
+    kubectl -n agentic-dev wait --for=condition=Complete job/postgres-roles --timeout=60s || {
+      kubectl -n agentic-dev logs job/postgres-roles --tail=10
+      return 1
+    }
     kubectl -n agentic-dev annotate job postgres-roles "agentic.io/for=$pod"
     rm -f "$state/installed"
   fi
-  kubectl -n agentic-dev rollout status deployment/local-model --timeout=120s
-  kubectl -n agentic-dev rollout status deployment/scripted-model --timeout=120s
+  rolled_out agentic-dev local-model
+  rolled_out agentic-dev scripted-model
 }
 
 # Helm's hooks run at every upgrade, so an upgrade happens only when it would change something.
@@ -79,7 +90,7 @@ install_platform() {
   fi
   local program
   for program in operator api gateway; do
-    kubectl -n agentic-system rollout status "deployment/agentic-$program" --timeout=180s
+    rolled_out agentic-system "agentic-$program"
   done
   echo "$wanted" >"$state/installed"
 }
