@@ -93,7 +93,7 @@ def page_id(after: str | None) -> UUID | None:
         raise Invalid("query.cursor: this is not a cursor of this list; start without one.") from error
 
 
-@router.get("/runs/{run_id}")
+@router.get("/runs/{run_id:id}")
 async def get_run(run_id: UUID, principal: Viewer, context: Ctx) -> Run:
     """A run as it is now."""
     return await context.runs.get(principal, run_id)

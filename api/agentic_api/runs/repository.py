@@ -78,7 +78,7 @@ class RunRepository(Repository):
             Message(
                 role=row.role,
                 content=row.content,
-                tool_calls=TOOL_CALLS.validate_json(row.tool_calls),
+                tool_calls=row.tool_calls,
                 tool_call_id=row.tool_call_id,
                 is_error=row.is_error,
             )

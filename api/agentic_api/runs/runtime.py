@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
-import orjson
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from agentic_core import telemetry
 from agentic_core.contract import (
@@ -100,11 +100,15 @@ class RuntimeClient:
             if total > self.bounds.total_bytes:
                 raise Stopped("runtime_protocol", f"The runtime sent more than {self.bounds.total_bytes} bytes.")
             *lines, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
-            if len(rest) > self.bounds.line_bytes or any(len(line) > self.bounds.line_bytes for line in lines):
-                raise Stopped("runtime_protocol", f"The runtime sent a line of over {self.bounds.line_bytes} bytes.")
             for line in lines:
                 if line.strip():
-                    yield line
+                    yield self._bounded(line)
+            self._bounded(rest)
+
+    def _bounded(self, line: bytes) -> bytes:
+        if len(line) > self.bounds.line_bytes:
+            raise Stopped("runtime_protocol", f"The runtime sent a line of over {self.bounds.line_bytes} bytes.")
+        return line
 
 
 def parse(line: bytes) -> Event:
@@ -112,7 +116,7 @@ def parse(line: bytes) -> Event:
     try:
         event = EVENT.validate_json(line)
         if b"\\u0000" in line:
-            event = EVENT.validate_python(without_nul(orjson.loads(line)))
+            event = EVENT.validate_python(without_nul(from_json(line)))
     except (ValidationError, ValueError) as error:
         kind = error.errors()[0]["type"] if isinstance(error, ValidationError) else "json"
         raise Stopped("runtime_protocol", f"The runtime sent a line that is not an event ({kind}).") from None

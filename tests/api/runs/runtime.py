@@ -1,6 +1,7 @@
 """A stand-in for runtimes that misbehaves on demand; it speaks the contract over a real socket."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -106,7 +107,10 @@ class Runtime:
         """Say something, then nothing until the test says so."""
         await answer.send(MessageDelta(text="so "), MessageDelta(text="far"))
         self.began.set()
-        await self.go_on.wait()
+        while not self.go_on.is_set():
+            await answer.write(b"\n")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.go_on.wait(), 0.1)
         await answer.say("so far so good")
 
     async def cut(self, answer: Answer) -> None:

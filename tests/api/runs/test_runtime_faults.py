@@ -1,0 +1,165 @@
+"""Runtimes that are away, die, hang or send nonsense: every run ends, with what there is of it, and says why."""
+
+from typing import Any
+
+import httpx2
+import orjson
+import pytest
+
+from agentic_core.contract import (
+    Failed,
+    Final,
+    Message,
+    MessageDelta,
+    MessageDone,
+    RunError,
+    ToolCall,
+    ToolEnded,
+    ToolStarted,
+    line,
+)
+from tests.api.runs.runtime import Answer, Runtime
+from tests.requirements import requirement
+
+EXECUTE = "/api/v1/agents/helper/execute"
+
+
+async def executed(client: httpx2.AsyncClient, text: str) -> dict[str, Any]:
+    answer = await client.post(EXECUTE, json={"input": text})
+    assert answer.status_code == 200, answer.text
+    run: dict[str, Any] = answer.json()
+    assert (await client.get(f"/api/v1/runs/{run['id']}")).json() == run
+    return run
+
+
+async def test_a_runtime_that_is_starting_is_asked_again(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    runtime.status = [503, 502]
+    run = await executed(client, "hello")
+    assert (run["status"], len(runtime.requests)) == ("succeeded", 3)
+
+
+async def test_a_draining_runtime_is_left_for_another(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    async def drain_once(answer: Answer) -> None:
+        runtime.scripts.clear()
+        await answer.send(Failed(error=RunError(code="runtime_draining", message="bye")))
+
+    runtime.scripts["hello"] = drain_once
+    assert (await executed(client, "hello"))["status"] == "succeeded"
+
+
+async def test_a_runtime_that_stays_away_fails_the_run(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    runtime.status = [503] * 9
+    run = await executed(client, "hello")
+    assert (run["status"], run["error"]["code"]) == ("failed", "runtime_unreachable")
+    assert [item["role"] for item in run["messages"]] == ["user"]
+
+
+async def test_a_refusal_is_not_repeated(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    runtime.status = [400]
+    run = await executed(client, "hello")
+    assert (run["status"], run["error"]["code"], len(runtime.requests)) == ("failed", "runtime_protocol", 1)
+
+
+@requirement("error-handling")
+async def test_a_runtime_that_dies_interrupts_the_run(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    runtime.scripts["hello"] = runtime.cut
+    run = await executed(client, "hello")
+    assert (run["status"], run["error"]["code"], run["output"]) == ("interrupted", "interrupted", "half an ans")
+    assert len(runtime.requests) == 1, "it had begun, so it is not asked again"
+
+
+async def test_a_silent_runtime_interrupts_the_run(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    runtime.scripts["hello"] = runtime.silent
+    run = await executed(client, "hello")
+    assert (run["status"], run["output"]) == ("interrupted", "hm")
+    assert "silent" in run["error"]["message"]
+
+
+async def test_what_a_runtime_reports_as_error_is_the_runs_error(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    async def fail(answer: Answer) -> None:
+        error = RunError(code="max_tokens_exceeded", message="too many")
+        await answer.send(MessageDelta(text="be"), Failed(error=error))
+
+    runtime.scripts["hello"] = fail
+    run = await executed(client, "hello")
+    assert (run["status"], run["error"]) == ("failed", {"code": "max_tokens_exceeded", "message": "too many"})
+    assert run["output"] == "be"
+
+
+async def test_calls_that_stay_open_are_answered_so_that_the_conversation_can_go_on(
+    client: httpx2.AsyncClient, runtime: Runtime
+) -> None:
+    async def die_in_tools(answer: Answer) -> None:
+        calls = [ToolCall(id=name, name="http_fetch") for name in ("a", "b")]
+        await answer.send(
+            MessageDone(message=Message(role="assistant", tool_calls=calls)),
+            *(ToolStarted(call=call) for call in calls),
+            ToolEnded(id="a", name="http_fetch", content="fetched"),
+        )
+        await runtime.cut(answer)
+
+    runtime.scripts["hello"] = die_in_tools
+    run = await executed(client, "hello")
+    answers = {item["tool_call_id"]: item["is_error"] for item in run["messages"] if item["role"] == "tool"}
+    assert answers == {"a": False, "b": True}
+    assert [item["result"] for item in run["tool_calls"]] == ["fetched", None]
+
+
+NONSENSE = {
+    "not json": b"hello\n",
+    "not an event": b'{"type":"surprise"}\n',
+    "not utf-8": b'{"type":"message.delta","text":"\xff"}\n',
+    "half a surrogate": b'{"type":"message.delta","text":"\\ud800"}\n',
+    "a long line": b'{"type":"message.delta","text":"' + b"a" * 200_000 + b'"}\n',
+    "an endless line": b"a" * 200_000,
+    "too many bytes": line(MessageDelta(text="a" * 90_000)) * 20,
+    "too many events": line(MessageDelta(text="a")) * 6000,
+    "deep": b'{"type":"tool.call","call":{"id":"a","name":"b","arguments":{"a":' + b"[" * 5000 + b"]" * 5000 + b"}}}\n",
+}
+
+
+@pytest.mark.parametrize("kind", NONSENSE)
+async def test_nonsense_fails_the_run(client: httpx2.AsyncClient, runtime: Runtime, kind: str) -> None:
+    async def talk_nonsense(answer: Answer) -> None:
+        await answer.send(MessageDelta(text="so far"))
+        await answer.write(NONSENSE[kind])
+        await answer.send(Final(output="nevertheless"))
+
+    runtime.scripts["hello"] = talk_nonsense
+    run = await executed(client, "hello")
+    assert (run["status"], run["error"]["code"]) == ("failed", "runtime_protocol")
+    assert run["output"].startswith("so far")
+
+
+async def test_a_truncated_answer_interrupts_the_run(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    async def stop(answer: Answer) -> None:
+        await answer.write(line(MessageDelta(text="so far")) + line(Final(output="never read"))[:-5])
+
+    runtime.scripts["hello"] = stop
+    run = await executed(client, "hello")
+    assert (run["status"], run["output"]) == ("interrupted", "so far")
+
+
+async def test_what_postgres_cannot_store_is_replaced(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    arguments = b'{"a\\u0000":"b\\u0000","big":123456789012345678901234567890,"nan":NaN,"inf":1e999,"\\\\u0000":"x"}'
+
+    async def strange(answer: Answer) -> None:
+        await answer.write(b'{"type":"tool.call","call":{"id":"c","name":"t","arguments":' + arguments + b"}}\n")
+        await answer.say("nul \0 and \\u0000")
+
+    runtime.scripts["hello"] = strange
+    run = await executed(client, "hello")
+    assert (run["status"], run["output"]) == ("succeeded", "nul \ufffd and \\u0000")
+    kept = run["tool_calls"][0]["arguments"]
+    assert kept["a\ufffd"] == "b\ufffd"
+    assert kept["\\u0000"] == "x"
+
+
+async def test_newer_fields_and_blank_lines_are_ignored(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    async def newer(answer: Answer) -> None:
+        await answer.write(b"\n \n" + orjson.dumps({"type": "message.delta", "text": "a", "colour": "red"}) + b"\r\n")
+        for byte in line(Final(output="a")):
+            await answer.write(bytes([byte]))
+
+    runtime.scripts["hello"] = newer
+    assert (await executed(client, "hello"))["output"] == "a"
