@@ -1,7 +1,7 @@
 """The gateway's hop: calls of an instant model through the gateway against direct ones, in the same run.
 
-Echo, PostgreSQL with its durable settings and the gateway are processes on loopback; each answer is charged. The client is
-a bare one, so that what is measured is the gateway. `make bench` runs it.
+Echo, PostgreSQL with its durable settings and the gateway are processes on loopback; each answer is charged. The client
+is a bare one, so that what is measured is the gateway. `make bench` runs it.
 """
 
 import asyncio
@@ -26,6 +26,8 @@ SEQUENTIAL = 1500
 CONCURRENCY = 16
 CONCURRENT = 6000
 STREAMS = 400
+RATE = 400
+STEADY_SECONDS = 5
 PROMPT = "What is the capital of France, and why is it not Lyon? " * 4
 
 
@@ -41,7 +43,9 @@ class Target:
         """A whole HTTP request."""
         messages = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": PROMPT}]
         body = orjson.dumps({"model": self.model, "messages": messages, "stream": stream, "temperature": 0.2})
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\nauthorization: Bearer {self.token}"
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\nauthorization: Bearer {self.token}"
+        )
         return f"{head}\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -93,7 +97,7 @@ async def alternating(
     for number in range(count + 50):
         for (client, request), taken in zip(clients, times, strict=True):
             seconds = await call(client, request)
-            if number >= 50:  # noqa: PLR2004 - the first ones connect and warm up
+            if number >= 50:
                 taken.append(seconds)
     for client, _ in clients:
         client.close()
@@ -103,19 +107,37 @@ async def alternating(
 async def crowd(target: Target, count: int) -> tuple[float, list[float]]:
     """Requests a second, and times, with `CONCURRENCY` connections."""
     request = target.request()
-    times: list[float] = []
 
-    async def one() -> None:
+    async def one() -> list[float]:
         client = await Client.connect(target)
-        for _ in range(count // CONCURRENCY):
-            times.append(await client.call(request))
+        taken = [await client.call(request) for _ in range(count // CONCURRENCY)]
         client.close()
+        return taken
 
     started = time.perf_counter()
-    async with asyncio.TaskGroup() as group:
-        for _ in range(CONCURRENCY):
-            group.create_task(one())
+    times = sum(await asyncio.gather(*(one() for _ in range(CONCURRENCY))), start=list[float]())
     return len(times) / (time.perf_counter() - started), times
+
+
+async def steady(targets: tuple[Target, Target]) -> tuple[list[float], list[float]]:
+    """Times of both targets at `RATE` requests a second, each sent when its time has come whatever became of others."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for target, taken in zip(targets, times, strict=True):
+        idle = [await Client.connect(target) for _ in range(CONCURRENCY)]
+        async with asyncio.TaskGroup() as group:
+            started = time.perf_counter()
+            for number in range(RATE * STEADY_SECONDS):
+                await asyncio.sleep(max(0.0, started + number / RATE - time.perf_counter()))
+                client = idle.pop() if idle else await Client.connect(target)
+                group.create_task(_timed(client, target, taken, idle))
+        for client in idle:
+            client.close()
+    return times
+
+
+async def _timed(client: Client, target: Target, taken: list[float], idle: list[Client]) -> None:
+    taken.append(await client.call(target.request()))
+    idle.append(client)
 
 
 def at(times: list[float], share: float) -> float:
@@ -139,6 +161,7 @@ async def measure(direct: Target, through: Target, pids: dict[str, int]) -> None
     await crowd(through, 320)
     table("one at a time", *await alternating(targets, SEQUENTIAL, Client.call, stream=False))
     table("first streamed byte", *await alternating(targets, STREAMS, Client.stream, stream=True))
+    table(f"{RATE} a second", *await steady(targets))
     rate, times = await crowd(direct, CONCURRENT)
     before = {name: cpu_seconds(pid) for name, pid in pids.items()}
     gateway_rate, gateway_times = await crowd(through, CONCURRENT)
@@ -146,7 +169,11 @@ async def measure(direct: Target, through: Target, pids: dict[str, int]) -> None
     table(f"{CONCURRENCY} at a time", times, gateway_times)
     print(f"requests a second        direct {rate:.0f} | gateway {gateway_rate:.0f} | ratio {gateway_rate / rate:.2f}x")
     mine = used["gateway"] + used["postgres"]
-    print("CPU ms a request         " + " | ".join(f"{name} {ms:.2f}" for name, ms in used.items()) + f" | both {mine:.2f}")
+    print(
+        "CPU ms a request         "
+        + " | ".join(f"{name} {ms:.2f}" for name, ms in used.items())
+        + f" | both {mine:.2f}"
+    )
     print("bars: added p50 <= 2 ms, p99 <= 10 ms; first byte <= 3 ms; >= 400 requests/s; <= 2.5 ms CPU")
 
 

@@ -186,9 +186,11 @@ class Gateway:
                 _describe(span, answer.backend, used)
 
     def _note(self, call: Call, backend: Backend, failure: Failure) -> None:
-        """Count and log an attempt that failed."""
+        """Count and log an attempt that failed, and charge it if it cost."""
         labels = backend.provider.type, family(backend.model.name), failure.cause
         self._context.metrics.failures.labels(*labels).inc()
+        if failure.spent:
+            self._context.relay.charge_failure(call, backend, failure)
         LOG.warning(
             "a provider gave no answer",
             tenant=call.claims.tenant,

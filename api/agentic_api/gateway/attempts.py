@@ -18,7 +18,10 @@ LONGEST_PAUSE: Final = 8.0
 RETRYABLE: Final = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 522, 524, 529})
 """Statuses after which the same request may succeed; 529 is Anthropic's word for overloaded."""
 
-Cause = Literal["rate_limited", "failed", "unreachable", "timeout", "forbidden", "open"]
+LONGEST_WAIT: Final = 30.0
+"""A backend that asks for more patience than this is not waited for; the caller is told to come back."""
+
+Cause = Literal["rate_limited", "failed", "unreachable", "timeout", "forbidden", "open", "cancelled"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +32,14 @@ class Failure:
     detail: str
     """For logs and for the caller: no key, no text of the provider."""
     retry_after: float | None = None
+    spent: bool = False
+    """Whether the model may have worked for it all the same: it had the whole request and did not refuse it."""
 
     @property
     def retryable(self) -> bool:
         """Whether the same backend may be tried again."""
-        return self.cause in ("rate_limited", "failed", "unreachable", "timeout")
+        patient = (self.retry_after or 0) <= LONGEST_WAIT
+        return patient and self.cause in ("rate_limited", "failed", "unreachable", "timeout")
 
 
 @dataclass

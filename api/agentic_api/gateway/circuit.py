@@ -15,6 +15,8 @@ class Circuit:
     """The state of one provider as seen by this process."""
 
     failures: int = 0
+    reason: str = ""
+    """What went wrong last."""
     opened_at: float | None = None
     probing: bool = False
 
@@ -54,11 +56,17 @@ class Circuits:
         """The provider answered: its circuit closes."""
         self._circuits.pop(key, None)
 
-    def failed(self, key: Key, now: float) -> None:
+    def reason(self, key: Key) -> str:
+        """What went wrong last."""
+        circuit = self._circuits.get(key)
+        return circuit.reason if circuit else ""
+
+    def failed(self, key: Key, now: float, reason: str) -> None:
         """The provider failed; enough of that in a row, or a failed probe, opens its circuit."""
         circuit = self._circuits.setdefault(key, Circuit())
         self._circuits.move_to_end(key)
         circuit.failures += 1
+        circuit.reason = reason
         if circuit.probing or circuit.failures >= self._failures:
             circuit.opened_at = now
         circuit.probing = False

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -13,6 +13,10 @@ from agentic_core.errors import Malformed, PlatformError, TooLarge
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+
+
+PATIENCE: Final = 4
+"""How many times the permitted size of a body is read before the connection is closed on it."""
 
 
 class CallerGone(Exception):
@@ -68,21 +72,22 @@ class Exchange:
         return body
 
     async def _read(self, most: int) -> bytes:
-        length = self.headers.get(b"content-length", b"0")
-        if length.isdigit() and int(length) > most:
-            raise _too_large(most)
-        message = await self._receive()
-        data: bytes = message.get("body", b"")
-        while message.get("more_body"):
+        """The body. One that is too large is read on for a while: who still sends does not see an answer."""
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more and size <= most * PATIENCE:
             message = await self._receive()
-            data += message.get("body", b"")
-            if len(data) > most:
-                raise _too_large(most)
-        if message["type"] == "http.disconnect":
-            raise CallerGone
-        if len(data) > most:
+            if message["type"] == "http.disconnect":
+                raise CallerGone
+            part: bytes = message.get("body", b"")
+            size += len(part)
+            if size <= most:
+                parts.append(part)
+            more = message.get("more_body", False)
+        if size > most:
             raise _too_large(most)
-        return data
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     @asynccontextmanager
     async def while_connected(self) -> AsyncGenerator[None]:

@@ -4,6 +4,7 @@ from base64 import urlsafe_b64decode
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Final
+from uuid import UUID
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -31,11 +32,21 @@ class Verifier:
         if known is not None and now < known[0]:
             return known[1]
         claims = run_tokens.verify(token, self._keys)
+        _check_ids(claims)
         self._known[token] = expiry(token), claims
         self._known.move_to_end(token)
         if len(self._known) > MOST_TOKENS:
             self._known.popitem(last=False)
         return claims
+
+
+def _check_ids(claims: RunClaims) -> None:
+    """Usage is kept by these ids, so no call is made for a token that has none."""
+    try:
+        UUID(claims.tenant_id)
+        UUID(claims.run_id)
+    except ValueError:
+        raise Unauthenticated("The run token's tenant_id and run_id have to be UUIDs.") from None
 
 
 def bearer(headers: Mapping[bytes, bytes]) -> str:

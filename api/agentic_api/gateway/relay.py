@@ -13,9 +13,11 @@ import aiohttp
 import orjson
 
 from agentic_api.gateway import tokens, usage
+from agentic_api.gateway.attempts import Failure
 from agentic_api.gateway.meter import Entry, Meter
 from agentic_api.gateway.metrics import Metrics, family
 from agentic_api.gateway.problems import ProviderFailed
+from agentic_api.gateway.routing import Backend
 from agentic_api.gateway.upstream import Answer, Call
 from agentic_api.gateway.usage import Outcome
 from agentic_api.gateway.wires.base import Tokens
@@ -49,13 +51,17 @@ class Relay:
     async def _charge_whole(self, call: Call, answer: Answer) -> Tokens:
         used = _used(call, answer)
         counted = used or _estimate(call, answer)
-        entry = self.charge(call, answer, counted, estimated=used is None, outcome=Outcome.COMPLETED)
+        entry = self.charge(call, answer.backend, counted, estimated=used is None, outcome=Outcome.COMPLETED)
         await self._meter.committed(entry)
         return counted
 
-    def charge(self, call: Call, answer: Answer, used: Tokens, *, estimated: bool, outcome: Outcome) -> Entry:
+    def charge_failure(self, call: Call, backend: Backend, failure: Failure) -> None:
+        """A model that was given the whole request may have worked on it in vain; the provider bills that too."""
+        outcome = Outcome.CANCELLED if failure.cause == "cancelled" else Outcome.BROKEN
+        self.charge(call, backend, Tokens(tokens.prompt(call.request)), estimated=True, outcome=outcome)
+
+    def charge(self, call: Call, backend: Backend, used: Tokens, *, estimated: bool, outcome: Outcome) -> Entry:
         """Put the row of an answer in line. From here on it is written whatever happens to the request."""
-        backend = answer.backend
         labels = backend.provider.type, family(backend.model.name)
         self._metrics.tokens.labels(*labels, "input").inc(used.input)
         self._metrics.tokens.labels(*labels, "output").inc(used.output)
@@ -85,8 +91,8 @@ class Streaming:
     async def run(self, send: Send) -> Tokens:
         """Send the stream; charge it however it ends."""
         response = self._answer.response
-        await send({"type": "http.response.start", "status": response.status, "headers": _headers(self._answer)})
         try:
+            await send({"type": "http.response.start", "status": response.status, "headers": _headers(self._answer)})
             await self._pass_events(send)
         except (aiohttp.ClientError, OSError):
             response.close()
@@ -127,7 +133,7 @@ class Streaming:
         told = self._used
         exact = told is not None and outcome is Outcome.COMPLETED
         counted = told if told is not None and exact else self._estimate(told)
-        entry = self._relay.charge(self._call, self._answer, counted, estimated=not exact, outcome=outcome)
+        entry = self._relay.charge(self._call, self._answer.backend, counted, estimated=not exact, outcome=outcome)
         return counted, entry
 
     def _estimate(self, told: Tokens | None) -> Tokens:

@@ -45,7 +45,7 @@ STATEMENT_SECONDS: Final = 10.0
 class UsageRepository:
     """Appends to the usage table."""
 
-    def __init__(self, pool: "asyncpg.Pool[Any]") -> None:
+    def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
 
     async def append(self, tenant_id: UUID, rows: Sequence[UsageRow]) -> None:
@@ -58,6 +58,10 @@ class UsageRepository:
         await self._pool.fetchval("select 1", timeout=CONNECT_SECONDS)
 
 
-def pool(dsn: str, *, connections: int) -> "asyncpg.Pool[Any]":
+def pool(dsn: str, *, connections: int) -> asyncpg.Pool:
     """The pool, to be entered before its first use. It opens no connection before one is needed."""
-    return asyncpg.create_pool(dsn, min_size=0, max_size=connections, timeout=CONNECT_SECONDS)
+    return asyncpg.create_pool(dsn, min_size=0, max_size=connections, timeout=CONNECT_SECONDS, reset=_nothing)
+
+
+async def _nothing(_connection: Any) -> None:
+    """Statements leave nothing behind on a connection: what they set ends with their transaction."""

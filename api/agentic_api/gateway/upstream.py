@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 import orjson
@@ -56,6 +56,16 @@ class Answer:
         return self.response.status < 300
 
 
+@dataclass
+class Sending:
+    """How far one attempt has come."""
+
+    sent: bool = False
+    """Whether the provider has the whole request."""
+    answered: bool = False
+    """Whether it has begun a good answer."""
+
+
 OnFailure = Callable[[Backend, Failure], None]
 
 
@@ -90,56 +100,62 @@ class Upstream:
             pause = attempt.ready_at - loop.time()
             if pause > 0:
                 await asyncio.sleep(pause)
-            result = await self._attempt(call, attempt.backend)
+            result = await self._attempt(call, attempt.backend, on_failure)
             if isinstance(result, Answer):
                 return result
             on_failure(attempt.backend, result)
             plan.failed(attempt, result, loop.time())
         raise self._problem(plan, attempt)
 
-    async def _attempt(self, call: Call, backend: Backend) -> Answer | Failure:
+    async def _attempt(self, call: Call, backend: Backend, on_failure: OnFailure) -> Answer | Failure:
         """One attempt, unless the circuit is open; the circuit learns from it."""
         loop = asyncio.get_running_loop()
         if not self._circuits.admits(backend.key, loop.time()):
             seconds = self._circuits.retry_after(backend.key, loop.time())
-            return Failure("open", "failed too often and is left alone for now", retry_after=seconds)
+            reason = self._circuits.reason(backend.key)
+            detail = f"is left alone for {seconds:.0f} s after failing too often: last it {reason}"
+            return Failure("open", detail, retry_after=seconds)
+        sending = Sending()
         try:
-            result = await self._guarded(call, backend)
+            result = await self._guarded(call, backend, sending)
         except BaseException:
             self._circuits.abandoned(backend.key)
+            if sending.sent:
+                on_failure(backend, Failure("cancelled", "was not waited for", spent=True))
             raise
         if isinstance(result, Answer):
             self._circuits.succeeded(backend.key)
         elif result.cause == "rate_limited":
             self._circuits.abandoned(backend.key)
         else:
-            self._circuits.failed(backend.key, loop.time())
+            self._circuits.failed(backend.key, loop.time(), result.detail)
         return result
 
-    async def _guarded(self, call: Call, backend: Backend) -> Answer | Failure:
+    async def _guarded(self, call: Call, backend: Backend, sending: "Sending") -> Answer | Failure:
         try:
-            return await self._exchange(call, backend)
+            return await self._exchange(call, backend, sending)
         except ProviderForbidden as error:
             return Failure("forbidden", error.message)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failure(error)
+            return _failure(error, sending)
 
-    async def _exchange(self, call: Call, backend: Backend) -> Answer | Failure:
+    async def _exchange(self, call: Call, backend: Backend, sending: "Sending") -> Answer | Failure:
         key = await self._keys.key(backend)
-        response = await self._post(call, backend, key.value)
+        response = await self._post(call, backend, key.value, sending)
         if response.status == 401 and key.value:
             await _discard(response)
             newer = await self._keys.key(backend, newer_than=key.read_at)
             if newer.value == key.value:
                 return Failure("forbidden", "does not accept its key")
-            response = await self._post(call, backend, newer.value)
+            key, response = newer, await self._post(call, backend, newer.value, sending)
         failure = _refusal(response)
         if failure:
             await _discard(response)
             return failure
-        return await self._begin(backend, response)
+        sending.answered = True
+        return await self._begin(backend, response, key.value)
 
-    async def _post(self, call: Call, backend: Backend, key: str | None) -> aiohttp.ClientResponse:
+    async def _post(self, call: Call, backend: Backend, key: str | None, sending: "Sending") -> aiohttp.ClientResponse:
         operation = call.operation
         base = backend.provider.url
         self._guard.refuse_url(base)
@@ -148,10 +164,10 @@ class Upstream:
             telemetry.inject(headers)
         body = orjson.dumps(operation.upstream_body(call.request, backend.model.name))
         return await self._session.post(
-            base + operation.upstream_path, data=body, headers=headers, allow_redirects=False
+            base + operation.upstream_path, data=body, headers=headers, allow_redirects=False, trace_request_ctx=sending
         )
 
-    async def _begin(self, backend: Backend, response: aiohttp.ClientResponse) -> Answer | Failure:
+    async def _begin(self, backend: Backend, response: aiohttp.ClientResponse, key: str | None) -> Answer | Failure:
         """Read up to where the answer can be passed on."""
         streamed = response.content_type == EVENT_STREAM
         try:
@@ -164,7 +180,9 @@ class Upstream:
             raise
         if streamed and not body:
             response.close()
-            return Failure("failed", "ended its stream before the first event")
+            return Failure("failed", "ended its stream before the first event", spent=True)
+        if key and response.status >= 400:
+            body = body.replace(key.encode(), b"[key]")
         return Answer(backend, response, body, streamed)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
@@ -201,12 +219,20 @@ def session(guard: Guard, *, connect: float, silence: float, per_host: int) -> a
     connector = aiohttp.TCPConnector(
         resolver=GuardedResolver(guard), limit=0, limit_per_host=per_host, ttl_dns_cache=10, keepalive_timeout=55
     )
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(_note_sent)
     return aiohttp.ClientSession(
+        trace_configs=[trace],
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, connect=connect * 2, sock_connect=connect, sock_read=silence),
         headers={"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "agentic-gateway"},
     )
+
+
+async def _note_sent(_session: Any, context: Any, _chunk: Any) -> None:
+    """aiohttp has written the request."""
+    context.trace_request_ctx.sent = True
 
 
 def _told(plan: Plan) -> str:
@@ -234,19 +260,19 @@ def _refusal(response: aiohttp.ClientResponse) -> Failure | None:
     return None
 
 
-def _failure(error: Exception) -> Failure:
+def _failure(error: Exception, sending: Sending) -> Failure:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, ForbiddenAddress):
         return Failure("forbidden", f"has a baseUrl that must not be called: {cause}")
     if isinstance(error, aiohttp.InvalidURL):
         return Failure("forbidden", "has a baseUrl that is no URL")
     if isinstance(error, TimeoutError):
-        return Failure("timeout", "did not answer in time")
+        return Failure("timeout", "did not answer in time", spent=sending.sent)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return Failure("unreachable", "has a host name that cannot be resolved")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Failure("unreachable", "cannot be connected to")
-    return Failure("unreachable", "broke the connection")
+    return Failure("unreachable", "broke the connection", spent=sending.answered)
 
 
 async def _discard(response: aiohttp.ClientResponse) -> None:

@@ -91,6 +91,8 @@ class Running:
     context: Context
     dsn: str
     run_id: str = field(default_factory=lambda: str(uuid4()))
+    clients: list[openai.AsyncOpenAI | anthropic.AsyncAnthropic] = field(default_factory=list)
+    """Clients that were handed out; they are closed with the gateway."""
 
     def token(self, *models: str, lifetime: float = 60, **claims: str) -> str:
         """A run token for these models."""
@@ -104,13 +106,19 @@ class Running:
         }
         return run_tokens.sign(RunClaims(**values | claims), self.signer, lifetime=lifetime)
 
-    def openai(self, *models: str, retries: int = 0) -> openai.AsyncOpenAI:
+    def openai(self, *models: str, token: str | None = None, retries: int = 0) -> openai.AsyncOpenAI:
         """OpenAI's client, as an agent would have it."""
-        return openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=self.token(*models), max_retries=retries)
+        key = token or self.token(*models)
+        client = openai.AsyncOpenAI(base_url=f"{self.url}/v1", api_key=key, max_retries=retries)
+        self.clients.append(client)
+        return client
 
-    def anthropic(self, *models: str, retries: int = 0) -> anthropic.AsyncAnthropic:
-        """Anthropic's client, as an agent would have it."""
-        return anthropic.AsyncAnthropic(base_url=self.url, api_key=self.token(*models), max_retries=retries)
+    def anthropic(self, *models: str, bearer: str | None = None) -> anthropic.AsyncAnthropic:
+        """Anthropic's client, as an agent would have it; with its token as a bearer if given."""
+        key = None if bearer else self.token(*models)
+        client = anthropic.AsyncAnthropic(base_url=self.url, api_key=key, auth_token=bearer, max_retries=0)
+        self.clients.append(client)
+        return client
 
     async def rows(self) -> list[dict[str, Any]]:
         """The usage of the run that the tokens are for, in order, as its tenant sees it."""
@@ -126,9 +134,10 @@ class Running:
     async def rows_soon(self, count: int) -> list[dict[str, Any]]:
         """The same, once there are so many: a row of a caller who left is committed after it left."""
         async with asyncio.timeout(10):
-            while len(rows := await self.rows()) < count:
-                await asyncio.sleep(0.01)
-        return rows
+            while True:
+                rows = await self.rows()
+                if len(rows) >= count:
+                    return rows
 
 
 class Server(uvicorn.Server):
@@ -162,7 +171,12 @@ async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Runn
             yield context
 
     async with serving(Gateway(lifespan), http=bounded(settings.max_header_bytes)) as url:
-        yield Running(url, resources, run_tokens.private_key(private), contexts[0], dsn)
+        served = Running(url, resources, run_tokens.private_key(private), contexts[0], dsn)
+        try:
+            yield served
+        finally:
+            for client in served.clients:
+                await client.close()
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from agentic_api.gateway.wires.base import JSON, Operation, Tokens, count, expect, strings
+from agentic_api.gateway.wires.base import JSON, Operation, Tokens, count, expect, strings, told
 from agentic_core.errors import PlatformError
 from agentic_crds.model_provider import ProviderType
 
@@ -50,7 +50,7 @@ class Messages(Operation):
         usage = answer.get("usage")
         if not isinstance(usage, dict):
             return None
-        return Tokens(_input(usage), count(usage.get("output_tokens")))
+        return told(_input(usage), count(usage.get("output_tokens")))
 
     def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
         """The first event tells the input; the counts of later ones are totals."""

@@ -92,6 +92,11 @@ def expect(body: JSON, name: str, *kinds: type, required: bool = True) -> None:
 NAMES: dict[type, str] = {str: "a string", list: "an array", dict: "an object", bool: "true or false", int: "a number"}
 
 
+def told(read: int, written: int) -> Tokens | None:
+    """A provider that says that an answer used nothing has not said what it used."""
+    return Tokens(read, written) if read or written else None
+
+
 def count(value: Any) -> int:
     """A number of tokens from an answer; whatever is not one counts as none."""
     return value if isinstance(value, int) and value > 0 else 0

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Final
 
-from agentic_api.gateway.wires.base import JSON, Operation, Tokens, count, expect, strings
+from agentic_api.gateway.wires.base import JSON, Operation, Tokens, count, expect, strings, told
 from agentic_core.errors import PlatformError
 from agentic_crds.model_provider import ProviderType
 
@@ -33,7 +33,7 @@ class OpenAI(Operation):
         usage = answer.get("usage")
         if not isinstance(usage, dict):
             return None
-        return Tokens(count(usage.get("prompt_tokens")), count(usage.get("completion_tokens")))
+        return told(count(usage.get("prompt_tokens")), count(usage.get("completion_tokens")))
 
     def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
         return self.used(event) or before
