@@ -26,7 +26,7 @@ def blocks(language: str) -> list[str]:
 
 
 async def test_the_statements_are_those_that_make_the_roles() -> None:
-    wanted = await roles._statements(Quoting(), "MIGRATOR", "APP")  # type: ignore[arg-type]
+    wanted = await roles._statements(Quoting(), "MIGRATOR", "APP")
     created = [f"create role {role}" for role in (roles.OWNER, roles.MIGRATOR, roles.APP)]
     assert [line.removesuffix(";") for line in blocks("sql")[0].splitlines()] == [*created, *wanted]
 

@@ -8,6 +8,7 @@ from agentic_operator.desired import access
 from tests.manifests import charts, golden
 from tests.manifests.cluster import API, GATEWAY, INSTALL, OPERATOR, Cluster
 
+pytestmark = pytest.mark.xdist_group("charts")  # one API server with the charts, not one for each worker
 ACCOUNTS = (API, GATEWAY, INSTALL, OPERATOR)
 REVISION = {
     "apiVersion": "agentic.io/v1alpha1",

@@ -10,6 +10,7 @@ from tests.manifests import charts
 from tests.manifests.cluster import Cluster
 from tests.requirements import requirement
 
+pytestmark = pytest.mark.xdist_group("charts")  # one API server with the charts, not one for each worker
 SAMPLES = sorted((charts.MANIFESTS / "samples").rglob("*.yaml"))
 MODELS = {model.kind_name: model for model in KINDS}
 
