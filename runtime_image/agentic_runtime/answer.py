@@ -70,6 +70,11 @@ class Answer:
             self.cut = self.cut or (metadata.get("finish_reason") or metadata.get("stop_reason")) in LENGTH_REASONS
 
     @property
+    def started(self) -> bool:
+        """Whether the model said anything, which costs something even if the rest never came."""
+        return bool(self._text or self._calls or self.usage)
+
+    @property
     def text(self) -> str:
         """The text so far."""
         return "".join(self._text)

@@ -6,9 +6,11 @@ of the same shape share one, an edited prompt compiles nothing, and no compiled 
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextvars import Context
 from typing import Any
 
+import langsmith
 from langchain.agents import create_agent
 from langchain_core.messages import AIMessage
 
@@ -35,6 +37,8 @@ class LangChainLoop:
     """A `Loop`. Make it inside the event loop."""
 
     def __init__(self, settings: RuntimeSettings, tools: Mapping[str, Tool], metrics: Metrics) -> None:
+        # LangChain wraps middleware for its maker's tracing, which is off and yet hops through a thread twice a call.
+        langsmith.set_runtime_overrides(aio_to_thread=_inline)
         self._http = http_client(settings.max_concurrent_runs)
         self._models = ChatModels(settings.gateway_url, self._http)
         self._tools = tools
@@ -90,6 +94,12 @@ class LangChainLoop:
         model = self._models.get(wire)
         toolbox = Toolbox({name: self._tools[name] for name in names})
         return create_agent(model, middleware=[RunMiddleware(model, toolbox, self._metrics)], context_schema=RunState)
+
+
+async def _inline(
+    _default: Callable[..., Any], context: Context, function: Callable[..., Any], /, *args: Any, **options: Any
+) -> Any:
+    return context.run(function, *args, **options)
 
 
 def _output(result: Mapping[str, Any]) -> str:

@@ -19,7 +19,6 @@ from langgraph.types import Command
 from opentelemetry.trace import SpanKind
 
 from agentic_core import contract, telemetry
-from agentic_crds.model_provider import ProviderType
 from agentic_runtime.answer import Answer
 from agentic_runtime.failures import RunFailed, model_failure
 from agentic_runtime.guard import Guard, estimate
@@ -72,7 +71,8 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
         except RunFailed:
             if answer.text:
                 await state.run.emit(contract.MessageDone(message=_wire(AIMessage(answer.text))))
-            await _report(answer, state)
+            if answer.started:
+                await _report(answer, state)
             raise
         message = answer.message()
         state.malformed.update(answer.malformed)
@@ -99,7 +99,7 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
                 gen_ai__request__model=definition.models[0].ref,
                 gen_ai__request__max_tokens=max_tokens,
             ):
-                chunks: Any = model.astream(prompt, extra_headers=_headers(state.run, definition.wire), **settings)
+                chunks: Any = model.astream(prompt, extra_headers=_headers(state.run), **settings)
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         await self._chunk(chunk, answer, state)
@@ -145,12 +145,9 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
         return ToolMessage(result.content, tool_call_id=call.id, name=call.name, status=status)
 
 
-def _headers(run: Run, wire: ProviderType) -> dict[str, str]:
-    """The credential of the run, where the SDK of the wire puts its key, and the trace."""
-    credential = (
-        {"x-api-key": run.token} if wire is ProviderType.ANTHROPIC else {"Authorization": f"Bearer {run.token}"}
-    )
-    return telemetry.inject(credential)
+def _headers(run: Run) -> dict[str, str]:
+    """The credential of the run, spelt like both SDKs spell theirs so that it takes its place, and the trace."""
+    return telemetry.inject({"Authorization": f"Bearer {run.token}"})
 
 
 async def _report(answer: Answer, state: RunState) -> contract.Usage:

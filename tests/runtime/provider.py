@@ -41,6 +41,8 @@ class Asked:
 
     path: str
     headers: dict[str, str]
+    credentials: list[str]
+    """Every credential that the request carries."""
     body: dict[str, Any]
 
 
@@ -72,7 +74,10 @@ class Provider:
 
     async def answer(self, request: Request) -> Response:
         body = await request.json()
-        self.asked.append(Asked(path=request.url.path, headers=dict(request.headers), body=body))
+        keys = ("authorization", "x-api-key")
+        credentials = [value.decode() for name, value in request.headers.raw if name.decode() in keys]
+        headers = dict(request.headers)
+        self.asked.append(Asked(path=request.url.path, headers=headers, credentials=credentials, body=body))
         reply = self.replies.popleft() if self.replies else self.default
         assert reply, "the provider's script is over"
         if reply.status != 200:

@@ -185,11 +185,15 @@ async def test_one_run_too_many(model: Provider) -> None:
 
 @requirement("observability")
 async def test_logs_and_spans_name_the_run_and_never_its_text(
-    model: Provider, client: Client, capsys: pytest.CaptureFixture[str], spans: InMemorySpanExporter
+    model: Provider,
+    client: Client,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    spans: InMemorySpanExporter,
 ) -> None:
     model.replies.append(Reply([b'{"error": {"message": "swordfish"}}'], status=500))
     await client.run(request("swordfish", systemPrompt="swordfish"))
-    written = "".join(capsys.readouterr())
+    written = caplog.text + "".join(capsys.readouterr())
     assert "run-1" in written
     assert "acme" in written
     assert "swordfish" not in written

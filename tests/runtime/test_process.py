@@ -62,7 +62,8 @@ async def started(model: Provider, **settings: str) -> AsyncGenerator[Process]:
             await process.wait()
 
 
-HEADERS = {"Authorization": f"Bearer {token()}"}
+def headers() -> dict[str, str]:
+    return {"Authorization": f"Bearer {token()}"}
 
 
 @requirement("stateless")
@@ -70,13 +71,13 @@ async def test_runs_in_progress_finish_after_sigterm(model: Provider) -> None:
     model.replies.append(Reply([*openai_pieces(*["x"] * 100), *openai_end("stop")], gap=0.01))
     async with (
         started(model, AGENTIC_DRAIN_LINGER="0") as runtime,
-        runtime.http.stream("POST", RUN_PATH, json=request(), headers=HEADERS) as answer,
+        runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
     ):
         lines = answer.aiter_lines()
         await anext(lines)
         runtime.stop()
         await until(runtime.draining)
-        refused = await runtime.http.post(RUN_PATH, json=request(), headers=HEADERS)
+        refused = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
         assert (refused.status_code, refused.json()["code"]) == (503, "runtime_draining")
         assert refused.headers["retry-after"] == "1"
         assert (await runtime.http.get("/healthz")).status_code == 200
@@ -89,7 +90,7 @@ async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
     model.replies.append(Reply(openai_pieces("so far"), hang=True))
     async with (
         started(model, AGENTIC_DRAIN_LINGER="0", AGENTIC_DRAIN_GRACE="0.3") as runtime,
-        runtime.http.stream("POST", RUN_PATH, json=request(), headers=HEADERS) as answer,
+        runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
     ):
         lines = answer.aiter_lines()
         assert json.loads(await anext(lines))["text"] == "so far"
@@ -104,7 +105,7 @@ async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
 async def test_an_idle_process_still_answers_while_it_lingers(model: Provider) -> None:
     model.replies.append(openai_text("ok"))
     async with started(model, AGENTIC_DRAIN_LINGER="1") as runtime:
-        answer = await runtime.http.post(RUN_PATH, json=request(), headers=HEADERS)
+        answer = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
         assert answer.status_code == 200
         runtime.stop()
         await until(runtime.draining)
@@ -115,7 +116,7 @@ async def test_a_second_signal_stops_at_once(model: Provider) -> None:
     model.replies.append(Reply(openai_pieces("so far"), hang=True))
     async with (
         started(model, AGENTIC_DRAIN_LINGER="60", AGENTIC_DRAIN_GRACE="60") as runtime,
-        runtime.http.stream("POST", RUN_PATH, json=request(), headers=HEADERS) as answer,
+        runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
     ):
         await anext(answer.aiter_lines())
         runtime.stop()
