@@ -12,7 +12,6 @@ import uvloop
 
 from agentic_core import names, telemetry
 from agentic_core.cluster import Cluster, Options, credentials
-from agentic_core.egress import Guard
 from agentic_operator.controllers.registry import controllers
 from agentic_operator.engine import probes
 from agentic_operator.engine.controller import Controller
@@ -28,8 +27,7 @@ def main() -> None:
     """Run the operator until it is told to stop, or another one leads."""
     settings = OperatorSettings()
     telemetry.configure(names.OPERATOR, settings)
-    guard = Guard(private=settings.private_providers, foreign_namespace=settings.namespace)
-    uvloop.run(run(settings, controllers(settings.platform, guard)))
+    uvloop.run(run(settings, controllers(settings.platform)))
 
 
 async def run(settings: OperatorSettings, all_controllers: Sequence[Controller[Any, Any]]) -> None:

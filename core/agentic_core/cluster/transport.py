@@ -136,7 +136,7 @@ class Transport:
                 return found
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             answer = 0
-            raise errors.Unreachable(f"{request}: no answer from {self._credentials.server}: {failure!r}") from failure
+            raise errors.Unreachable(f"{request}: no answer from {self._credentials.server} ({type(failure).__name__})") from failure
         finally:
             self._options.observer(request.verb, request.kind, answer)
 

@@ -80,7 +80,7 @@ async def watch(
             async for line in _lines(response):
                 yield _event(orjson.loads(line), kind, str(request))
     except (aiohttp.ClientError, TimeoutError, OSError, orjson.JSONDecodeError) as failure:
-        raise errors.Unreachable(f"{request}: the watch broke: {failure!r}") from failure
+        raise errors.Unreachable(f"{request}: the watch broke ({type(failure).__name__})") from failure
 
 
 async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

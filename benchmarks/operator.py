@@ -1,0 +1,290 @@
+"""The operator on a real API server: CPU and memory for thousands of agents, writes after a restart, speed of edits.
+
+The baseline is a program that knows what to write: server-side apply of the same objects, nothing observed or decided.
+"""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agentic_core import names
+from agentic_core.cluster import Cluster, WatchCache
+from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, Object, custom
+from agentic_crds import Agent, AgentRevision, ModelProvider, Tenant
+from benchmarks.measure import cpu_seconds, resident_bytes, table
+from tests.support.apiserver import ControlPlane, control_plane, free_port
+
+AGENT, PROVIDER, REVISION, TENANT = custom(Agent), custom(ModelProvider), custom(AgentRevision), custom(Tenant)
+TENANTS = 10
+CONCURRENCY = 16
+EDITS = 150
+EDITS_PER_SECOND = 10
+PATIENCE = 600.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one size of world cost."""
+
+    mode: str
+    count: int
+    cpu_ms: float
+    """CPU milliseconds of the operator for each agent."""
+    baseline_ms: float
+    """CPU milliseconds of plain server-side apply for each agent."""
+    megabytes: float
+    restart_writes: int
+    edits: list[float]
+    """Seconds from an edit to its revision, sorted."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """A running operator."""
+
+    process: "subprocess.Popen[bytes]"
+    port: int
+    idle_cpu: float
+    """CPU seconds that starting took, before anything was read."""
+
+    def metric(self, pattern: str) -> float:
+        """The sum of all samples whose name and labels match."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
+            text = answer.read().decode()
+        return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
+
+    @property
+    def settled(self) -> float:
+        """How many reconciles of agents ended well."""
+        return self.metric(r'agentic_operator_reconcile_seconds_count\{kind="Agent",outcome="settled"\}')
+
+    @property
+    def writes(self) -> int:
+        """How many objects were written."""
+        return int(self.metric(r"agentic_operator_writes_total\{[^}]*\}"))
+
+
+async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not await condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {PATIENCE:g} s in vain for {what}")
+        await asyncio.sleep(0.2)
+
+
+async def all_of(calls: Iterable[Awaitable[Any]]) -> None:
+    """Await all, a few at a time."""
+    slots = asyncio.Semaphore(CONCURRENCY)
+
+    async def one(call: Awaitable[Any]) -> None:
+        async with slots:
+            await call
+
+    await asyncio.gather(*(one(call) for call in calls))
+
+
+@asynccontextmanager
+async def operator(plane: ControlPlane) -> AsyncIterator[Operator]:
+    """The operator as a process of its own, killed hard at the end."""
+    port = free_port()
+    env = os.environ | {
+        "AGENTIC_KUBECONFIG": str(plane.kubeconfig),
+        "AGENTIC_HOST": "127.0.0.1",
+        "AGENTIC_PORT": str(port),
+        "AGENTIC_NAMESPACE": "default",
+        "AGENTIC_RUNTIME_IMAGE": "runtime:1",
+        "AGENTIC_RUN_TOKEN_KEYS": "none",
+        "AGENTIC_LOG_LEVEL": "warning",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "agentic_operator.main"], env=env)
+
+    async def answers() -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
+                return True
+        except OSError:
+            return False
+
+    try:
+        await until(answers, "the operator's probes")
+        yield Operator(process, port, cpu_seconds(process.pid))
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+
+def place(number: int) -> str:
+    """The namespace of the agent of this number."""
+    return f"bench-{number % TENANTS}-default"
+
+
+def agent(number: int, mode: str, prompt: str = "Answer in one sentence.") -> Object:
+    """An agent with a prompt of ordinary length."""
+    return {
+        "apiVersion": AGENT.api_version,
+        "kind": AGENT.name,
+        "metadata": {"name": f"agent-{number:05}", "namespace": place(number)},
+        "spec": {
+            "description": "An agent of the benchmark",
+            "systemPrompt": prompt + " You are a careful assistant." * 15,
+            "model": {"provider": "models", "name": "m"},
+            "tools": [{"builtin": "calculator"}],
+            "runtime": {"mode": mode},
+        },
+    }
+
+
+async def prepare(user: Cluster) -> None:
+    """Tenants with a provider and one agent, and the runtime that Kubernetes would have started."""
+    for number in range(TENANTS):
+        spec = {"quotas": {"agents": 1000000}}
+        await user.apply(_object(TENANT.name, f"bench-{number}", spec), "bench")
+    for number in range(TENANTS):
+
+        async def there(number: int = number) -> bool:
+            return await user.get(NAMESPACE.ref(place(number))) is not None
+
+        await until(there, f"the namespace {place(number)}")
+        provider = {"type": "openai", "baseUrl": "http://192.0.2.1/v1", "models": [{"name": "m"}]}
+        await user.apply(_object(PROVIDER.name, "models", provider, place(number)), "bench")
+        await user.apply(agent(number, "Shared") | {"metadata": {"name": "first", "namespace": place(number)}}, "bench")
+    for number in range(TENANTS):
+        await _start_runtime(user, place(number))
+
+
+async def _start_runtime(user: Cluster, namespace: str) -> None:
+    ref = DEPLOYMENT.ref(names.RUNTIME, namespace)
+
+    async def there() -> bool:
+        return await user.get(ref) is not None
+
+    await until(there, str(ref))
+    found = await user.get(ref) or {}
+    status = {"observedGeneration": found["metadata"]["generation"], "replicas": 1, "readyReplicas": 1}
+    status |= {"availableReplicas": 1, "updatedReplicas": 1}
+    conditions = [{"type": "Available", "status": "True", "reason": "Bench", "message": ""}]
+    metadata = {"name": ref.name, "namespace": namespace}
+    body = {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.name, "metadata": metadata}
+    await user.apply_status(body | {"status": status | {"conditions": conditions}}, "bench")
+
+
+def _object(kind: str, name: str, spec: Object, namespace: str | None = None) -> Object:
+    metadata = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": AGENT.api_version, "kind": kind, "metadata": metadata, "spec": spec}
+
+
+async def settle(running: Operator, count: int) -> None:
+    """Wait until all agents are reconciled and nothing more happens."""
+    seen: list[tuple[float, int]] = []
+
+    async def quiet() -> bool:
+        await asyncio.sleep(0.5)
+        seen.append((running.settled, running.writes))
+        idle = running.metric("agentic_operator_queue_depth") == 0
+        return idle and len(seen) > 3 and seen[-1] == seen[-4] and seen[-1][0] >= count
+
+    await until(quiet, "convergence")
+
+
+async def baseline(user: Cluster, count: int) -> float:
+    """CPU milliseconds of this process for each plain apply of what the operator wrote."""
+    made = [revision async for page in user.pages(REVISION) for revision in page.items][:count]
+    await user.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "baseline"}}, "bench")
+    copies = [
+        {key: revision[key] for key in ("apiVersion", "kind", "spec")}
+        | {"metadata": {"name": revision["metadata"]["name"], "namespace": "baseline"}}
+        for revision in made
+    ]
+    before = time.process_time()
+    await all_of(user.apply(copy, "bench") for copy in copies)
+    return 1000 * (time.process_time() - before) / len(copies)
+
+
+async def edit(user: Cluster, count: int, mode: str) -> list[float]:
+    """Seconds from each edit to its new revision, at a steady rate."""
+    edited: dict[str, float] = {}
+    took: list[float] = []
+
+    def seen(change: str, revision: Object) -> None:
+        name = revision["metadata"].get("labels", {}).get(names.OWNER_NAME, "")
+        if change == "ADDED" and (begun := edited.pop(name, None)):
+            took.append(time.monotonic() - begun)
+
+    cache = WatchCache(user, REVISION, on_event=seen)
+    watching = asyncio.create_task(cache.run())
+    await cache.synced.wait()
+    for number in range(EDITS):
+        due = time.monotonic() + 1 / EDITS_PER_SECOND
+        body = agent(number % count, mode, prompt=f"Edit {number}.")
+        edited[body["metadata"]["name"]] = time.monotonic()
+        await user.apply(body, "bench")
+        await asyncio.sleep(max(0.0, due - time.monotonic()))
+
+    async def all_seen() -> bool:
+        return len(took) >= EDITS
+
+    await until(all_seen, "all revisions")
+    watching.cancel()
+    return sorted(took)
+
+
+async def measure(plane: ControlPlane, mode: str, count: int) -> Result:
+    """One size of world."""
+    async with Cluster(plane.credentials) as user:
+        async with operator(plane):
+            await prepare(user)
+        await all_of(user.apply(agent(number, mode), "bench") for number in range(count))
+        async with operator(plane) as running:
+            await settle(running, count)
+            cpu = cpu_seconds(running.process.pid) - running.idle_cpu
+            memory = resident_bytes(running.process.pid)
+        plain = await baseline(user, count)
+        async with operator(plane) as running:
+            await settle(running, count)
+            writes = running.writes
+            edits = await edit(user, count, mode)
+    return Result(mode, count, 1000 * cpu / count, plain, memory / 2**20, writes, edits)
+
+
+def main() -> None:
+    """Print the table."""
+    results = []
+    for mode, count in (("Shared", 2000), ("Dedicated", 500), ("Shared", 10000)):
+        with tempfile.TemporaryDirectory() as folder, control_plane(Path(folder)) as plane:
+            results.append(asyncio.run(measure(plane, mode, count)))
+    table(
+        [
+            ("agents", "CPU ms each", "plain apply", "ratio", "RSS MB", "writes on restart", "edit p50", "edit p99"),
+            *(_row(result) for result in results),
+        ]
+    )
+
+
+def _row(result: Result) -> tuple[str, ...]:
+    p50, p99 = result.edits[len(result.edits) // 2], result.edits[int(len(result.edits) * 0.99)]
+    return (
+        f"{result.count} {result.mode}",
+        f"{result.cpu_ms:.2f}",
+        f"{result.baseline_ms:.2f}",
+        f"{result.cpu_ms / result.baseline_ms:.1f}x",
+        f"{result.megabytes:.0f}",
+        str(result.restart_writes),
+        f"{1000 * p50:.0f} ms",
+        f"{1000 * p99:.0f} ms",
+    )
+
+
+if __name__ == "__main__":
+    main()
