@@ -1,7 +1,7 @@
 """Structural OpenAPI v3 schemas for custom resources, from pydantic models.
 
-`agentic_crds.generate` calls `structural`; the kinds use the markers `CEL`, `map_list`, `SET_LIST` and `IMMUTABLE`.
-Each marker says its rule twice, for the API server and as a check in Python, so that both refuse the same objects.
+`agentic_crds.generate` calls `structural`; the kinds use the markers `CEL`, `map_list`, `SET_LIST`, `DISTINCT` and
+`IMMUTABLE`. Each says its rule twice, for the API server and as a check in Python, so that both refuse the same objects.
 """
 
 from collections.abc import Callable, Mapping
@@ -91,6 +91,10 @@ def map_list(*keys: str) -> Extension:
 
 SET_LIST = Extension("items differ", lambda items: len(set(items)) == len(items), list_type="set")
 """A list of unique scalars that server-side apply merges by value."""
+DISTINCT = CEL(
+    "self.all(one, self.exists_one(other, other == one))", "items differ", lambda items: len(set(items)) == len(items)
+)
+"""The same for a list that has a default, which must not be merged."""
 IMMUTABLE = CEL("self == oldSelf", "is immutable")
 
 
@@ -149,6 +153,8 @@ def _plain(node: Mapping[str, Any], defs: Mapping[str, Any], seen: tuple[str, ..
     if "items" in out:
         out["items"] = _clean(out["items"], defs, seen)
     default = _without_nulls(out.pop("default", None))
+    if default and out.get("x-kubernetes-list-type") in ("set", "map"):
+        raise TypeError(f"server-side apply would merge the default {default} into every list that users write")
     return out if default is None else out | {"default": default}
 
 

@@ -17,7 +17,7 @@ from agentic_crds.base import (
     Status,
     condition_column,
 )
-from agentic_crds.schema import CEL, IMMUTABLE, SET_LIST, map_list
+from agentic_crds.schema import CEL, DISTINCT, IMMUTABLE, map_list
 
 NAME_LIMIT = 30
 """Longest name of a tenant: its namespaces add a dash and up to 32 characters."""
@@ -32,7 +32,7 @@ class Namespaces(Model):
     declared: Annotated[
         list[Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]],
         Field(min_length=1, max_length=64),
-        SET_LIST,
+        DISTINCT,
     ] = ["default"]
     """Names of the namespaces, without the prefix. The first one is the tenant's default."""
 
@@ -88,9 +88,7 @@ class Quotas(Model):
 class Models(Model):
     """Which models the tenant may call, as `provider/model` names; `*` stands for any text."""
 
-    allowed: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=256), SET_LIST] = [
-        "*"
-    ]
+    allowed: Annotated[list[Annotated[str, Field(min_length=1, max_length=256)]], Field(max_length=256)] = ["*"]
     """Patterns of models that may be called."""
 
 

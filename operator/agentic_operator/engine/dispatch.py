@@ -50,6 +50,7 @@ class Dispatcher:
         self._controllers = controllers
         self._children = children
         self._live = False
+        index.on_written = self.written
 
     def start(self) -> None:
         """All watches have told what exists: queue it, and from now on what changes."""
@@ -67,6 +68,16 @@ class Dispatcher:
         if self._live:
             self._route(change)
 
+    def written(self, change: Change) -> None:
+        """We wrote an object ourselves. Its owner knows, others may not; and no watch will tell of it any more."""
+        if change.ref.kind == kinds.NAMESPACE:
+            self._tenants.learn(change)
+        if not self._live:
+            return
+        if change.ref.kind in self._controllers and change.edited:
+            self._queue.add(change.ref, Priority.EDIT)
+        self._relate(change)
+
     def _route(self, change: Change) -> None:
         if change.ref.kind in self._controllers:
             self._queue.add(change.ref, Priority.EDIT if change.edited else Priority.EVENT)
@@ -75,6 +86,9 @@ class Dispatcher:
                 self._queue.add(entry.owner)
         if change.after is None and change.before and change.before.owner:
             self._children.lost(change.ref)
+        self._relate(change)
+
+    def _relate(self, change: Change) -> None:
         for controller in self._controllers.values():
             for key in controller.related(change.obj, self._index):
                 self._queue.add(key)

@@ -46,7 +46,9 @@ class Engine:
         self._controllers = controllers
         self._metrics = metrics
         self._tenants = Tenants()
-        self.index = Index(by_kind, [lookup for controller in controllers for lookup in controller.lookups])
+        self.index = Index(
+            by_kind, dict.fromkeys(lookup for controller in controllers for lookup in controller.lookups)
+        )
         self.queue = Queue(self._tenants.of, share=SHARE)
         children = Children(cluster, self.index, Recorder(cluster, names.OPERATOR))
         self._dispatcher = Dispatcher(

@@ -66,6 +66,8 @@ class Index:
         self._children: dict[Ref, set[Ref]] = defaultdict(set)
         self._found: dict[tuple[Kind, str, str], set[Ref]] = defaultdict(set)
         self._told: dict[Kind, int] = defaultdict(int)
+        self.on_written: Callable[[Change], None] = _ignore
+        """Told of each `put_written` that was news. What others changed just before may be among it."""
 
     def get(self, ref: Ref) -> Object | None:
         """The object, or None."""
@@ -113,7 +115,9 @@ class Index:
         """
         ref, version = ref_of(obj), int(obj["metadata"]["resourceVersion"])
         if ref in self._objects[ref.kind] or version > self._told[ref.kind]:
-            self._put(ref, version, obj)
+            change = self._put(ref, version, obj)
+            if change:
+                self.on_written(change)
 
     def drop(self, obj: Object) -> Change | None:
         """The object was deleted, says its watch. None when it is unknown or has a successor of the same name."""
@@ -173,6 +177,10 @@ class Index:
         for lookup in self._lookups[ref.kind]:
             for value in lookup.keys(obj):
                 _discard(self._found, (ref.kind, lookup.name, value), ref)
+
+
+def _ignore(_change: Change) -> None:
+    """Nobody wants to know."""
 
 
 def _discard(sets: dict[KeyT, set[Ref]], key: KeyT, ref: Ref) -> None:
