@@ -1,7 +1,7 @@
 """Structural OpenAPI v3 schemas for custom resources, from pydantic models.
 
 `agentic_crds.generate` calls `structural`; the kinds use the markers `CEL`, `map_list`, `SET_LIST`, `DISTINCT` and
-`IMMUTABLE`. Each says its rule twice, for the API server and as a check in Python, so that both refuse the same objects.
+`IMMUTABLE`. Each says its rule twice, for the API server and as a check in Python, so that both refuse the same things.
 """
 
 from collections.abc import Callable, Mapping
