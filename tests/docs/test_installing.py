@@ -15,9 +15,9 @@ PAGE = (ROOT / "docs/installing.md").read_text()
 class Quoting:
     """A connection that only quotes, as PostgreSQL would."""
 
-    async def fetchrow(self, _query: str, *texts: str) -> Sequence[str]:
-        """The texts as literals, and the name of the database."""
-        return [*(f"'{text}'" for text in texts), "agentic"]
+    async def fetch(self, _query: str, *texts: str) -> Sequence[Sequence[str]]:
+        """One row: the texts as literals, and the name of the database."""
+        return [[*(f"'{text}'" for text in texts), "agentic"]]
 
 
 def blocks(language: str) -> list[str]:
