@@ -14,6 +14,8 @@ from langchain_core.messages import ToolCall as LangChainToolCall
 
 from agentic_core.contract import Usage
 
+PROMPT_TOKENS = "prompt_tokens"
+"""Key of the metadata with the tokens of the prompt that a server told at the start of its answer."""
 LENGTH_REASONS = frozenset({"length", "max_tokens"})
 
 
@@ -37,6 +39,7 @@ class Answer:
     def __init__(self) -> None:
         self._text: list[str] = []
         self._calls: dict[int | str, _Call] = {}
+        self._prompt_tokens = 0
         self.usage: Usage | None = None
         """What the provider counted; None when it never said."""
         self.cut = False
@@ -63,10 +66,13 @@ class Answer:
     def _metadata(self, chunk: AIMessageChunk) -> None:
         counted = chunk.usage_metadata
         if counted:
-            added = Usage(input_tokens=counted["input_tokens"], output_tokens=counted["output_tokens"])
+            added = Usage(
+                input_tokens=counted["input_tokens"] or self._prompt_tokens, output_tokens=counted["output_tokens"]
+            )
             self.usage = added if self.usage is None else self.usage + added
         metadata = chunk.response_metadata
         if metadata:
+            self._prompt_tokens = metadata.get(PROMPT_TOKENS) or self._prompt_tokens
             self.cut = self.cut or (metadata.get("finish_reason") or metadata.get("stop_reason")) in LENGTH_REASONS
 
     @property

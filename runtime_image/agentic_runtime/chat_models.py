@@ -12,6 +12,7 @@ import httpx2
 from langchain_core.language_models import BaseChatModel
 
 from agentic_crds.model_provider import ProviderType
+from agentic_runtime.answer import PROMPT_TOKENS
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -95,6 +96,13 @@ class ChatModels:
                     timeout=http.timeout,
                     open_telemetry=False,  # our span covers each call, and an environment cannot make it record text
                 )
+
+            def _make_message_chunk_from_anthropic_event(self, event: Any, **options: Any) -> tuple[Any, Any]:
+                """Keeps the size of the prompt, which some servers tell only at the start, where LangChain drops it."""
+                chunk, block = super()._make_message_chunk_from_anthropic_event(event, **options)
+                if chunk is not None and event.type == "message_start":
+                    chunk.response_metadata[PROMPT_TOKENS] = event.message.usage.input_tokens
+                return chunk, block
 
         settings: dict[str, Any] = {
             "model": "chosen-by-each-call",
