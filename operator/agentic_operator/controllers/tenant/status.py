@@ -25,13 +25,13 @@ def assess(tenant: Tenant, observed: Observed, now: datetime) -> Assessment:
         default_namespace=tenant.namespace_names[0],
         namespaces=[NamespaceStatus(name=place.name, phase=place.phase) for place in observed.places],
         quotas=list(_quotas(tenant, observed.places)),
-        conditions=conditions.stamp(observations(observed), generation=generation, now=now),
+        conditions=conditions.stamp(observations(tenant, observed), generation=generation, now=now),
     )
     pending = any(place.phase == "Pending" for place in observed.places)
     return Assessment(status, requeue_after=SOON if pending else None)
 
 
-def observations(observed: Observed) -> list[Observation]:
+def observations(tenant: Tenant, observed: Observed) -> list[Observation]:
     """Conflicts first: somebody has to do something about them. What is on its way comes by itself."""
     conflicts = [place for place in observed.places if place.phase == "Conflict"]
     if conflicts:
@@ -40,6 +40,12 @@ def observations(observed: Observed) -> list[Observation]:
     if waiting:
         phases = ", ".join(f"{place.name} is {place.phase}" for place in waiting)
         return conditions.reconciling("NamespacesNotReady", f"Waiting for namespaces: {phases}")
+    wanted = hard(tenant.spec.quotas).keys()
+    uncounted = [place.name for place in observed.places if place.used and not wanted <= place.used.keys()]
+    if uncounted:  # the API server refuses agents until Kubernetes, which is slow to notice new kinds, counts them
+        return conditions.reconciling(
+            "QuotaNotCounted", f"Waiting for the quota of {', '.join(uncounted)} to be counted"
+        )
     return conditions.ready(f"Namespaces in use: {len(observed.places)}")
 
 
