@@ -2,12 +2,13 @@
 
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from agentic_api import errors
+from agentic_api import errors, openapi
 from agentic_api.agents import endpoints as agents
 from agentic_api.context import Context
 from agentic_api.conversations import endpoints as conversations
@@ -26,6 +27,16 @@ Composition = Callable[[], AbstractAsyncContextManager[Context]]
 """Opens everything that the process needs and closes it at the end."""
 
 
+class Application(FastAPI):
+    """FastAPI with the platform's errors in its OpenAPI document."""
+
+    def openapi(self) -> dict[str, Any]:
+        """The document, made once."""
+        if self.openapi_schema is None:
+            self.openapi_schema = openapi.complete(super().openapi())
+        return self.openapi_schema
+
+
 def create_app(settings: ApiSettings, metrics: HttpMetrics, composition: Composition) -> FastAPI:
     """The application. Its context exists from start-up to shutdown."""
 
@@ -35,7 +46,7 @@ def create_app(settings: ApiSettings, metrics: HttpMetrics, composition: Composi
             app.state.context = context
             yield
 
-    app = FastAPI(
+    app = Application(
         title="Agentic Platform",
         version="1",
         summary="Create agents, run them, read what they said.",

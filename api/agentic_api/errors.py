@@ -4,6 +4,7 @@
 `agentic_core.errors` or the subclasses here.
 """
 
+import re
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any
@@ -14,13 +15,13 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Match
 
 from agentic_core import telemetry
 from agentic_core.errors import Conflict, Forbidden, Invalid, Malformed, NotFound, PlatformError
 
 PROBLEM_JSON = "application/problem+json"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+PARAMETER = re.compile(r"\{[^}]+\}")
 URN = "urn:agentic:problem:"
 
 
@@ -173,14 +174,16 @@ def _of_status(request: Request, status: int) -> PlatformError:
 
 
 def _methods(request: Request) -> list[str]:
-    """Methods that the path answers, those of all its routes: Starlette names the first route's only."""
-    routes = request.app.routes
-    found = (method for method in METHODS if any(_matches(route, request, method) for route in routes))
-    return sorted(found)
+    """Methods that the path answers: those of all its routes, since Starlette names the first route's only."""
+    path = request.url.path
+    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
+    found = [template for template in paths if _template(template).fullmatch(path)]
+    best = max(found, key=lambda template: len(PARAMETER.sub("", template)), default="")
+    return sorted(method.upper() for method in paths.get(best, {"get": {}}))
 
 
-def _matches(route: BaseRoute, request: Request, method: str) -> bool:
-    return route.matches({**request.scope, "method": method})[0] is Match.FULL
+def _template(path: str) -> re.Pattern[str]:
+    return re.compile("[^/]+".join(map(re.escape, PARAMETER.split(path))))
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:

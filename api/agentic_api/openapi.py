@@ -1,5 +1,9 @@
-"""The errors of endpoints as OpenAPI shows them: schema and an example each. The routers name theirs."""
+"""The OpenAPI document: what FastAPI derives from the endpoints, completed by the errors that all of them share.
 
+`app` makes the document with it. An endpoint declares only what is its own.
+"""
+
+from collections.abc import Iterator
 from typing import Any
 
 from agentic_api import errors
@@ -17,9 +21,10 @@ from agentic_core.errors import (
     Unavailable,
     UpstreamFailed,
 )
+from agentic_crds.base import Model
 
 Responses = dict[int | str, dict[str, Any]]
-ALWAYS = (400, 401, 403, 408, 413, 415, 422, 429, 500, 503, 504)
+ALWAYS = (400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 """What every authenticated endpoint can answer."""
 KINDS: dict[int, tuple[type[PlatformError], str]] = {
     400: (Malformed, "The request body is not valid JSON: unexpected end of data."),
@@ -42,14 +47,51 @@ KINDS: dict[int, tuple[type[PlatformError], str]] = {
 }
 
 
-def problems(*statuses: int) -> Responses:
-    """The `responses` of an authenticated endpoint that can also answer these statuses."""
-    return {status: _response(status) for status in sorted({*ALWAYS, *statuses})}
-
-
 def public(*statuses: int) -> Responses:
     """The `responses` of an endpoint without authentication."""
     return {status: _response(status) for status in statuses}
+
+
+def complete(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with the errors of every authenticated operation and the schema of problems."""
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    for model in (errors.Problem, errors.FieldError):
+        schemas[model.__name__] = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas[model.__name__].pop("$defs", None)
+    for name in {kind.__name__ for kind in _kinds(Model)} & schemas.keys():
+        _allow_null(schemas[name])
+    for method, operation in _operations(document):
+        if "security" in operation:
+            operation["responses"] |= {str(status): _response(status) for status in _statuses(method, operation)}
+    return document
+
+
+def _kinds(base: type[Model]) -> Iterator[type[Model]]:
+    for kind in base.__subclasses__():
+        yield kind
+        yield from _kinds(kind)
+
+
+def _allow_null(schema: dict[str, Any]) -> None:
+    """Say what holds for fragments of resources: null is the same as absent."""
+    for name, field in schema.get("properties", {}).items():
+        if name not in schema.get("required", ()) and {"type": "null"} not in field.get("anyOf", ()):
+            notes = {key: field.pop(key) for key in ("title", "description", "default") if key in field}
+            schema["properties"][name] = {"anyOf": [field, {"type": "null"}]} | notes
+
+
+def _operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    return (pair for path in document["paths"].values() for pair in path.items())
+
+
+def _statuses(method: str, operation: dict[str, Any]) -> Iterator[int]:
+    yield from ALWAYS
+    if method != "get":
+        yield 409
+    if any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ())):
+        yield 412
 
 
 def _response(status: int) -> dict[str, Any]:

@@ -6,8 +6,18 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
+from starlette.convertors import StringConvertor, register_url_convertor
 
 from agentic_core.errors import Invalid
+
+
+class IdConvertor(StringConvertor):
+    """`{name:id}` in a path: a segment without a colon, so that `/runs/{run_id:id}` leaves `/runs/x:cancel` alone."""
+
+    regex = "[^/:]+"
+
+
+register_url_convertor("id", IdConvertor())
 
 
 class JsonRequest(Request):

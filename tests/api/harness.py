@@ -5,7 +5,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ class Api:
     """A running api."""
 
     url: str
-    admin_key: str
+    admin_key: str = field(repr=False)
     context: Context
 
     def client(self, key: str | None = None) -> httpx2.AsyncClient:

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import Header, Path, Response
 from pydantic import ValidationError
 
-from agentic_api import openapi
 from agentic_api.agents import translate
 from agentic_api.agents.schemas import AgentPatch, AgentView, ChangedAgent, NewAgent
 from agentic_api.context import Context
@@ -32,7 +31,7 @@ IfMatch = Annotated[
 ]
 
 
-@router.post("", status_code=201, responses=openapi.problems(404, 409))
+@router.post("", status_code=201)
 async def create_agent(body: NewAgent, caller: Developer, context: Ctx, response: Response) -> AgentView:
     """Create an agent. It runs as soon as the operator has resolved it: see `status` of what GET answers."""
     created = await context.agents.create(caller, body)
@@ -42,14 +41,14 @@ async def create_agent(body: NewAgent, caller: Developer, context: Ctx, response
     return shown
 
 
-@router.get("", responses=openapi.problems())
+@router.get("")
 async def list_agents(caller: Viewer, context: Ctx, page: PageParams) -> Page[AgentView]:
     """List the agents of the tenant by namespace and name."""
     found, after = context.catalog.page(caller, limit=page.limit, after=page.after)
     return Page(items=[translate.view(item) for item in found], next_cursor=cursor(after) if after else None)
 
 
-@router.get("/{agent_id}", responses=openapi.problems(404))
+@router.get("/{agent_id}")
 async def get_agent(agent_id: AgentId, caller: Viewer, context: Ctx, response: Response) -> AgentView:
     """Get an agent and whether it is ready to run."""
     shown = translate.view(context.catalog.find(caller, agent_id))
@@ -57,7 +56,7 @@ async def get_agent(agent_id: AgentId, caller: Viewer, context: Ctx, response: R
     return shown
 
 
-@router.put("/{agent_id}", responses=openapi.problems(404, 409, 412))
+@router.put("/{agent_id}")
 async def replace_agent(
     agent_id: AgentId, body: ChangedAgent, caller: Developer, context: Ctx, if_match: IfMatch = None
 ) -> AgentView:
@@ -67,7 +66,7 @@ async def replace_agent(
     return translate.view(changed)
 
 
-@router.patch("/{agent_id}", responses=openapi.problems(404, 409, 412))
+@router.patch("/{agent_id}")
 async def patch_agent(
     agent_id: AgentId, patch: AgentPatch, caller: Developer, context: Ctx, if_match: IfMatch = None
 ) -> AgentView:
@@ -80,7 +79,7 @@ async def patch_agent(
     return translate.view(changed)
 
 
-@router.delete("/{agent_id}", status_code=204, responses=openapi.problems(404, 409))
+@router.delete("/{agent_id}", status_code=204)
 async def delete_agent(agent_id: AgentId, caller: Developer, context: Ctx) -> None:
     """Delete an agent. Its conversations stay."""
     key = await context.agents.delete(caller, agent_id)

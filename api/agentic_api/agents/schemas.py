@@ -133,6 +133,10 @@ class NewAgent(AgentBody):
 class ChangedAgent(AgentBody):
     """An agent's whole new definition."""
 
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"model": {"name": "claude-sonnet-4"}, "system_prompt": "Answer in one line."}]}
+    )
+
 
 class AgentPatch(BaseModel):
     """A JSON merge patch (RFC 7386) of an agent's definition: what is absent stays, null resets to the default."""

@@ -45,6 +45,14 @@ class TenantView:
     """Namespaces that are the tenant's, as the operator found them: one that it claims but another holds is not."""
 
 
+@dataclass(frozen=True)
+class _Resolved:
+    """What runs, and whether that is what the agent's status says now."""
+
+    agent: ResolvedAgent
+    current: bool
+
+
 class Catalog:
     """Tenants, Agents and AgentRevisions of the hub."""
 
@@ -54,7 +62,7 @@ class Catalog:
         self.agents = Store()
         self.revisions = Store()
         self._views: dict[str, tuple[int | None, TenantView]] = {}
-        self._resolved: OrderedDict[AgentKey, tuple[int, ResolvedAgent]] = OrderedDict()
+        self._resolved: OrderedDict[AgentKey, tuple[int | None, ResolvedAgent]] = OrderedDict()
 
     def tenant(self, name: str) -> TenantView:
         """What matters of a tenant; the view of an unknown one has no namespace."""
@@ -123,14 +131,15 @@ class Catalog:
         ready = self._resolved.get(key)
         if ready is not None and ready[0] == version and key.namespace in self.namespaces(principal.tenant):
             return ready[1]
+        self._resolved.pop(key, None)
         resolved = self._resolve(key, self.find(principal, agent_id), ready[1] if ready else None)
-        self._resolved[key] = (version or 0, resolved)
-        self._resolved.move_to_end(key)
+        self._resolved[key] = (version if resolved.current else None, resolved.agent)
         if len(self._resolved) > RESOLVED:
             self._resolved.popitem(last=False)
-        return resolved
+        return resolved.agent
 
-    def _resolve(self, key: AgentKey, agent: Object, before: ResolvedAgent | None) -> ResolvedAgent:
+    def _resolve(self, key: AgentKey, agent: Object, before: ResolvedAgent | None) -> _Resolved:
+        """What runs; what ran before while the watch of revisions is behind that of agents."""
         status = agent.get("status", {})
         revision, endpoint = status.get("readyRevision"), status.get("endpoint")
         if not revision or not endpoint:
@@ -139,10 +148,14 @@ class Catalog:
             definition = before.definition
         else:
             found = self.revisions.get(key.namespace, revision)
+            if found is None and before is not None:
+                return _Resolved(before, current=False)
             if found is None:
                 raise not_ready(key, agent)
             definition = Definition.model_validate(found["spec"]["definition"])
-        return ResolvedAgent(key.namespace, key.name, revision, definition, endpoint.rstrip("/"))
+        return _Resolved(
+            ResolvedAgent(key.namespace, key.name, revision, definition, endpoint.rstrip("/")), current=True
+        )
 
 
 def view(tenant: Object) -> TenantView:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
-from agentic_api import openapi
 from agentic_api.dependencies.auth import AnyCaller
 from agentic_api.dependencies.context import Ctx
 from agentic_api.dependencies.pagination import Page, PageParams, cursor
@@ -17,13 +16,13 @@ KeyId = Annotated[str, Path(max_length=64, description="Id of the key.", example
 OfTenant = Annotated[TenantName | None, Query(description="Name of the tenant; for platform admins.")]
 
 
-@router.post("", status_code=201, responses=openapi.problems(404, 409))
+@router.post("", status_code=201)
 async def create_key(body: NewKeyBody, caller: AnyCaller, context: Ctx) -> CreatedKey:
     """Make an API key. The answer is the only place where the key itself is ever shown."""
     return await context.keys.create(caller, body)
 
 
-@router.get("", responses=openapi.problems(404))
+@router.get("")
 async def list_keys(caller: AnyCaller, context: Ctx, page: PageParams, tenant: OfTenant = None) -> Page[KeyView]:
     """List the keys of the tenant; a platform admin without `tenant` sees the platform's own."""
     found = await context.keys.page(caller, tenant, limit=page.limit + 1, after=page.after)
@@ -32,7 +31,7 @@ async def list_keys(caller: AnyCaller, context: Ctx, page: PageParams, tenant: O
     return Page(items=shown, next_cursor=cursor(shown[-1].id) if more else None)
 
 
-@router.delete("/{key_id}", status_code=204, responses=openapi.problems(404))
+@router.delete("/{key_id}", status_code=204)
 async def revoke_key(key_id: KeyId, caller: AnyCaller, context: Ctx, tenant: OfTenant = None) -> None:
     """Revoke a key. It stops working within five seconds everywhere."""
     await context.keys.revoke(caller, tenant, key_id)

@@ -5,7 +5,6 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict
 
-from agentic_api import openapi
 from agentic_api.dependencies.auth import AnyCaller
 from agentic_api.dependencies.context import Ctx
 from agentic_api.dependencies.principal import Principal
@@ -53,7 +52,7 @@ class TenantView(BaseModel):
     """Quota used and allowed."""
 
 
-@router.get("/{name}", responses=openapi.problems(404))
+@router.get("/{name}")
 async def get_tenant(
     name: Annotated[str, Path(max_length=64, description="Name of the tenant.", examples=["acme"])],
     caller: AnyCaller,

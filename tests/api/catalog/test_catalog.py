@@ -1,0 +1,137 @@
+"""Which agents a caller sees and what runs for them."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from agentic_api.catalog.catalog import Catalog
+from agentic_api.dependencies.principal import Principal
+from agentic_api.errors import AgentNotReady
+from agentic_core.auth.api_keys import Role
+from agentic_core.errors import NotFound
+
+VERSION = iter(range(1, 1_000_000))
+
+
+def meta(name: str, namespace: str | None = None) -> dict[str, Any]:
+    place = {"namespace": namespace} if namespace else {}
+    return {"name": name, "uid": str(UUID(int=1)), "resourceVersion": str(next(VERSION))} | place
+
+
+def tenant(name: str, **phases: str) -> dict[str, Any]:
+    namespaces = [{"name": f"{name}-{short}", "phase": phase} for short, phase in phases.items()]
+    status = {"defaultNamespace": f"{name}-default", "namespaces": namespaces}
+    return {"apiVersion": "agentic.io/v1alpha1", "metadata": meta(name), "spec": {}, "status": status}
+
+
+def agent(namespace: str, name: str, **status: Any) -> dict[str, Any]:
+    return {"metadata": meta(name, namespace), "spec": {"model": {"name": "m"}}, "status": status}
+
+
+def revision(namespace: str, name: str, prompt: str = "p") -> dict[str, Any]:
+    definition = {
+        "systemPrompt": prompt,
+        "wire": "openai",
+        "models": [{"provider": "p", "name": "m"}],
+        "maxOutputTokens": 1,
+        "limits": {},
+    }
+    return {"metadata": meta(name, namespace), "spec": {"definition": definition}}
+
+
+def caller(name: str) -> Principal:
+    return Principal(UUID(int=1), name, f"{name}-default", Role.VIEWER, "k")
+
+
+@pytest.fixture
+def catalog() -> Catalog:
+    filled = Catalog()
+    filled.tenants.put(tenant("acme", default="Active", second="Active", stolen="Conflict"))
+    filled.tenants.put(tenant("rival", default="Active"))
+    for namespace in ("acme-default", "acme-second", "acme-stolen", "rival-default"):
+        filled.agents.put(agent(namespace, "a", readyRevision="a-1", endpoint="http://r/"))
+        filled.revisions.put(revision(namespace, "a-1", prompt=namespace))
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("agent_id", "namespace"),
+    [("a", "acme-default"), ("acme-default.a", "acme-default"), ("acme-second.a", "acme-second")],
+)
+def test_ids(catalog: Catalog, agent_id: str, namespace: str) -> None:
+    found = catalog.agent(caller("acme"), agent_id)
+    assert (found.namespace, found.definition.system_prompt, found.endpoint) == (namespace, namespace, "http://r")
+
+
+@pytest.mark.parametrize(
+    "agent_id",
+    [
+        "b",
+        "rival-default.a",
+        "acme-stolen.a",
+        "acme-default.b",
+        "A",
+        "",
+        ".",
+        "a.",
+        ".a",
+        "x.y.a",
+        "a/b",
+        "a" * 300,
+        "é",
+    ],
+)
+def test_unknown_ids(catalog: Catalog, agent_id: str) -> None:
+    for _ in range(2):
+        with pytest.raises(NotFound):
+            catalog.agent(caller("acme"), agent_id)
+        with pytest.raises(NotFound):
+            catalog.find(caller("acme"), agent_id)
+
+
+def test_a_namespace_that_changed_hands_is_not_served_from_memory(catalog: Catalog) -> None:
+    catalog.agent(caller("acme"), "acme-second.a")
+    catalog.tenants.put(tenant("acme", default="Active"))
+    with pytest.raises(NotFound):
+        catalog.agent(caller("acme"), "acme-second.a")
+
+
+def test_pages_show_the_tenants_namespaces_only(catalog: Catalog) -> None:
+    shown, after = catalog.page(caller("acme"), limit=10, after=None)
+    assert [item["metadata"]["namespace"] for item in shown] == ["acme-default", "acme-second"]
+    assert after is None
+    first, after = catalog.page(caller("acme"), limit=1, after=None)
+    assert (len(first), after) == (1, "acme-default.a")
+    rest, after = catalog.page(caller("acme"), limit=1, after=after)
+    assert (rest[0]["metadata"]["namespace"], after) == ("acme-second", None)
+
+
+def test_not_ready_says_why(catalog: Catalog) -> None:
+    condition = {
+        "type": "Ready",
+        "status": "False",
+        "reason": "ProviderNotFound",
+        "message": "ModelProvider x not found",
+    }
+    catalog.agents.put(agent("acme-default", "b", conditions=[condition]))
+    with pytest.raises(AgentNotReady, match="ModelProvider x not found") as refused:
+        catalog.agent(caller("acme"), "b")
+    assert refused.value.details == {"reason": "ProviderNotFound"}
+
+
+def test_the_old_revision_serves_until_the_new_one_has_arrived(catalog: Catalog) -> None:
+    assert catalog.agent(caller("acme"), "a").revision == "a-1"
+    catalog.agents.put(agent("acme-default", "a", readyRevision="a-2", endpoint="http://r"))
+    assert catalog.agent(caller("acme"), "a").revision == "a-1"
+    catalog.revisions.put(revision("acme-default", "a-2", prompt="new"))
+    assert catalog.agent(caller("acme"), "a").definition.system_prompt == "new"
+
+
+def test_a_definition_is_parsed_once(catalog: Catalog) -> None:
+    first = catalog.agent(caller("acme"), "a")
+    assert catalog.agent(caller("acme"), "a") is first
+    catalog.agents.put(agent("acme-default", "a", readyRevision="a-1", endpoint="http://other"))
+    moved = catalog.agent(caller("acme"), "a")
+    assert moved.endpoint == "http://other"
+    assert moved.definition is first.definition

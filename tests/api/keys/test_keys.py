@@ -1,0 +1,172 @@
+"""API keys over the API: made, listed, used, revoked, expired; and what is never said about them."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from tests.api import harness
+from tests.api.harness import Api, World, until
+from tests.requirements import requirement
+from tests.support.apiserver import ControlPlane
+from tests.support.postgres import PostgresDatabase
+
+
+@pytest.fixture
+async def tenant(world: World) -> str:
+    return await world.tenant()
+
+
+@pytest.fixture
+async def owner(api: Api, tenant: str) -> AsyncGenerator[httpx2.AsyncClient]:
+    async with api.client(await api.key(tenant)) as opened:
+        yield opened
+
+
+async def make(client: httpx2.AsyncClient, **fields: object) -> dict[str, str]:
+    answer = await client.post("/api/v1/keys", json={"name": "ci", "role": "viewer"} | fields)
+    assert answer.status_code == 201, answer.text
+    made: dict[str, str] = answer.json()
+    return made
+
+
+@requirement("api-auth-key")
+async def test_a_key_works_until_it_is_revoked(api: Api, owner: httpx2.AsyncClient) -> None:
+    made = await make(owner)
+    async with api.client(made["key"]) as client:
+        assert (await client.get("/api/v1/agents")).status_code == 200
+        assert (await owner.delete(f"/api/v1/keys/{made['id']}")).status_code == 204
+        refused = await client.get("/api/v1/agents")
+    assert (refused.status_code, refused.json()["code"]) == (401, "unauthenticated")
+    assert refused.headers["www-authenticate"].startswith("Bearer")
+
+
+async def test_a_revoked_key_ends_on_other_replicas_too(
+    api: Api, owner: httpx2.AsyncClient, plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path
+) -> None:
+    made = await make(owner)
+    async with harness.running(plane, postgres, tmp_path / "secrets") as replica, replica.client(made["key"]) as client:
+        assert (await client.get("/api/v1/agents")).status_code == 200
+        await owner.delete(f"/api/v1/keys/{made['id']}")
+
+        async def refused() -> bool:
+            return (await client.get("/api/v1/agents")).status_code == 401
+
+        await until(refused, what="the key to end on the other replica", seconds=5)
+
+
+async def test_a_key_expires(api: Api, owner: httpx2.AsyncClient) -> None:
+    made = await make(owner, expires_in=1)
+    async with api.client(made["key"]) as client:
+
+        async def refused() -> bool:
+            return (await client.get("/api/v1/agents")).status_code == 401
+
+        await until(refused, what="the key to expire", seconds=5)
+
+
+@requirement("secrets")
+async def test_the_secret_is_shown_once_and_kept_as_a_hash(owner: httpx2.AsyncClient, api: Api, tenant: str) -> None:
+    made = await make(owner)
+    secret = made["key"][21:]
+    listed = await owner.get("/api/v1/keys")
+    shown = {item["id"]: item for item in listed.json()["items"]}
+    assert shown[made["id"]]["prefix"] == made["key"][: len("agk_") + 16]
+    assert secret not in listed.text
+    async with api.context.database.session(api.context.catalog.tenant_id(tenant)) as session:
+        rows = (await session.connection()).exec_driver_sql("select hash, name from api_keys")
+        stored = list(await rows)
+    assert stored
+    assert all(secret.encode() not in bytes(row.hash) for row in stored)
+
+
+async def test_refusals_look_alike(api: Api, owner: httpx2.AsyncClient) -> None:
+    made = await make(owner)
+    other = await make(owner)
+    wrong_secret = made["key"][:21] + other["key"][21:]
+    unknown = "agk_" + "a" * 16 + "_" + "b" * 43
+    answers = []
+    for credential in (
+        f"Bearer {wrong_secret}",
+        f"Bearer {unknown}",
+        "Bearer nonsense",
+        "Basic dXNlcjpwYXNz",
+        "Bearer agk_",
+    ):
+        async with api.client("") as client:
+            answer = await client.get("/api/v1/agents", headers={"Authorization": credential})
+        body = answer.json()
+        answers.append(
+            (answer.status_code, body["code"], body["detail"], sorted(body), answer.headers["www-authenticate"])
+        )
+    assert len(set(map(str, answers))) == 1
+    assert answers[0][0] == 401
+
+
+async def test_platform_admins(api: Api, tenant: str) -> None:
+    async with api.client() as admin:
+        nameless = await admin.post("/api/v1/keys", json={"name": "x", "role": "owner"})
+        assert nameless.status_code == 422
+        unknown = await admin.post("/api/v1/keys", json={"name": "x", "role": "owner", "tenant": "nobody"})
+        assert unknown.status_code == 404
+        second = await make(admin, role="platform-admin")
+        await api.key(tenant)
+        made = await make(admin, role="owner", tenant=tenant)
+        mine = [item["id"] for item in (await admin.get("/api/v1/keys")).json()["items"]]
+        theirs = [item["id"] for item in (await admin.get("/api/v1/keys", params={"tenant": tenant})).json()["items"]]
+        assert second["id"] in mine
+        assert made["id"] in theirs
+        assert made["id"] not in mine
+        assert (await admin.delete(f"/api/v1/keys/{made['id']}", params={"tenant": tenant})).status_code == 204
+
+
+async def test_who_may_manage_keys(api: Api, tenant: str) -> None:
+    for role in ("developer", "invoker", "viewer"):
+        async with api.client(await api.key(tenant, role)) as client:
+            assert (await client.get("/api/v1/keys")).status_code == 403
+            assert (await client.post("/api/v1/keys", json={"name": "x", "role": "viewer"})).status_code == 403
+    async with api.client(await api.key(tenant)) as client:
+        raised = await client.post("/api/v1/keys", json={"name": "x", "role": "platform-admin"})
+        assert raised.status_code == 403
+
+
+@requirement("audit")
+async def test_changes_and_denials_are_audited(api: Api, owner: httpx2.AsyncClient, tenant: str) -> None:
+    made = await make(owner, role="viewer")
+    async with api.client(made["key"]) as viewer:
+        await viewer.post("/api/v1/agents", json={"name": "a", "model": "m"})
+    await owner.post("/api/v1/agents", json={"name": "a", "model": "m"})
+    await owner.delete("/api/v1/agents/a")
+    await owner.delete(f"/api/v1/keys/{made['id']}")
+    async with api.context.database.session(api.context.catalog.tenant_id(tenant)) as session:
+        rows = await (await session.connection()).exec_driver_sql(
+            "select actor, action, target from audit_log order by id"
+        )
+        seen = [tuple(row) for row in rows]
+    me = (await owner.get("/api/v1/keys")).json()["items"]
+    actor = next(item["id"] for item in me if item["name"] == "test")
+    assert seen[1:] == [
+        (actor, "key.create", made["id"]),
+        (made["id"], "denied", "POST /api/v1/agents"),
+        (actor, "agent.create", f"{tenant}-default.a"),
+        (actor, "agent.delete", f"{tenant}-default.a"),
+        (actor, "key.revoke", made["id"]),
+    ]
+
+
+@requirement("rate-limit")
+async def test_a_key_has_a_rate(plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path, world: World) -> None:
+    tenant = await world.tenant()
+    async with harness.running(plane, postgres, tmp_path / "secrets", requests_per_minute=30) as api:
+        key, other = await api.key(tenant), await api.key(tenant)
+        async with api.client(key) as client, api.client(other) as second:
+            answers = await asyncio.gather(*(client.get("/api/v1/agents") for _ in range(31)))
+            assert sorted(answer.status_code for answer in answers) == [200] * 30 + [429]
+            refused = next(answer for answer in answers if answer.status_code == 429)
+            assert refused.json()["code"] == "rate_limited"
+            assert 1 <= int(refused.headers["retry-after"]) <= 2
+            assert refused.headers["ratelimit-limit"] == "30"
+            assert refused.headers["ratelimit-remaining"] == "0"
+            assert (await second.get("/api/v1/agents")).status_code == 200
