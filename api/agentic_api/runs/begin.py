@@ -6,6 +6,7 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 from agentic_api.catalog.resolved import ResolvedAgent
+from agentic_api.runs.journal import Journal
 from agentic_api.runs.records import KnownRequest, NewRun
 from agentic_api.runs.repository import RunRepository
 from agentic_api.runs.schemas import Execute, Run, RunMessage, RunUsage, Status
@@ -99,28 +100,28 @@ async def begin(database: Database, wanted: Begin, *, again: bool) -> Begun:
 
 
 async def _transaction(database: Database, wanted: Begin) -> Begun:
-    async with database.session(wanted.tenant_id) as session:
-        repository = RunRepository(session)
+    async with database.transaction(wanted.tenant_id) as transaction:
+        journal = Journal(transaction)
         if wanted.idempotency_key:
-            known = await repository.known_request(wanted.idempotency_key)
+            known = await journal.known_request(wanted.idempotency_key)
             if known is not None:
                 return Begun(_same(known, wanted).run_id)
-        history = await _history(repository, wanted)
+        history = await _history(journal, wanted)
         new = _new_run(wanted)
-        row = await repository.begin(new)
-        if row is None:
+        created_at = await journal.begin(new)
+        if created_at is None:
             raise unknown_conversation(new.conversation_id)
-    run = _run(new, row.created_at)
+    run = _run(new, created_at)
     return Begun(new.id, Fresh(run, wanted.agent, [*history, *new.said]))
 
 
 async def _begun_before(database: Database, wanted: Begin) -> Begun | None:
     async with database.session(wanted.tenant_id) as session:
-        repository = RunRepository(session)
-        run = await repository.get(wanted.run_id)
-        if run is None:
-            return None
-        history = await repository.history(run.conversation_id, most=HISTORY_MESSAGES)
+        run = await RunRepository(session).get(wanted.run_id)
+    if run is None:
+        return None
+    async with database.transaction(wanted.tenant_id) as transaction:
+        history = await Journal(transaction).history(run.conversation_id, most=HISTORY_MESSAGES)
     return Begun(run.id, Fresh(run, wanted.agent, from_user(history)))
 
 
@@ -133,19 +134,19 @@ def _same(known: KnownRequest, wanted: Begin) -> KnownRequest:
     return known
 
 
-async def _history(repository: RunRepository, wanted: Begin) -> list[Message]:
+async def _history(journal: Journal, wanted: Begin) -> list[Message]:
     conversation_id = wanted.body.conversation_id
     if conversation_id is None:
         return []
-    conversation = await repository.lock_conversation(conversation_id)
+    conversation = await journal.lock_conversation(conversation_id)
     if conversation is None:
         raise unknown_conversation(conversation_id)
     if conversation.agent_id != _agent_id(wanted):
         raise ConversationOfOther("This conversation is with another agent; begin a new one without conversation_id.")
-    running = await repository.running_in(conversation_id)
+    running = await journal.running_in(conversation_id)
     if running is not None:
         raise ConversationBusy(f"Run {running} goes on in this conversation; wait for it.", run_id=str(running))
-    return from_user(await repository.history(conversation_id, most=HISTORY_MESSAGES))
+    return from_user(await journal.history(conversation_id, most=HISTORY_MESSAGES))
 
 
 def from_user(messages: list[Message]) -> list[Message]:

@@ -10,9 +10,9 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from agentic_api.runs.journal import Journal
 from agentic_api.runs.live import LiveRun
 from agentic_api.runs.records import Closed, Closing
-from agentic_api.runs.repository import RunRepository
 from agentic_api.runs.runtime import NotStarted, RuntimeClient, Stopped
 from agentic_api.runs.schemas import Failure, Run, RunMessage
 from agentic_api.runs.transcript import Transcript
@@ -173,8 +173,8 @@ class Driver:
 
     async def _record(self) -> None:
         batch = self.live.events[self._stored :]
-        async with self._equipment.database.session(self.task.tenant_id) as session:
-            held = await RunRepository(session).record(self.live.id, self._equipment.replica, batch)
+        async with self._equipment.database.transaction(self.task.tenant_id) as transaction:
+            held = await Journal(transaction).record(self.live.id, self._equipment.replica, batch)
         if not held:
             self.lose()
             return
@@ -199,11 +199,11 @@ class Driver:
 
     async def _write(self, closing: Closing) -> Closed | None:
         replica = self._equipment.replica
-        async with self._equipment.database.session(self.task.tenant_id) as session:
-            repository = RunRepository(session)
-            closed = await repository.close(self.live.id, closing, holder=replica, closer=replica)
+        async with self._equipment.database.transaction(self.task.tenant_id) as transaction:
+            journal = Journal(transaction)
+            closed = await journal.close(self.live.id, closing, holder=replica, closer=replica)
             if closed is None:  # an attempt before this one may have been committed without our hearing of it
-                closed = await repository.closed_by(self.live.id, replica)
+                closed = await journal.closed_by(self.live.id, replica)
         return closed
 
     def _result(self, closing: Closing, closed: Closed) -> Run:

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from agentic_api.runs import transcript
 from agentic_api.runs.driver import Driver
+from agentic_api.runs.journal import Journal
 from agentic_api.runs.records import Closing, StoredEvent
-from agentic_api.runs.repository import RunRepository
 from agentic_api.runs.schemas import Failure
 from agentic_core import telemetry
 from agentic_core.contract import EVENT, Failed, RunError
@@ -79,19 +79,19 @@ class Leases:
                 self.closed("interrupted")
 
     async def _close(self, tenant_id: UUID, run_id: UUID) -> bool:
-        async with self.database.session(tenant_id) as session:
-            repository = RunRepository(session)
-            holder = await repository.lock_expired(run_id)
+        async with self.database.transaction(tenant_id) as transaction:
+            journal = Journal(transaction)
+            holder = await journal.lock_expired(run_id)
             if holder is None:
                 return False
-            stored = await _all_events(repository, run_id)
-            closed = await repository.close(run_id, interruption(stored), holder=holder, closer=self.replica)
+            stored = await _all_events(journal, run_id)
+            closed = await journal.close(run_id, interruption(stored), holder=holder, closer=self.replica)
         return closed is not None
 
 
-async def _all_events(repository: RunRepository, run_id: UUID) -> list[StoredEvent]:
+async def _all_events(journal: Journal, run_id: UUID) -> list[StoredEvent]:
     found: list[StoredEvent] = []
-    while batch := await repository.events(run_id, after=found[-1].seq if found else 0, most=1000):
+    while batch := await journal.events(run_id, after=found[-1].seq if found else 0, most=1000):
         found += batch
     return found
 

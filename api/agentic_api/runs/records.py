@@ -73,7 +73,6 @@ class ConversationState:
     """A conversation that a new run continues."""
 
     agent_id: UUID
-    message_count: int
 
 
 @dataclass(frozen=True)
@@ -81,7 +80,6 @@ class RunState:
     """Where a run is."""
 
     status: Status
-    replica: UUID
     last_seq: int
 
 

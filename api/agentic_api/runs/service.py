@@ -13,6 +13,7 @@ from agentic_api.catalog.resolved import ResolvedAgent
 from agentic_api.dependencies.principal import Principal
 from agentic_api.runs.begin import Begin, Begun, begin
 from agentic_api.runs.driver import Task
+from agentic_api.runs.journal import Journal
 from agentic_api.runs.records import StoredEvent
 from agentic_api.runs.replica import Replica
 from agentic_api.runs.repository import RunRepository
@@ -94,10 +95,10 @@ class RunService:
                 after = events[-1].seq
                 yield events
         while True:
-            async with self.database.session(principal.tenant_id) as session:
-                repository = RunRepository(session)
-                state = await repository.state(run_id)
-                events = await repository.events(run_id, after=after, most=EVENTS_AT_ONCE)
+            async with self.database.transaction(principal.tenant_id) as transaction:
+                journal = Journal(transaction)
+                state = await journal.state(run_id)
+                events = await journal.events(run_id, after=after, most=EVENTS_AT_ONCE)
             if state is None:
                 raise unknown(run_id)
             if events:
@@ -110,8 +111,8 @@ class RunService:
 
     async def is_over(self, principal: Principal, run_id: UUID, *, seen: int) -> bool:
         """Whether there is nothing to come for a client that has seen this number: it has seen the end."""
-        async with self.database.session(principal.tenant_id) as session:
-            state = await RunRepository(session).state(run_id)
+        async with self.database.transaction(principal.tenant_id) as transaction:
+            state = await Journal(transaction).state(run_id)
         return state is not None and state.status is not Status.RUNNING and seen > state.last_seq
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:

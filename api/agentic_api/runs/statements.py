@@ -22,7 +22,7 @@ insert into runs (
     $1, $2, $3, $5, $6, $7::text, $8::text::jsonb, $9::text, $10::uuid,
     now() + make_interval(secs => $11::double precision), $12::text, $13::bytea, 0
 )
-returning created_at, first_position
+returning created_at
 """
 
 BEGIN_CONTINUED: Final = """
@@ -43,7 +43,7 @@ select
     $1, $2, $3, $5::text, $6::text, $7::text, $8::text::jsonb, $9::text, $10::uuid,
     now() + make_interval(secs => $11::double precision), $12::text, $13::bytea, c.first_position
 from conversation c
-returning created_at, first_position
+returning created_at
 """
 
 RECORD: Final = """
@@ -56,7 +56,7 @@ with held as (
     from held, unnest($4::int[], $5::text[], $6::text[]) e (seq, type, payload)
     on conflict do nothing
 )
-select count(*) from held
+select count(*) as held from held
 """
 """The share lock makes it wait for whoever is closing the run, and then find that it is closed."""
 
@@ -98,6 +98,15 @@ from closed left join usage u on u.tenant_id = $1 and u.run_id = $2
 group by closed.finished_at
 """
 
+CLOSED_BY: Final = """
+select
+    r.finished_at, coalesce(sum(u.input_tokens), 0) as input_tokens,
+    coalesce(sum(u.output_tokens), 0) as output_tokens, coalesce(sum(u.cost), 0) as cost
+from runs r left join usage u on u.tenant_id = $1 and u.run_id = $2
+where r.tenant_id = $1::uuid and r.id = $2::uuid and r.status <> 'running' and r.replica = $3::uuid
+group by r.finished_at
+"""
+
 LOCK_EXPIRED: Final = """
 select replica from runs
 where tenant_id = $1::uuid and id = $2::uuid and status = 'running' and lease_expires_at < now()
@@ -105,7 +114,7 @@ for update skip locked
 """
 
 LOCK_CONVERSATION: Final = """
-select agent_id, message_count from conversations where tenant_id = $1::uuid and id = $2::uuid for update
+select agent_id from conversations where tenant_id = $1::uuid and id = $2::uuid for update
 """
 
 RUNNING_IN: Final = """
@@ -127,8 +136,4 @@ select seq, type, payload::text as payload from run_events
 where tenant_id = $1::uuid and run_id = $2::uuid and seq > $3::int order by seq limit $4::int
 """
 
-STATE: Final = "select status, replica, last_seq from runs where tenant_id = $1::uuid and id = $2::uuid"
-
-REQUEST_CANCEL: Final = """
-update runs set cancel_requested = true where tenant_id = $1::uuid and id = $2::uuid and status = 'running'
-"""
+STATE: Final = "select status, last_seq from runs where tenant_id = $1::uuid and id = $2::uuid"

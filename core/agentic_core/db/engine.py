@@ -1,7 +1,7 @@
 """The connection pool and the sessions, each bound to one tenant; composition roots make one `Database` a process."""
 
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,6 +10,8 @@ import sqlalchemy.orm
 from sqlalchemy import event
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+
+from agentic_core.db.direct import Direct, Transaction
 
 PLATFORM_TENANT = UUID(int=0)
 """The tenant of what belongs to the platform itself, such as the keys of its administrators."""
@@ -55,6 +57,9 @@ class Database:
                 "prepared_statement_cache_size": 0,
                 "prepared_statement_name_func": _unique_statement_name,
             }
+        self._direct = Direct(
+            dsn, pool_size=pool_size, connect_timeout=CONNECT_TIMEOUT, statement_cache=not transaction_pooler
+        )
         self.engine = create_async_engine(
             make_url(dsn).set(drivername="postgresql+asyncpg"),
             pool_size=pool_size,
@@ -76,6 +81,10 @@ class Database:
         async with session, session.begin():
             yield session
 
+    def transaction(self, tenant_id: UUID) -> AbstractAsyncContextManager[Transaction]:
+        """The same on the bare driver, at a tenth of the CPU: for the statements that every run pays for."""
+        return self._direct.transaction(tenant_id)
+
     @asynccontextmanager
     async def platform(self) -> AsyncGenerator[AsyncConnection]:
         """A transaction of no tenant: it sees no row, and may call the functions of `agentic_core.db.functions`."""
@@ -89,6 +98,7 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._direct.close()
         await self.engine.dispose()
 
 

@@ -18,18 +18,20 @@ AWAY_CLASSES = ("08", "53", "57")
 def is_away(error: BaseException) -> bool:
     """Whether the database could not be reached or ended the connection, so that trying again makes sense."""
     if isinstance(error, DBAPIError):
-        state = getattr(error.orig, "sqlstate", None) or ""
-        return error.connection_invalidated or state.startswith(AWAY_CLASSES)
+        return error.connection_invalidated or _sqlstate(error.orig).startswith(AWAY_CLASSES)
     if isinstance(error, asyncpg.PostgresError):
-        return (error.sqlstate or "").startswith(AWAY_CLASSES)
+        return _sqlstate(error).startswith(AWAY_CLASSES)
     return isinstance(error, OSError | TimeoutError | PoolTimeout | asyncpg.InterfaceError)
+
+
+def _sqlstate(error: BaseException | None) -> str:
+    return getattr(error, "sqlstate", None) or ""
 
 
 def violated(error: BaseException) -> str:
     """Name of the constraint that a write broke; empty when it is another error."""
-    if not isinstance(error, IntegrityError):
-        return ""
-    return str(getattr(getattr(error.orig, "__cause__", None), "constraint_name", "") or "")
+    cause = getattr(error.orig, "__cause__", None) if isinstance(error, IntegrityError) else error
+    return getattr(cause, "constraint_name", None) or ""
 
 
 async def patiently(action: Callable[[], Awaitable[T]], *, seconds: float) -> T:

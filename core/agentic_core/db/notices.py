@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 import asyncpg
 
@@ -25,7 +24,7 @@ class Notices:
         self._dsn = dsn
         self._channel = channel
         self._hear = hear
-        self._connection: asyncpg.Connection[Any] | None = None
+        self._connection: asyncpg.Connection | None = None
         self._lock = asyncio.Lock()
 
     @asynccontextmanager

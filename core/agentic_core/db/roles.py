@@ -38,7 +38,7 @@ async def create(dsn: str, *, migrator_password: str, app_password: str) -> None
 
 async def _statements(connection: asyncpg.Connection, migrator_password: str, app_password: str) -> list[str]:
     quoted = "select quote_literal($1), quote_literal($2), quote_ident(current_database())"
-    migrator, app, database = await connection.fetchrow(quoted, migrator_password, app_password)
+    [(migrator, app, database)] = await connection.fetch(quoted, migrator_password, app_password)
     return [
         f"alter role {OWNER} nologin nosuperuser nobypassrls nocreatedb nocreaterole",
         f"alter role {MIGRATOR} login nosuperuser nobypassrls nocreatedb nocreaterole password {migrator}",

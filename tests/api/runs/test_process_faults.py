@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -76,9 +75,9 @@ async def _stored(client: httpx2.AsyncClient, run_id: str) -> None:
 
 
 @pytest.fixture
-async def fragile(postgres_of_my_own: Postgres) -> AsyncGenerator[PostgresDatabase]:
+async def fragile(postgres_of_my_own: Postgres) -> PostgresDatabase:
     """A database on a server that may be killed."""
-    yield await postgres_of_my_own.fresh()
+    return await postgres_of_my_own.fresh()
 
 
 @pytest.mark.parametrize("moment", ["while the run goes on", "before it ends"])

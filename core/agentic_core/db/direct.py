@@ -1,0 +1,81 @@
+"""Transactions on the bare driver, for the few statements that every run pays for; `Database` opens them.
+
+Row-level security holds as everywhere: the tenant is set in the same round trip that begins the transaction.
+"""
+
+import asyncio
+import functools
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+
+class Transaction:
+    """A transaction of one tenant."""
+
+    def __init__(self, connection: asyncpg.Connection, tenant_id: UUID) -> None:
+        self._connection = connection
+        self.tenant_id = tenant_id
+
+    async def fetch(self, statement: str, *values: Any) -> list[Any]:
+        """The rows of a statement whose first parameter is the tenant. JSON columns are text."""
+        rows: list[Any] = await self._connection.fetch(statement, self.tenant_id, *values)
+        return rows
+
+    async def fetch_one(self, statement: str, *values: Any) -> Any | None:
+        """The first row, None when there is none."""
+        return await self._connection.fetchrow(statement, self.tenant_id, *values)
+
+
+class Direct:
+    """A pool of connections of the bare driver, opened with the first transaction."""
+
+    def __init__(self, dsn: str, *, pool_size: int, connect_timeout: float, statement_cache: bool) -> None:
+        self._open_pool = functools.partial(
+            asyncpg.create_pool,
+            dsn,
+            min_size=0,
+            max_size=pool_size,
+            timeout=connect_timeout,
+            statement_cache_size=100 if statement_cache else 0,
+            reset=_nothing,
+        )
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def transaction(self, tenant_id: UUID) -> AsyncGenerator[Transaction]:
+        """A transaction that is committed at the end of the block."""
+        pool = self._pool or await self._open()
+        async with pool.acquire() as connection:
+            try:
+                await connection.execute(
+                    f"begin; select set_config('app.tenant_id', '{UUID(int=tenant_id.int)}', true)"
+                )
+                yield Transaction(connection, tenant_id)
+                await connection.execute("commit")
+            except Exception:
+                if not connection.is_closed():
+                    await connection.execute("rollback")
+                raise
+            except BaseException:
+                connection.terminate()  # cancelled between two messages: nobody knows the state of the protocol
+                raise
+
+    async def _open(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await self._open_pool()
+            return self._pool
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._pool is not None:
+            await self._pool.close()
+
+
+async def _nothing(_connection: Any) -> None:
+    """A connection between transactions has no state: all settings are local to them."""
