@@ -1,6 +1,7 @@
 """The charts as text: they render, keep to the schemas, refuse unknown values, and say what they mean."""
 
 import subprocess
+import tempfile
 from typing import Any
 
 import pytest
@@ -186,3 +187,23 @@ def test_metrics_are_scraped_when_asked() -> None:
         "agentic-operator",
     ]
     assert all(monitor["metadata"]["labels"]["release"] == "prometheus" for monitor in monitors)
+
+
+def notes(name: str) -> str:
+    """What a user reads after the installation."""
+    values = yaml.safe_dump(charts.VALUES[name])
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(values)
+        file.flush()
+        place = ("--namespace", charts.NAMESPACE, "--values", file.name)
+        done = charts.helm("install", "agentic", str(charts.PLATFORM), *place, "--dry-run=client")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.partition("NOTES:")[2]
+
+
+def test_notes_say_how_to_go_on_and_what_is_missing() -> None:
+    assert "helm test agentic -n agentic-system" in notes("defaults")
+    assert "is false" not in notes("defaults")
+    assert "http://agentic-api.agentic-system.svc:80\n" in notes("everything")
+    assert "networkPolicy.enabled is false" in notes("minimal")
+    assert "admissionPolicies.enabled is false" in notes("minimal")

@@ -18,7 +18,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{/* What every pod has; the argument is a dict of root, name, and optionally settings (nodeSelector, tolerations). */}}
 {{- define "agentic.pod" -}}
 {{- with .root.Values.images.pullSecrets }}
-imagePullSecrets: {{ toYaml . | nindent 2 }}
+imagePullSecrets: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .root.Values.priorityClassName }}
 priorityClassName: {{ . }}
@@ -32,10 +32,10 @@ securityContext:
   seccompProfile: {type: RuntimeDefault}
 {{- with .settings }}
 {{- with .nodeSelector }}
-nodeSelector: {{ toYaml . | nindent 2 }}
+nodeSelector: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .tolerations }}
-tolerations: {{ toYaml . | nindent 2 }}
+tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -62,7 +62,7 @@ securityContext:
   allowPrivilegeEscalation: false
   readOnlyRootFilesystem: true
   capabilities: {drop: [ALL]}
-resources: {{ toYaml .resources | nindent 2 }}
+resources: {{- toYaml .resources | nindent 2 }}
 volumeMounts:
   - {name: tmp, mountPath: /tmp}
   {{- range .mounts }}
@@ -123,7 +123,7 @@ system:serviceaccount:{{ .root.Release.Namespace }}:{{ .name }}
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
   {{- with .to }}
-  to: {{ toYaml . | nindent 4 }}
+  to: {{- toYaml . | nindent 4 }}
   {{- end }}
 {{- end }}
 
