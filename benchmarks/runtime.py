@@ -20,11 +20,11 @@ from agentic_core.auth import run_tokens
 from benchmarks.measure import Load, cpu_seconds, load, resident_bytes, table
 from benchmarks.processes import free_port, process, wait_until_ready
 
-WARM_UP = 100
-SEQUENTIAL = 600
-CONCURRENT = 1600
+WARM_UP = 50
+SEQUENTIAL = 300
+CONCURRENT = 800
 CONCURRENCY = 16
-AGENTS = 200
+AGENTS = 100
 MIB = 2**20
 PROGRAM = str(Path(sys.executable).parent / "agentic-runtime")
 PRIVATE, PUBLIC = run_tokens.generate()

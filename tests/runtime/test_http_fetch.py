@@ -90,11 +90,18 @@ async def refusal(url: str, **policy: Any) -> str:
 
 async def test_the_tool_answers_with_the_text(site: Site) -> None:
     async with guarded(allow_private=True, ports=(site.port,)) as http:
-        context = ToolContext(deadline=0, http=http)
+        context = ToolContext(deadline=asyncio.get_running_loop().time() + 60, http=http)
         text = await http_fetch(HttpFetchInput(url=f"{site.url}/page"), context)
         long = await http_fetch(HttpFetchInput(url=f"{site.url}/endless"), context)
     assert text == f"{site.url}/page answered 200 (text/plain)\n\nHello"
     assert long.endswith("[cut after 262144 bytes]")
+
+
+async def test_the_tool_ends_before_the_run_must(site: Site) -> None:
+    async with guarded(allow_private=True, ports=(site.port,)) as http:
+        context = ToolContext(deadline=asyncio.get_running_loop().time() + 0.3, http=http)
+        with pytest.raises(ToolFailed, match=r"within 0\."):
+            await http_fetch(HttpFetchInput(url=f"{site.url}/silent"), context)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The tool `http_fetch`: the text of a public web page or API. Found by entry point."""
 
+import asyncio
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,7 +31,8 @@ class HttpFetch:
     async def __call__(self, arguments: BaseModel, context: ToolContext) -> str:
         """Status line, then the text."""
         url = HttpFetchInput.model_validate(arguments).url
-        page = await context.http.get(url, max_bytes=MAX_BYTES, seconds=TIMEOUT_SECONDS)
+        left = context.deadline - asyncio.get_running_loop().time()
+        page = await context.http.get(url, max_bytes=MAX_BYTES, seconds=min(TIMEOUT_SECONDS, left))
         cut = f"\n[cut after {MAX_BYTES} bytes]" if page.truncated else ""
         return f"{page.url} answered {page.status} ({page.content_type})\n\n{page.text}{cut}"
 
