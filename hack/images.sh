@@ -64,8 +64,6 @@ build_all() {
   local image todo
   mapfile -t todo < <(built | absent)
   steps=${#todo[@]}
-  [ "$steps" -gt 0 ] || return 0
-  only_one images
   for image in "${todo[@]}"; do step "building $image" build_image "$image"; done
 }
 
@@ -73,7 +71,7 @@ loaded() {
   if [ -e "$clusters/$name/kind" ]; then
     docker exec "agentic-$name-control-plane" crictl images | awk '{print $1 ":" $2}'
   else
-    bare_ctr "$name" images ls -q
+    bare_ctr "$name" images ls -q 2>/dev/null
   fi
 }
 
@@ -94,12 +92,12 @@ export_image() { # name:tag, layout
 # All images in one archive: their common layers are in it once, and not at all where the cluster has them.
 load_bare() {
   local layout=$images/layout image entries="" blob
-  rm -rf "$layout"
+  rm -rf "$layout" # what an interrupted call left
   mkdir -p "$layout/blobs/sha256"
   for image in "$@"; do entries+=${entries:+,}$(export_image "$image" "$layout"); done
   echo '{"imageLayoutVersion": "1.0.0"}' >"$layout/oci-layout"
   echo "{\"schemaVersion\": 2, \"manifests\": [$entries]}" >"$layout/index.json"
-  for blob in $(bare_ctr "$name" content ls -q); do rm -f "$layout/blobs/sha256/${blob#sha256:}"; done
+  for blob in $(bare_ctr "$name" content ls -q 2>/dev/null); do rm -f "$layout/blobs/sha256/${blob#sha256:}"; done
   tar -C "$layout" -c . | bare_import "$name" -
   rm -rf "$layout"
   for image in "$@"; do bare_ctr "$name" images tag --force "$registry/$image" "$registry/${image%%:*}:dev"; done
@@ -148,6 +146,7 @@ main() {
     "$hack/cluster/build.sh"
     python_here
   fi
+  only_one images
   build_all
   sizes
   if [ -n "${AGENTIC_KUBECONFIG:-}" ]; then push; else load; fi

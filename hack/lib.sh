@@ -54,6 +54,8 @@ until_true() {
 only_one() {
   mkdir -p "$cache"
   exec {lock}>"$cache/$1.lock"
+  flock --nonblock "$lock" && return
+  say "waiting for another call that works on $1"
   flock "$lock"
 }
 
