@@ -57,17 +57,11 @@ class Meter:
         self._active = 0
         self._running: set[asyncio.Task[None]] = set()
         self._pending = 0
-        self._failing = False
 
     @property
     def full(self) -> bool:
         """Whether so much is waiting that nothing more should be spent."""
         return self._pending >= self._backlog
-
-    @property
-    def healthy(self) -> bool:
-        """Whether the last transaction was committed."""
-        return not self._failing
 
     def record(self, row: UsageRow) -> Entry:
         """Put a row in line. It is written even if nobody waits for it."""
@@ -139,7 +133,6 @@ class Meter:
                 self._done(batch)
 
     def _put_back(self, tenant_id: UUID, batch: list[Entry], error: Exception) -> None:
-        self._failing = True
         self._metrics.usage_failures.inc()
         LOG.warning("usage could not be committed; it is tried again", rows=len(batch), error=repr(error))
         line = self._waiting.get(tenant_id)
@@ -150,7 +143,6 @@ class Meter:
             line[:0] = batch
 
     def _done(self, batch: list[Entry]) -> None:
-        self._failing = False
         now = monotonic()
         self._pending -= len(batch)
         self._metrics.usage_pending.set(self._pending)

@@ -1,0 +1,107 @@
+"""Approximate counts, prices and the texts that the wires find in answers."""
+
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from agentic_api.gateway import tokens, usage
+from agentic_api.gateway.metrics import family
+from agentic_api.gateway.routing import Backend
+from agentic_api.gateway.tokens import Transcript
+from agentic_api.gateway.usage import Outcome
+from agentic_api.gateway.wires.anthropic import Messages
+from agentic_api.gateway.wires.base import Operation, Tokens
+from agentic_api.gateway.wires.openai import ChatCompletions
+from agentic_core.auth.run_tokens import RunClaims
+from agentic_crds.model_provider import ModelProviderSpec, Price, ProviderModel, ProviderType
+from tests.api.gateway.faults import delta, event
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ({}, 0),
+        ({"input": "x" * 40}, 10),
+        ({"input": ["x" * 4, "y" * 5]}, 3),
+        ({"messages": [{"content": "x" * 8}]}, 4 + 2),
+        ({"system": "x" * 8, "messages": []}, 2),
+        ({"messages": [{"content": [{"image_url": {"url": "data:image/png;base64," + "A" * 90_000}}]}]}, 4 + 1000),
+        ({"messages": [{"content": [{"source": {"data": "A" * 90_000}}]}]}, 4 + 1000),
+        ({"temperature": 1, "user": "x" * 400}, 0),
+    ],
+)
+def test_prompts(body: dict[str, Any], count: int) -> None:
+    assert tokens.prompt(body) == count
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "texts"),
+    [
+        (ChatCompletions(), {"choices": [{"delta": {"role": "assistant", "content": "Hi"}}]}, ["Hi"]),
+        (ChatCompletions(), {"choices": [{"message": {"content": "Hi", "reasoning_content": "so"}}]}, ["Hi", "so"]),
+        (ChatCompletions(), {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": "{}"}}]}}]}, ["{}"]),
+        (ChatCompletions(), {"choices": None}, []),
+        (ChatCompletions(), {"choices": ["odd", {"delta": "odd"}]}, []),
+        (
+            Messages(),
+            {"content": [{"type": "text", "text": "Hi"}, {"type": "tool_use", "input": {"a": "b"}}]},
+            ["Hi", "b"],
+        ),
+        (Messages(), {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi"}}, ["Hi"]),
+        (Messages(), {"type": "content_block_delta", "delta": {"partial_json": "{}"}}, ["{}"]),
+        (Messages(), {"type": "ping"}, []),
+        (Messages(), {"content": 7}, []),
+    ],
+)
+def test_texts(operation: Operation, answer: dict[str, Any], texts: list[str]) -> None:
+    assert list(operation.texts(answer)) == texts
+
+
+def test_a_long_transcript_is_counted_on_the_way() -> None:
+    transcript = Transcript(ChatCompletions())
+    for _ in range(1000):
+        transcript.add(delta("x" * 400))
+    assert transcript.tokens() == 100_000
+    transcript.add(b": a comment\n\ndata: not json {\n\n")
+    transcript.add(event("content_block_delta", delta={"text": "another wire"}))
+    assert transcript.tokens() == 100_000
+
+
+@pytest.mark.parametrize(
+    ("used", "price", "cost"),
+    [
+        (Tokens(1, 0), Price(input="0.15"), "0.00000015"),
+        (Tokens(1_000_000, 1_000_000), Price(input="2.5", output="10"), "12.5"),
+        (Tokens(3, 7), Price(), "0"),
+    ],
+)
+def test_costs_are_exact(used: Tokens, price: Price, cost: str) -> None:
+    assert usage.cost(used, price) == Decimal(cost)
+
+
+def test_a_row_is_small() -> None:
+    model = ProviderModel(name="m" * 128, price=Price(input="1", output="2"))
+    backend = Backend("ns", "p" * 63, ModelProviderSpec(type=ProviderType.OPENAI, models=[model]), model)
+    some = str(UUID(int=7))
+    claims = RunClaims(tenant_id=some, tenant="t", namespace="ns", agent="a", run_id=some, models=())
+    made = usage.row(
+        claims, backend, ChatCompletions(), tokens=Tokens(1, 2), estimated=False, outcome=Outcome.COMPLETED
+    )
+    assert made.cost == Decimal("0.000005")
+    assert len(orjson.dumps(made, default=str)) < 1024
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        ("claude-sonnet-4-5", "claude-sonnet"),
+        ("meta/llama-3:8b", "llama"),
+        ("GPT-4o", "gpt-4"),
+        ("acme-secret", "other"),
+    ],
+)
+def test_metrics_know_families_only(model: str, known: str) -> None:
+    assert family(model) == known
