@@ -127,3 +127,21 @@ def test_the_api_changes_nothing_of_a_tenant_but_finalizers(cluster: Cluster) ->
     tenant["metadata"] = {"name": "without-spec"}
     assert not cluster.apply(tenant)
     assert not patch(cluster, API, ("tenant", "without-spec"), {"metadata": {"finalizers": ["agentic.io/data"]}})
+
+
+def test_the_api_writes_config_maps_of_agents_only(cluster: Cluster) -> None:
+    def config_map(name: str, namespace: str = golden.TENANT, **metadata: object) -> charts.Object:
+        meta = {"name": name, "namespace": namespace} | metadata
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"prompt": "p"}}
+
+    owner = {"apiVersion": "agentic.io/v1alpha1", "kind": "Agent", "name": "a", "uid": "u"}
+    assert not cluster.apply(config_map("a-prompt-1", ownerReferences=[owner]), account=API)
+    assert not cluster.apply(config_map("foreign"))
+    complaint = "agentic-api writes only ConfigMaps that an Agent owns"
+    assert complaint in cluster.apply(config_map("a-prompt-2"), account=API)
+    assert complaint in cluster.apply(config_map("foreign", ownerReferences=[owner]), account=API)
+    path = f"/api/v1/namespaces/{golden.TENANT}/configmaps"
+    assert complaint in cluster.kubectl("delete", "--raw", f"{path}/foreign", account=API).stderr
+    assert cluster.kubectl("delete", "--raw", f"{path}/a-prompt-1", account=API).returncode == 0
+    elsewhere = config_map("a-prompt-1", "foreign", ownerReferences=[owner])
+    assert "agentic-api writes only into namespaces" in cluster.apply(elsewhere, account=API)

@@ -41,7 +41,7 @@ class RuntimeBody(AgentRuntime):
 
     model_config = SNAKE
 
-    autoscaling: AutoscalingBody | None = None
+    autoscaling: AutoscalingBody | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # frozen
     """Let the load decide the number of pods."""
 
 
@@ -145,7 +145,7 @@ class AgentPatch(BaseModel):
         extra="allow", frozen=True, json_schema_extra={"examples": [{"system_prompt": "Be brief."}]}
     )
 
-    __pydantic_extra__: dict[str, Any]
+    __pydantic_extra__: dict[str, Any]  # pyright: ignore[reportIncompatibleVariableOverride]  # as pydantic documents
 
 
 class AgentState(BaseModel):

@@ -29,7 +29,7 @@ class KeyRepository(Repository):
         values: dict[str, Any] = {"name": name, "role": role.value, "hash": digest, "expires_at": expires_at}
         statement = insert(KEYS).values(tenant_id=self.tenant_id, id=key.id, **values)
         statement = statement.on_conflict_do_update(index_elements=["tenant_id", "id"], set_={"hash": digest})
-        row = (await self.session.execute(statement.returning(*VIEW))).one()
+        row = (await self.session.execute(statement.returning(*VIEW))).mappings().one()
         return _view(row)
 
     async def page(self, *, limit: int, after: str | None) -> list[KeyView]:
@@ -37,7 +37,7 @@ class KeyRepository(Repository):
         statement = self.select(KEYS, *VIEW).order_by(KEYS.c.id).limit(limit)
         if after:
             statement = statement.where(KEYS.c.id > after)
-        return [_view(row) for row in await self.session.execute(statement)]
+        return [_view(row) for row in (await self.session.execute(statement)).mappings()]
 
     async def revoke(self, key_id: str) -> bool:
         """Stop a key; False when there is none of this id. A revoked one keeps the time of its first revocation."""
@@ -50,5 +50,5 @@ class KeyRepository(Repository):
 VIEW = (KEYS.c.id, KEYS.c.name, KEYS.c.role, KEYS.c.created_at, KEYS.c.expires_at, KEYS.c.revoked_at)
 
 
-def _view(row: sa.Row[Any]) -> KeyView:
-    return KeyView(prefix=f"agk_{row.id}", **row._asdict())
+def _view(row: sa.RowMapping) -> KeyView:
+    return KeyView(prefix=f"agk_{row['id']}", **row)
