@@ -16,7 +16,7 @@ import asyncpg
 class Transaction:
     """A transaction of one tenant."""
 
-    def __init__(self, connection: asyncpg.Connection, tenant_id: UUID) -> None:
+    def __init__(self, connection: Any, tenant_id: UUID) -> None:
         self._connection = connection
         self.tenant_id = tenant_id
 

@@ -4,12 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import httpx2
 import orjson
 import pytest
 
 from agentic_api.catalog.catalog import Catalog
+from agentic_api.runs.repository import RunRepository
+from agentic_core.db import Database
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Api, Tenant
@@ -152,6 +155,18 @@ async def test_another_replica_cancels(
     cancelled = (await second.post(f"/api/v1/runs/{run_id}:cancel")).json()
     assert cancelled["status"] == "cancelled"
     assert (await running).json() == cancelled
+
+
+async def test_a_cancellation_arrives_without_any_notice(
+    client: httpx2.AsyncClient, runtime: Runtime, database: Database, tenant: Tenant
+) -> None:
+    runtime.scripts["wait"] = runtime.hang
+    running = asyncio.create_task(client.post(EXECUTE, json={"input": "wait"}))
+    await runtime.began.wait()
+    run_id = UUID((await client.get("/api/v1/runs")).json()["items"][0]["id"])
+    async with database.session(tenant.id) as session:
+        assert await RunRepository(session).request_cancel(run_id)
+    assert (await running).json()["status"] == "cancelled"
 
 
 async def test_one_event_is_streamed_for_each_of_many_lines(client: httpx2.AsyncClient, runtime: Runtime) -> None:

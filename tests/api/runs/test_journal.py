@@ -1,0 +1,187 @@
+"""Who may write to a run: its replica while it holds the lease, one closer afterwards, and never another tenant."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from agentic_api.runs.journal import Journal
+from agentic_api.runs.leases import Leases, LeaseTimes
+from agentic_api.runs.records import Closing, NewRun, StoredEvent
+from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.schemas import Status
+from agentic_core.contract import Message
+from agentic_core.db import Database, uuid7
+from agentic_core.db import tables as t
+from tests.api.runs.stage import Tenant
+from tests.requirements import requirement
+
+MINE = StoredEvent(1, "message.delta", '{"type":"message.delta","text":"so far"}')
+LATE = StoredEvent(2, "message.delta", '{"type":"message.delta","text":" too late"}')
+
+
+def new_run(**fields: Any) -> NewRun:
+    values: dict[str, Any] = {
+        "id": uuid7(), "conversation_id": uuid7(), "continues": False, "agent_id": uuid4(), "namespace": "n",
+        "agent": "helper", "revision": "helper-1", "said": [Message(role="user", content="hello")], "metadata": {},
+        "trace_id": "", "replica": uuid4(), "lease_seconds": 60.0, "idempotency_key": None, "fingerprint": None,
+    }  # fmt: skip
+    return NewRun(**(values | fields))
+
+
+def closing(text: str) -> Closing:
+    said = [Message(role="assistant", content=text)]
+    return Closing(status=Status.SUCCEEDED, output=text, error=None, messages=said, tools=[], events=[LATE], last_seq=2)
+
+
+async def begun(database: Database, tenant: Tenant, **fields: Any) -> NewRun:
+    run = new_run(**fields)
+    async with database.transaction(tenant.id) as transaction:
+        assert await Journal(transaction).begin(run)
+        assert await Journal(transaction).record(run.id, run.replica, [MINE])
+    return run
+
+
+def leases(database: Database) -> Leases:
+    return Leases(database, uuid4(), LeaseTimes(), lambda: (), lambda _status: None)
+
+
+async def contents(database: Database, tenant: Tenant, run: NewRun) -> list[str]:
+    async with database.session(tenant.id) as session:
+        query = sa.select(t.messages.c.content).where(t.messages.c.conversation_id == run.conversation_id)
+        return list((await session.execute(query.order_by(t.messages.c.position))).scalars())
+
+
+async def test_a_driver_that_lost_its_run_writes_nothing_more(database: Database, tenant: Tenant) -> None:
+    run = await begun(database, tenant, lease_seconds=-1.0)
+    await leases(database).sweep()
+    async with database.transaction(tenant.id) as transaction:
+        journal = Journal(transaction)
+        assert not await journal.record(run.id, run.replica, [LATE])
+        assert await journal.close(run.id, closing("late"), holder=run.replica, closer=run.replica) is None
+        assert await journal.closed_by(run.id, run.replica) is None
+        assert [event.type for event in await journal.events(run.id, after=0, most=9)] == ["message.delta", "error"]
+    assert await contents(database, tenant, run) == ["hello", "so far"]
+
+
+async def test_one_of_many_closers_wins(database: Database, tenant: Tenant) -> None:
+    run = await begun(database, tenant, lease_seconds=-1.0)
+
+    async def finish() -> None:
+        async with database.transaction(tenant.id) as transaction:
+            await Journal(transaction).close(run.id, closing("so far"), holder=run.replica, closer=run.replica)
+
+    await asyncio.gather(finish(), *(leases(database).sweep() for _ in range(6)))
+    assert await contents(database, tenant, run) == ["hello", "so far"]
+
+
+async def test_a_repeated_close_is_recognised(database: Database, tenant: Tenant) -> None:
+    run = await begun(database, tenant)
+    async with database.transaction(tenant.id) as transaction:
+        first = await Journal(transaction).close(run.id, closing("a"), holder=run.replica, closer=run.replica)
+    async with database.transaction(tenant.id) as transaction:
+        journal = Journal(transaction)
+        assert await journal.close(run.id, closing("a"), holder=run.replica, closer=run.replica) is None
+        assert await journal.closed_by(run.id, run.replica) == first
+
+
+async def test_a_live_lease_is_left_alone(database: Database, tenant: Tenant) -> None:
+    run = await begun(database, tenant)
+    await leases(database).sweep()
+    async with database.transaction(tenant.id) as transaction:
+        assert await Journal(transaction).lock_expired(run.id) is None
+        assert await Journal(transaction).record(run.id, run.replica, [LATE])
+
+
+async def test_the_cost_of_a_run_is_what_the_ledger_says(database: Database, tenant: Tenant) -> None:
+    run = await begun(database, tenant)
+    async with database.session(tenant.id) as session:
+        for n in range(3):
+            row = {"tenant_id": tenant.id, "id": uuid7(), "run_id": run.id, "provider": "p", "model": "m"}
+            spent = {"input_tokens": 10, "output_tokens": n, "cost": "0.000000001", "status": "completed"}
+            await session.execute(sa.insert(t.usage).values(**row, **spent))
+    async with database.transaction(tenant.id) as transaction:
+        closed = await Journal(transaction).close(run.id, closing("a"), holder=run.replica, closer=run.replica)
+    assert closed is not None
+    assert (closed.usage.input_tokens, closed.usage.output_tokens, closed.cost) == (30, 3, Decimal("0.000000003"))
+    async with database.session(tenant.id) as session:
+        kept = await RunRepository(session).get(run.id)
+    assert kept is not None
+    assert (kept.usage, kept.cost) == (closed.usage, closed.cost)
+
+
+Attempt = Callable[[Journal, NewRun], Awaitable[object]]
+ATTEMPTS: dict[str, tuple[Attempt, object]] = {
+    "begin": (lambda journal, run: journal.begin(new_run(conversation_id=run.conversation_id, continues=True)), None),
+    "known_request": (lambda journal, run: journal.known_request("key"), None),
+    "lock_conversation": (lambda journal, run: journal.lock_conversation(run.conversation_id), None),
+    "running_in": (lambda journal, run: journal.running_in(run.conversation_id), None),
+    "history": (lambda journal, run: journal.history(run.conversation_id, most=9), []),
+    "record": (lambda journal, run: journal.record(run.id, run.replica, [LATE]), False),
+    "lock_expired": (lambda journal, run: journal.lock_expired(run.id), None),
+    "close": (lambda journal, run: journal.close(run.id, closing("x"), holder=run.replica, closer=run.replica), None),
+    "closed_by": (lambda journal, run: journal.closed_by(run.id, run.replica), None),
+    "state": (lambda journal, run: journal.state(run.id), None),
+    "events": (lambda journal, run: journal.events(run.id, after=0, most=9), []),
+}
+
+
+def test_every_method_of_the_journal_is_tried() -> None:
+    assert set(ATTEMPTS) == {name for name in vars(Journal) if not name.startswith("_")}
+
+
+@pytest.mark.parametrize("name", ATTEMPTS)
+@requirement("data-isolation")
+async def test_the_journal_knows_nothing_of_another_tenants_runs(
+    database: Database, tenant: Tenant, stranger: Tenant, name: str
+) -> None:
+    run = await begun(database, tenant, idempotency_key="key", fingerprint=b"f", lease_seconds=-1.0)
+    attempt, nothing = ATTEMPTS[name]
+    async with database.transaction(stranger.id) as transaction:
+        assert await attempt(Journal(transaction), run) == nothing
+    assert await contents(database, tenant, run) == ["hello"]
+    async with database.transaction(tenant.id) as transaction:
+        assert await Journal(transaction).record(run.id, run.replica, [LATE]), "still running, still the replica's"
+
+
+async def test_the_repository_knows_nothing_of_another_tenants_runs(
+    database: Database, tenant: Tenant, stranger: Tenant
+) -> None:
+    run = await begun(database, tenant)
+    async with database.session(stranger.id) as session:
+        repository = RunRepository(session)
+        assert await repository.get(run.id) is None
+        assert await repository.page(limit=9, before=None) == []
+        assert not await repository.request_cancel(run.id)
+    async with database.session(tenant.id) as session:
+        assert len(await RunRepository(session).page(limit=9, before=None)) == 1
+
+
+async def test_a_transaction_is_undone_by_an_error_and_by_cancellation(database: Database, tenant: Tenant) -> None:
+    run = new_run()
+    entered = asyncio.Event()
+
+    async def write(end: Callable[[], Awaitable[object]]) -> None:
+        async with database.transaction(tenant.id) as transaction:
+            await Journal(transaction).begin(run)
+            entered.set()
+            await end()
+
+    async def fail() -> None:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        await write(fail)
+    entered.clear()
+    task = asyncio.create_task(write(asyncio.Event().wait))
+    await entered.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert await contents(database, tenant, run) == []
+    async with database.transaction(tenant.id) as transaction:
+        assert await transaction.fetch_one("select current_setting('app.tenant_id') as t where $1::uuid is not null")

@@ -1,0 +1,76 @@
+"""What events amount to, as a table."""
+
+import pytest
+
+from agentic_api.runs import transcript
+from agentic_api.runs.leases import INTERRUPTED, interruption
+from agentic_api.runs.records import StoredEvent
+from agentic_api.runs.schemas import Status
+from agentic_core.contract import (
+    EVENT,
+    Event,
+    Failed,
+    Final,
+    Message,
+    MessageDelta,
+    MessageDone,
+    RunError,
+    ToolCall,
+    ToolEnded,
+    ToolStarted,
+)
+
+CALL = ToolCall(id="1", name="calculator", arguments={"a": 1})
+ASKED = MessageDone(message=Message(role="assistant", content="let me see", tool_calls=[CALL]))
+ANSWERED = ToolEnded(id="1", name="calculator", content="2", duration_ms=5)
+SAID = MessageDone(message=Message(role="assistant", content="it is 2"))
+TOO_SLOW = RunError(code="max_execution_time_exceeded", message="slow")
+OPEN = transcript.UNANSWERED
+
+
+@pytest.mark.parametrize(
+    ("events", "status", "output", "messages"),
+    [
+        ([SAID, Final(output="it is 2")], "succeeded", "it is 2", ["it is 2"]),
+        ([MessageDelta(text="it "), MessageDelta(text="is 2"), SAID, Final(output="x")], "succeeded", "x", ["it is 2"]),
+        ([Final(output="only")], "succeeded", "only", ["only"]),
+        ([Final(output="")], "succeeded", "", []),
+        ([], "interrupted", "", []),
+        ([MessageDelta(text="half")], "interrupted", "half", ["half"]),
+        ([ASKED, ToolStarted(call=CALL)], "interrupted", "let me see", ["let me see", OPEN]),
+        ([ASKED, ToolStarted(call=CALL), ANSWERED], "interrupted", "let me see", ["let me see", "2"]),
+        ([ASKED, ANSWERED, SAID, Final(output="it is 2")], "succeeded", "it is 2", ["let me see", "2", "it is 2"]),
+        ([ANSWERED, Final(output="x")], "succeeded", "x", ["x"]),
+        ([SAID, Failed(error=TOO_SLOW)], "failed", "it is 2", ["it is 2"]),
+        ([Failed(error=RunError(code="cancelled", message=""))], "cancelled", "", []),
+    ],
+)
+def test_transcripts(events: list[Event], status: str, output: str, messages: list[str]) -> None:
+    found = transcript.of(events, INTERRUPTED)
+    assert (found.status.value, found.output) == (status, output)
+    assert [item.content for item in found.messages] == messages
+
+
+def test_tools_that_ended_and_that_did_not() -> None:
+    found = transcript.of([ASKED, ToolStarted(call=CALL)], INTERRUPTED)
+    assert [(tool.name, tool.arguments, tool.result) for tool in found.tools.values()] == [
+        ("calculator", {"a": 1}, None)
+    ]
+    found = transcript.of([ASKED, ToolStarted(call=CALL), ANSWERED], INTERRUPTED)
+    assert [(tool.result, tool.duration_ms) for tool in found.tools.values()] == [("2", 5)]
+
+
+def stored(*events: Event) -> list[StoredEvent]:
+    return [StoredEvent(n, event.type, EVENT.dump_json(event).decode()) for n, event in enumerate(events, 1)]
+
+
+def test_an_interruption_adds_its_error_to_the_events() -> None:
+    closing = interruption(stored(MessageDelta(text="half")))
+    assert (closing.status, closing.output, closing.last_seq) == (Status.INTERRUPTED, "half", 2)
+    assert [(event.seq, event.type) for event in closing.events] == [(2, "error")]
+    assert interruption([]).last_seq == 1
+
+
+def test_a_run_whose_end_was_stored_ends_as_it_did() -> None:
+    closing = interruption(stored(SAID, Final(output="it is 2")))
+    assert (closing.status, closing.error, closing.events, closing.last_seq) == (Status.SUCCEEDED, None, [], 2)
