@@ -71,7 +71,9 @@ def kill(platform: Platform, namespace: str, selector: str) -> None:
     """End all pods of a selector at once, without grace; PostgreSQL as a crash does, so that its pod keeps its data."""
     if selector.endswith("=postgres"):
         (pod,) = platform.pods(namespace, selector)
-        platform.kubectl("exec", "-n", namespace, pod["metadata"]["name"], "--", "sh", "-c", "kill -QUIT 1", check=False)
+        platform.kubectl(
+            "exec", "-n", namespace, pod["metadata"]["name"], "--", "sh", "-c", "kill -QUIT 1", check=False
+        )
         return
     platform.kubectl("delete", "pod", "-n", namespace, "-l", selector, "--grace-period=0", "--force")
 

@@ -97,3 +97,4 @@ class Controller(Protocol[ResourceT, ObservedT]):
 
     async def close(self) -> None:
         """Called when the engine stops."""
+        return
