@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from agentic_core import names
 from agentic_core.cluster import Cluster, Credentials, Options
-from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, Kind, Object, Ref, custom
+from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, RESOURCE_QUOTA, Kind, Object, Ref, custom
 from agentic_core.egress import Guard
 from agentic_crds import Agent, AgentRevision, ModelProvider, Tenant
 from agentic_operator.controllers.registry import controllers
@@ -72,6 +72,9 @@ class World:
     """A user of the cluster with a tenant of its own, and Kubernetes' controllers."""
 
     cluster: Cluster
+    plane: ControlPlane
+    counted: set[str] = field(default_factory=set[str])
+    """Namespaces whose quota has been reported."""
     tenant: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
 
     @property
@@ -157,23 +160,41 @@ class World:
         body = head | {"metadata": {"name": ref.name, "namespace": ref.namespace}, "status": status}
         await self.cluster.apply_status(body, "deployment-controller")
 
+    async def count_quotas(self) -> None:
+        """What the quota controller would do: report the limits and what is used, here nothing."""
+        while True:
+            for quota in await self.cluster.list(RESOURCE_QUOTA, labels=f"{names.TENANT}={self.tenant}"):
+                namespace, hard = quota["metadata"]["namespace"], quota["spec"]["hard"]
+                if namespace not in self.counted:
+                    await self.use(namespace, hard=hard, used=dict.fromkeys(hard, "0"))
+                    self.counted.add(namespace)
+            await asyncio.sleep(0.05)
+
+    async def use(self, namespace: str, **status: dict[str, str]) -> None:
+        """A status of the quota of a namespace."""
+        ref = RESOURCE_QUOTA.ref("tenant", namespace)
+        head = {"apiVersion": "v1", "kind": ref.kind.name, "metadata": {"name": ref.name, "namespace": namespace}}
+        await self.cluster.apply_status(head | {"status": status}, "resourcequota-controller")
+
     async def finalize_namespaces(self) -> None:
         """What the namespace controller would do, once everything inside is gone."""
         for namespace in await self.cluster.list(NAMESPACE, labels=f"{names.TENANT}={self.tenant}"):
             if namespace["metadata"].get("deletionTimestamp"):
-                await _finalize(self.cluster, namespace)
+                path = f"{NAMESPACE.ref(namespace['metadata']['name']).path}/finalize"
+                await asyncio.to_thread(self.plane.request, "PUT", path, namespace | {"spec": {"finalizers": []}})
 
 
 @asynccontextmanager
 async def world(plane: ControlPlane, *, platform: Platform = PLATFORM) -> AsyncIterator[World]:
     """A tenant with a provider, and an operator. Not a fixture: Kopf ends the tasks that began after it."""
-    async with Cluster(plane.credentials) as cluster, operator(plane, platform=platform):
-        made = World(cluster)
-        await made.settle()
-        await made.provider()
-        yield made
-
-
-async def _finalize(cluster: Cluster, namespace: Object) -> None:
-    path = NAMESPACE.ref(f"{namespace['metadata']['name']}/finalize").path
-    await cluster._call("PUT", path, verb="finalize", kind=NAMESPACE, body=namespace | {"spec": {"finalizers": []}})
+    async with Cluster(plane.credentials) as cluster:
+        made = World(cluster, plane)
+        counting = asyncio.create_task(made.count_quotas())
+        try:
+            async with operator(plane, platform=platform):
+                await made.settle()
+                await made.provider()
+                yield made
+        finally:
+            counting.cancel()
+            await asyncio.gather(counting, return_exceptions=True)

@@ -59,10 +59,8 @@ class Children:
         ref = ref_of(child)
         try:
             found = self._index.get(ref)
-            if found is None:
-                return await self._create(owner, child)
-            if not ownership.is_ours(found, ref_of(owner)):
-                return _foreign(ref, found)
+            if found is None or not ownership.is_ours(found, ref_of(owner)):
+                return await self._create(owner, child)  # it asks the API server, which also knows the field managers
             await self._change(owner, child, found)
         except (errors.Forbidden, errors.Invalid) as refused:
             return Refusal(ref, foreign=False, message=refused.message)

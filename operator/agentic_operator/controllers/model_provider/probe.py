@@ -86,8 +86,10 @@ class Prober:
 
     async def close(self) -> None:
         """End all probes."""
+        running = [known.task for known in self._known.values() if known.task]
         for uid in list(self._known):
             self._forget(uid)
+        await asyncio.gather(*running, return_exceptions=True)
         if self._session:
             await self._session.close()
 

@@ -36,9 +36,20 @@ def observations(provider: ModelProvider, observed: Observed) -> list[Observatio
         return conditions.stalled("NoTenant", message)
     if observed.answer is None:
         return _without_key(provider, observed)
-    answer = observed.answer
+    answer = _remembered(provider, observed) or observed.answer
     reachable = Observation(names.REACHABLE, answer.status, answer.reason, answer.message)
     return [*_summary(provider, answer), reachable]
+
+
+def _remembered(provider: ModelProvider, observed: Observed) -> Answer | None:
+    """What the status told before this process began, until the first answer is there."""
+    before = provider.status
+    if observed.answer != PENDING or before is None or before.secret_hash != observed.key.hash:
+        return None
+    found = next((one for one in before.conditions if one.type == names.REACHABLE), None)
+    if found is None or found.observed_generation != provider.metadata.generation:
+        return None
+    return Answer(found.status, found.reason, found.message)
 
 
 def _summary(provider: ModelProvider, answer: Answer) -> list[Observation]:

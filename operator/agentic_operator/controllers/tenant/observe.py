@@ -40,9 +40,11 @@ async def observe(tenant: Tenant, ctx: Context) -> Observed:
 
 
 async def _place(name: str, tenant: Tenant, ctx: Context) -> Place:
-    """The index knows the namespaces that the platform made, the API server those of others."""
+    """The index knows the namespaces that the platform made; the API server those of others, and who wrote them."""
     ref = NAMESPACE.ref(name)
-    obj = ctx.index.get(ref) or await ctx.cluster.get(ref, metadata_only=True)
+    obj = ctx.index.get(ref)
+    if obj is None or _foreign_owner(obj, tenant):
+        obj = await ctx.cluster.get(ref, metadata_only=True)
     if obj is None:
         return Place(name)
     if owner := _foreign_owner(obj, tenant):

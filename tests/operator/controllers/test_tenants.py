@@ -1,0 +1,159 @@
+"""Tenants on a real API server: namespaces and what is in them, conflicts, quotas, deletion."""
+
+from typing import Any
+
+from agentic_core import names
+from agentic_core.cluster.kinds import (
+    LIMIT_RANGE,
+    NAMESPACE,
+    NETWORK_POLICY,
+    RESOURCE_QUOTA,
+    SERVICE_ACCOUNT,
+    Object,
+)
+from tests.operator.harness import TENANT, World, eventually, world
+from tests.requirements import requirement
+from tests.support.apiserver import ControlPlane
+
+
+async def policies(w: World) -> set[str]:
+    """Names of the NetworkPolicies in the default namespace."""
+    return {one["metadata"]["name"] for one in await w.cluster.list(NETWORK_POLICY, w.namespace)}
+
+
+async def tenant_status(w: World) -> dict[str, Any]:
+    """The tenant's status."""
+    found = await w.cluster.get(TENANT.ref(w.tenant)) or {}
+    status: dict[str, Any] = found.get("status", {})
+    return status
+
+
+@requirement("tenant-namespaces", "operator")
+async def test_a_tenant_has_locked_down_namespaces(plane: ControlPlane) -> None:
+    async with world(plane) as w:
+        namespace = await w.exists(NAMESPACE.ref(w.namespace))
+        labels = namespace["metadata"]["labels"]
+        assert labels[names.TENANT] == w.tenant
+        assert {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")} == {"restricted"}
+        assert await policies(w) == {"default-deny", "allow-dns", "allow-platform"}
+        account = await w.get(SERVICE_ACCOUNT, names.RUNTIME)
+        assert account
+        assert account["automountServiceAccountToken"] is False
+        assert await w.get(LIMIT_RANGE, "tenant")
+        quota = await w.get(RESOURCE_QUOTA, "tenant")
+        assert quota
+        assert quota["spec"]["hard"]["count/agents.agentic.io"] == "1k"
+        status = await tenant_status(w)
+        assert status["defaultNamespace"] == w.namespace
+        assert status["namespaces"] == [{"name": w.namespace, "phase": "Active"}]
+
+
+async def test_edits_reach_the_namespaces(plane: ControlPlane) -> None:
+    async with world(plane) as w:
+        network = {"egress": [{"cidr": "203.0.113.0/24"}]}
+        await w.apply(TENANT, w.tenant, {"namespaces": {"declared": ["default", "lab"]}, "network": network})
+        lab = f"{w.tenant}-lab"
+        await w.exists(RESOURCE_QUOTA.ref("tenant", lab))
+        await w.exists(NETWORK_POLICY.ref("allow-egress", w.namespace))
+        await w.condition(TENANT.ref(w.tenant), "Ready", "True")
+        assert [one["name"] for one in (await tenant_status(w))["namespaces"]] == [w.namespace, lab]
+
+        await w.apply(TENANT, w.tenant, {})
+        await w.gone(NETWORK_POLICY.ref("allow-egress", w.namespace))
+
+        async def leaving() -> bool:
+            found = await w.cluster.get(NAMESPACE.ref(lab))
+            return bool(found and found["metadata"].get("deletionTimestamp"))
+
+        await eventually(leaving, "the deletion of the namespace that is not declared any more")
+
+
+async def test_use_of_the_quota_is_summed_up(plane: ControlPlane) -> None:
+    async with world(plane) as w:
+        await w.apply(TENANT, w.tenant, {"namespaces": {"declared": ["default", "lab"]}})
+
+        async def counted() -> bool:
+            return len(w.counted) == len(("default", "lab"))
+
+        await eventually(counted, "the first reports of both quotas")
+        for place, cpu in ((w.namespace, "250m"), (f"{w.tenant}-lab", "1")):
+            hard = (await w.exists(RESOURCE_QUOTA.ref("tenant", place)))["spec"]["hard"]
+            await w.use(place, hard=hard, used={"requests.cpu": cpu, "pods": "2"})
+
+        async def summed() -> bool:
+            quotas = {one["resource"]: one for one in (await tenant_status(w)).get("quotas", [])}
+            return quotas.get("requests.cpu", {}).get("used") == "1250m" and quotas["pods"]["used"] == "4"
+
+        await eventually(summed, "the sum of both namespaces")
+        quotas = {one["resource"]: one["hard"] for one in (await tenant_status(w))["quotas"]}
+        assert quotas == {
+            "requests.cpu": "16", "requests.memory": "32Gi", "pods": "200", "count/agents.agentic.io": "2000",
+        }  # fmt: skip
+
+
+async def test_a_namespace_of_somebody_else_is_not_taken_over(plane: ControlPlane) -> None:
+    async with world(plane) as w:
+        taken, free = f"{w.tenant}-taken", f"{w.tenant}-free"
+        plane.create_namespace(taken, team="theirs")
+        await w.apply(TENANT, w.tenant, {"namespaces": {"declared": ["default", "taken", "free"]}})
+        found = await w.condition(TENANT.ref(w.tenant), "Ready", "False", "Conflict")
+        assert taken in found["message"]
+        assert names.ADOPT in found["message"]
+        await w.condition(TENANT.ref(w.tenant), "Conflict", "True")
+        await w.exists(RESOURCE_QUOTA.ref("tenant", free))
+        assert await w.cluster.list(NETWORK_POLICY, taken) == []
+
+        async def others_work() -> bool:
+            phases = {one["name"]: one["phase"] for one in (await tenant_status(w))["namespaces"]}
+            return phases == {w.namespace: "Active", taken: "Conflict", free: "Active"}
+
+        await eventually(others_work, "the phases of the three namespaces")
+
+        theirs = {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {"name": taken, "annotations": {names.ADOPT: "true"}},
+        }
+        await w.cluster.apply(theirs, "kubectl")
+        await w.condition(TENANT.ref(w.tenant), "Ready", "True")
+        await w.exists(NETWORK_POLICY.ref("default-deny", taken))
+
+
+async def test_a_tenant_is_gone_after_its_namespaces(plane: ControlPlane) -> None:
+    async with world(plane) as w:
+        foreign = f"{w.tenant}-foreign"
+        plane.create_namespace(foreign, team="theirs")
+        await w.apply(TENANT, w.tenant, {"namespaces": {"declared": ["default", "foreign"]}})
+        await w.condition(TENANT.ref(w.tenant), "Ready", "False", "Conflict")
+        await w.cluster.delete(TENANT.ref(w.tenant))
+
+        async def leaving() -> Object | None:
+            found = await w.exists(NAMESPACE.ref(w.namespace))
+            return found if found["metadata"].get("deletionTimestamp") else None
+
+        await eventually(leaving, "the deletion of the namespace")
+        held = await w.exists(TENANT.ref(w.tenant))
+        assert held["metadata"]["finalizers"] == [names.FINALIZER]
+        await w.finalize_namespaces()
+        await w.gone(TENANT.ref(w.tenant))
+        assert "deletionTimestamp" not in (await w.exists(NAMESPACE.ref(foreign)))["metadata"]
+
+
+async def test_what_somebody_takes_away_comes_back(plane: ControlPlane) -> None:
+    async with world(plane) as w:
+        policy = await w.exists(NETWORK_POLICY.ref("default-deny", w.namespace))
+        await w.cluster.delete(NETWORK_POLICY.ref("default-deny", w.namespace))
+
+        async def back() -> bool:
+            found = await w.get(NETWORK_POLICY, "default-deny")
+            return bool(found and found["metadata"]["uid"] != policy["metadata"]["uid"])
+
+        await eventually(back, "a new default-deny")
+        unlabelled = {"metadata": {"labels": {names.TENANT: None, names.OWNER_KIND: None}}}
+        await w.cluster.patch(NAMESPACE.ref(w.namespace), unlabelled, "kubectl")
+
+        async def labelled() -> bool:
+            found = await w.exists(NAMESPACE.ref(w.namespace))
+            return found["metadata"]["labels"].get(names.TENANT) == w.tenant
+
+        await eventually(labelled, "the namespace's labels")
