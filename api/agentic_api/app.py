@@ -59,7 +59,7 @@ def create_app(settings: ApiSettings, metrics: HttpMetrics, composition: Composi
     )
     errors.install(app)
     app.add_exception_handler(Forbidden, _forbidden)
-    for domain in (agents, runs, conversations, keys, tenants, health, docs):
+    for domain in (runs, agents, conversations, keys, tenants, health, docs):  # the most used first: routes are a list
         app.include_router(domain.router)
     return app
 

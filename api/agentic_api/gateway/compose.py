@@ -3,8 +3,6 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-import asyncpg
-
 from agentic_api.gateway import repository, upstream
 from agentic_api.gateway.app import Context, Limits
 from agentic_api.gateway.circuit import Circuits
@@ -18,13 +16,16 @@ from agentic_api.gateway.resources import Resources
 from agentic_api.gateway.settings import GatewaySettings
 from agentic_api.gateway.upstream import Upstream
 from agentic_core.auth import run_tokens
+from agentic_core.db import faults
 from agentic_core.egress import Guard
 
 
 @asynccontextmanager
 async def running(settings: GatewaySettings, resources: Resources) -> AsyncGenerator[Context]:
     """Everything that is open while the gateway serves; at the end all usage is written before the database closes."""
-    guard = Guard(private=settings.private_providers, loopback=settings.loopback_providers)
+    guard = Guard(
+        private=settings.private_providers, loopback=settings.loopback_providers, foreign_namespace=settings.namespace
+    )
     session = upstream.session(
         guard,
         connect=settings.connect_seconds,
@@ -83,6 +84,8 @@ class Readiness:
             return "too much usage waits to be recorded"
         try:
             await self._usage.ready()
-        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except Exception as error:
+            if not faults.is_away(error):
+                raise
             return f"PostgreSQL does not answer: {type(error).__name__}"
         return None
