@@ -1,5 +1,5 @@
 # Knows how images are built and kept where Docker does not answer; cluster/images.sh and images.sh source it.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # lib.sh, which comes first, sets the folders
 
 buildah_here() {
   buildah --root "$images/store/root" --runroot "$images/store/run" --storage-driver overlay "$@"

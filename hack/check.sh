@@ -2,7 +2,7 @@
 # Every check that needs no service: format, lint, types, imports, generated files, dead code, dependencies, docs.
 # All of them run, two at a time; the output of those that fail is shown at the end.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit
 logs=$(mktemp -d); trap 'rm -rf "$logs"' EXIT
 failed=()
 

@@ -9,6 +9,7 @@ name=${AGENTIC_CLUSTER:-hub}
 state=$clusters/$name
 samples=$root/manifests/samples/quickstart
 helm_charts=$root/manifests/helm
+registry="" platform_tag="" services_tag="" # images.sh says what it built
 question=${AGENTIC_QUESTION:-What is an operator in Kubernetes?}
 
 choose_provider() {
@@ -159,6 +160,7 @@ main() {
   export KUBECONFIG
   say "== Images"
   "$hack/images.sh" "$name"
+  # shellcheck disable=SC1091,SC2154  # images.sh has just written it
   . "$cache/images.env"
   say "== Platform"
   mkdir -p "$state"

@@ -1,6 +1,6 @@
 # Knows the state of bare clusters on disk: which run, and how to enter their node; the scripts beside it, and those of
 # hack/ that reach into a node, source it.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # lib.sh, which comes first, sets the folders
 
 bare_node() { # cluster: process 1 of its node, as this machine numbers it; fails where it does not run
   local pid

@@ -3,7 +3,7 @@
 # The node has no uplink: a host gets an address on the node, whose connections leave through a unix socket. TLS stays
 # end to end. quickstart.sh calls it for the provider whose key is set; nothing else gets out.
 . "$(dirname "$0")/../lib.sh"
-. "$hack/cluster/bare.sh"
+. "$(dirname "$0")/bare.sh"
 
 name=$1
 state=$clusters/$name
