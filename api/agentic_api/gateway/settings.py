@@ -16,6 +16,8 @@ class GatewaySettings(Settings):
     """File with the api's public keys in PEM format; several while a key is rotated."""
     kubeconfig: Path | None = None
     """A kubeconfig file; without it the pod's own service account is used."""
+    namespace: str = "agentic-system"
+    """The platform's own namespace: its Services are no providers."""
     private_providers: bool = False
     """Whether tenants' providers may have private addresses, such as those of Services of the cluster."""
     loopback_providers: bool = False

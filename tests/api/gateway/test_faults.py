@@ -127,6 +127,8 @@ LEADS_NOWHERE = [
     "http://2130706433/v1",
     "http://0x7f.1/v1",
     "http://[64:ff9b::a9fe:a9fe]/v1",
+    "http://agentic-api.agentic-system:8080/v1",
+    "http://postgres.agentic-system.svc.cluster.local./v1",
 ]
 
 
