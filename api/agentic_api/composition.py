@@ -44,7 +44,7 @@ async def opened(
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
         clock = Clock()
         cluster, catalog, synced = await _resources(stack, settings, database)
-        replica = Replica(database, http, RunMetrics(registry), Timing(drain_seconds=settings.shutdown_timeout))
+        replica = Replica(database, http, RunMetrics(registry), Timing())
         await stack.enter_async_context(replica.open())
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
         yield Context(

@@ -36,7 +36,7 @@ class Timing:
     pace: Pace = field(default_factory=Pace)
     leases: LeaseTimes = field(default_factory=LeaseTimes)
     bounds: Bounds = field(default_factory=Bounds)
-    drain_seconds: float = 20.0
+    drain_seconds: float = 10.0
     """How long runs may go on after the process was told to end."""
 
 
