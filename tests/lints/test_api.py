@@ -18,9 +18,20 @@ from agentic_api.tenants import endpoints as tenants
 from tests.requirements import requirement
 
 API = Path(__file__).parents[2] / "api" / "agentic_api"
-REPOSITORIES = {"repository.py", "statements.py"}
-QUERIES = {"execute", "exec_driver_sql", "scalar", "scalars", "stream", "fetch", "fetchrow", "fetchval", "executemany"}
-SESSIONS = {"session", "connection", "database"}
+REPOSITORIES = {"repository.py", "statements.py", "journal.py"}
+QUERIES = {
+    "execute",
+    "exec_driver_sql",
+    "scalar",
+    "scalars",
+    "stream",
+    "fetch",
+    "fetch_one",
+    "fetchrow",
+    "fetchval",
+    "executemany",
+}
+SESSIONS = {"session", "transaction", "connection", "database"}
 PUBLIC = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/start.js", "/docs/{asset}"}
 DOMAINS: tuple[APIRouter, ...] = tuple(
     module.router for module in (agents, conversations, docs, health, keys, runs, tenants)

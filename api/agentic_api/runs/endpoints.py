@@ -6,6 +6,7 @@ from uuid import UUID
 from fastapi import Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
+from agentic_api.agents.endpoints import AgentId
 from agentic_api.dependencies.auth import Invoker, LongRunning, Viewer
 from agentic_api.dependencies.context import Ctx
 from agentic_api.dependencies.idempotency import IdempotencyKey
@@ -27,6 +28,7 @@ RUN_OR_EVENTS: dict[int | str, dict[str, Any]] = {
 }
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The events.", "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}},
+    204: {"description": "The client has seen all of them: it need not connect again."},
 }
 
 
@@ -36,7 +38,7 @@ def _json(run: Run) -> Response:
 
 @router.post("/agents/{agent_id}/execute", response_model=Run, responses=RUN_OR_EVENTS, dependencies=[LongRunning])
 async def execute(
-    agent_id: str,
+    agent_id: AgentId,
     body: Execute,
     request: Request,
     principal: Invoker,

@@ -6,11 +6,12 @@ The composition root opens one a process; the service hands runs to it and looks
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 import aiohttp
+from opentelemetry.trace import Span, SpanKind
 
 from agentic_api.runs.driver import Driver, Equipment, Pace, Task
 from agentic_api.runs.leases import CANCELLED, Leases, LeaseTimes
@@ -18,7 +19,7 @@ from agentic_api.runs.live import LiveRun
 from agentic_api.runs.metrics import RunMetrics
 from agentic_api.runs.runtime import Bounds, RuntimeClient
 from agentic_core import telemetry
-from agentic_core.contract import RunError
+from agentic_core.contract import RunError, RunRequest
 from agentic_core.db import Database
 from agentic_core.db.notices import Notices
 
@@ -79,9 +80,10 @@ class Replica:
         return driver.live
 
     async def _drive(self, driver: Driver) -> None:
+        request = driver.task.request
         with self._metrics.running():
             try:
-                with telemetry.log_context(run=str(driver.live.id), tenant=driver.task.request.tenant):
+                with telemetry.log_context(run=request.run_id, tenant=request.tenant), _span(request):
                     await driver.drive()
             finally:
                 del self._drivers[driver.live.id]
@@ -133,3 +135,16 @@ class Replica:
             driver.stop(DRAINED)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self.timing.leases.lease_seconds)
+
+
+def _span(request: RunRequest) -> AbstractContextManager[Span]:
+    """The run in the caller's trace; the runtime continues it."""
+    return telemetry.span(
+        f"invoke_agent {request.agent}",
+        kind=SpanKind.CLIENT,
+        gen_ai__operation__name="invoke_agent",
+        gen_ai__agent__name=request.agent,
+        agentic__run=request.run_id,
+        agentic__tenant=request.tenant,
+        agentic__revision=request.revision,
+    )
