@@ -73,8 +73,10 @@ class Agents:
     async def _current(self, cluster: Cluster, key: AgentKey, *, version: str | None) -> Object:
         with _explained(key):
             current = await cluster.get(AGENT.ref(key.name, key.namespace))
-        if current is None:
-            raise unknown(str(key))
+            if current is None:
+                raise unknown(str(key))
+            if any(_by_create(entry) for entry in current["metadata"]["managedFields"]):
+                current = await self._as_applied(cluster, current)  # a create that was cut off in the middle
         generation = str(current["metadata"]["generation"])
         if version is not None and version != generation:
             raise PreconditionFailed(
@@ -116,7 +118,7 @@ class Agents:
     async def _as_applied(self, cluster: Cluster, created: Object) -> Object:
         """Turn our ownership of the fields from create's into apply's, so that later applies can also remove them."""
         entries = [
-            entry | {"operation": "Apply"} if entry["manager"] == names.API_MANAGER else entry
+            entry | {"operation": "Apply"} if _by_create(entry) else entry
             for entry in created["metadata"]["managedFields"]
         ]
         meta = {"managedFields": entries, "uid": created["metadata"]["uid"]}
@@ -127,6 +129,10 @@ class Agents:
         used = before["spec"].get("systemPromptFrom", {}).get("name", "")
         if used.startswith(f"{before['metadata']['name']}-prompt-") and (kept is None or used != kept.name):
             await cluster.delete(CONFIG_MAP.ref(used, before["metadata"]["namespace"]))
+
+
+def _by_create(entry: Object) -> bool:
+    return entry["manager"] == names.API_MANAGER and entry["operation"] == "Update" and "subresource" not in entry
 
 
 def _key(agent: Object) -> AgentKey:

@@ -2,6 +2,7 @@
 
 from importlib.resources import files
 
+import fastapi_standalone_docs  # type: ignore[import-untyped]  # only its files are used
 from fastapi import APIRouter
 from starlette.responses import HTMLResponse, Response
 
@@ -10,7 +11,7 @@ from agentic_core.errors import NotFound
 router = APIRouter(include_in_schema=False)
 
 ASSETS = {"swagger-ui.css": "text/css", "swagger-ui-bundle.js": "text/javascript"}
-FOLDER = files("fastapi_standalone_docs") / "static" / "swagger"
+FOLDER = files(fastapi_standalone_docs) / "static" / "swagger"
 POLICY = "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'; frame-ancestors 'none'"
 PAGE = """<!doctype html>
 <html lang="en">

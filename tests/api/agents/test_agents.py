@@ -7,6 +7,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from agentic_core import names
 from agentic_core.cluster.kinds import CONFIG_MAP, custom
 from agentic_crds import Agent
 from tests.api import harness
@@ -171,6 +172,23 @@ async def test_fields_of_others_are_not_overwritten(client: httpx2.AsyncClient, 
     assert mine.status_code == 200, mine.text
 
 
+async def test_a_create_that_was_cut_off_in_the_middle_can_be_changed(
+    client: httpx2.AsyncClient, world: World, tenant: str
+) -> None:
+    meta = {"name": "half", "namespace": f"{tenant}-default"}
+    spec = {"model": {"name": "m"}, "description": "half", "systemPrompt": "Half."}
+    half = {"apiVersion": "agentic.io/v1alpha1", "kind": "Agent", "metadata": meta, "spec": spec}
+    await world.cluster.create(half, names.API_MANAGER)
+
+    async def changed() -> bool:
+        answer = await client.put("/api/v1/agents/half", json={"model": "other", "system_prompt": "Whole."})
+        return answer.status_code == 200
+
+    await until(changed, what="the agent to be changed")
+    shown = (await client.get("/api/v1/agents/half")).json()
+    assert (shown["model"]["name"], shown["system_prompt"], shown["description"]) == ("other", "Whole.", "")
+
+
 async def test_delete(client: httpx2.AsyncClient, world: World, tenant: str) -> None:
     await client.post("/api/v1/agents", json=SUPPORT)
     assert (await client.delete("/api/v1/agents/support")).status_code == 204
@@ -182,8 +200,8 @@ async def test_delete(client: httpx2.AsyncClient, world: World, tenant: str) -> 
 
 
 async def test_pages(client: httpx2.AsyncClient) -> None:
-    names = [f"agent-{number}" for number in range(5)]
-    for name in names:
+    expected = [f"agent-{number}" for number in range(5)]
+    for name in expected:
         await client.post("/api/v1/agents", json={"name": name, "model": "m"})
     seen, cursor = [], None
     while True:
@@ -193,7 +211,7 @@ async def test_pages(client: httpx2.AsyncClient) -> None:
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    assert seen == names
+    assert seen == expected
 
 
 async def test_a_long_prompt_lives_in_a_config_map(client: httpx2.AsyncClient, world: World, tenant: str) -> None:
