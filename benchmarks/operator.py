@@ -50,6 +50,16 @@ class Result:
 
 
 @dataclass(frozen=True)
+class Scrape:
+    """Metrics of the operator."""
+
+    waiting: int
+    settled: int
+    """Reconciles of agents that ended well."""
+    writes: int
+
+
+@dataclass(frozen=True)
 class Operator:
     """A running operator."""
 
@@ -58,21 +68,19 @@ class Operator:
     idle_cpu: float
     """CPU seconds that starting took, before anything was read."""
 
-    def metric(self, pattern: str) -> float:
-        """The sum of all samples whose name and labels match."""
+    def scrape(self) -> "Scrape":
+        """The metrics of now."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
             text = answer.read().decode()
-        return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
 
-    @property
-    def settled(self) -> float:
-        """How many reconciles of agents ended well."""
-        return self.metric(r'agentic_operator_reconcile_seconds_count\{kind="Agent",outcome="settled"\}')
+        def total(pattern: str) -> int:
+            return int(sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE)))
 
-    @property
-    def writes(self) -> int:
-        """How many objects were written."""
-        return int(self.metric(r"agentic_operator_writes_total\{[^}]*\}"))
+        return Scrape(
+            waiting=total("agentic_operator_queue_depth"),
+            settled=total(r'agentic_operator_reconcile_seconds_count\{kind="Agent",outcome="settled"\}'),
+            writes=total(r"agentic_operator_writes_total\{[^}]*\}"),
+        )
 
 
 async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
@@ -187,13 +195,12 @@ def _object(kind: str, name: str, spec: Object, namespace: str | None = None) ->
 
 async def settle(running: Operator, count: int) -> None:
     """Wait until all agents are reconciled and nothing more happens."""
-    seen: list[tuple[float, int]] = []
+    seen: list[Scrape] = []
 
     async def quiet() -> bool:
-        await asyncio.sleep(0.5)
-        seen.append((running.settled, running.writes))
-        idle = running.metric("agentic_operator_queue_depth") == 0
-        return idle and len(seen) > 3 and seen[-1] == seen[-4] and seen[-1][0] >= count
+        await asyncio.sleep(1)
+        seen.append(running.scrape())
+        return seen[-1].waiting == 0 and seen[-1].settled >= count and len(seen) > 1 and seen[-1] == seen[-2]
 
     await until(quiet, "convergence")
 
@@ -253,7 +260,7 @@ async def measure(plane: ControlPlane, mode: str, count: int) -> Result:
         plain = await baseline(user, count)
         async with operator(plane) as running:
             await settle(running, count)
-            writes = running.writes
+            writes = running.scrape().writes
             edits = await edit(user, count, mode)
     return Result(mode, count, 1000 * cpu / count, plain, memory / 2**20, writes, edits)
 

@@ -27,19 +27,26 @@ class Children:
         self._index = index
         self._recorder = recorder
         self._lost: set[Ref] = set()
+        self._writing: dict[Ref, str] = {}
 
     def lost(self, ref: Ref) -> None:
         """A child was deleted, by whomever."""
         self._lost.add(ref)
 
-    async def apply(self, owner: Object, wanted: Iterable[Object]) -> list[Refusal]:
+    def is_writing(self, child: Object) -> bool:
+        """Whether this state of the child is what is being written right now, so that its event is no news."""
+        return self._writing.get(ref_of(child), "") == _hash(child) != ""
+
+    async def apply(
+        self, owner: Object, wanted: Iterable[Object], *, immutable: Collection[Kind] = ()
+    ) -> list[Refusal]:
         """Create or change what differs. Contents of a namespace that was refused are left out."""
         refusals: list[Refusal] = []
         closed: set[str] = set()
         for child in wanted:
             if child["metadata"].get("namespace") in closed:
                 continue
-            refusal = await self._apply(owner, ownership.owned(child, owner))
+            refusal = await self._apply(owner, ownership.owned(child, owner), immutable)
             if refusal:
                 refusals.append(refusal)
                 if refusal.ref.kind == kinds.NAMESPACE:
@@ -55,39 +62,54 @@ class Children:
                 await self._cluster.delete(ref, uid=entry.uid)
         return len(surplus)
 
-    async def _apply(self, owner: Object, child: Object) -> Refusal | None:
+    async def _apply(self, owner: Object, child: Object, immutable: Collection[Kind]) -> Refusal | None:
         ref = ref_of(child)
         try:
             found = self._index.get(ref)
-            if found is None or not ownership.is_ours(found, ref_of(owner)):
+            if found is None and ref.kind in immutable and await self._new(child):
+                await self._tell_restored(owner, ref)
+                return None
+            if found is None or not ownership.is_ours(found, owner):
                 return await self._create(owner, child)  # it asks the API server, which also knows the field managers
             await self._change(owner, child, found)
         except (errors.Forbidden, errors.Invalid) as refused:
             return Refusal(ref, foreign=False, message=refused.message)
         return None
 
+    async def _new(self, child: Object) -> bool:
+        """Create the object; False when one of its name is there already."""
+        self._writing[ref_of(child)] = _hash(child)
+        try:
+            self._index.put_written(await self._cluster.create(child, names.OPERATOR_MANAGER))
+        except errors.Conflict:
+            return False
+        finally:
+            del self._writing[ref_of(child)]
+        return True
+
     async def _create(self, owner: Object, child: Object) -> Refusal | None:
         ref = ref_of(child)
         found = await self._cluster.get(ref, metadata_only=True)
-        mine = found is None or ownership.is_ours(found, ref_of(owner))
+        mine = found is None or ownership.is_ours(found, owner)
         if found and not mine and not ownership.may_adopt(found):
             return _foreign(ref, found)
         await self._write(child, force=found is not None)
-        if ref in self._lost:
-            self._lost.discard(ref)
-            await self._recorder.event(owner, "Restored", message=f"{ref} was deleted or lost its labels; put it back")
-        elif found and not mine:
+        await self._tell_restored(owner, ref)
+        if found and not mine:
             await self._recorder.event(
                 owner, "Adopted", message=f"Took {ref} over, as its annotation {names.ADOPT} allowed"
             )
         return None
 
+    async def _tell_restored(self, owner: Object, ref: Ref) -> None:
+        if ref in self._lost:
+            self._lost.discard(ref)
+            await self._recorder.event(owner, "Restored", message=f"{ref} was deleted or lost its labels; put it back")
+
     async def _change(self, owner: Object, child: Object, found: Object) -> None:
         if _deleting(found):
             return
-        same = (found["metadata"].get("annotations") or {}).get(names.SPEC_HASH) == (
-            child["metadata"]["annotations"][names.SPEC_HASH]
-        )
+        same = _hash(found) == _hash(child)
         where = drift.difference(child, found)
         if same and where is None:
             return
@@ -102,7 +124,17 @@ class Children:
         return ownership.other_managers(found) if found else "somebody"
 
     async def _write(self, child: Object, *, force: bool) -> None:
-        self._index.put_written(await self._cluster.apply(child, names.OPERATOR_MANAGER, force=force))
+        self._writing[ref_of(child)] = _hash(child)
+        try:
+            self._index.put_written(await self._cluster.apply(child, names.OPERATOR_MANAGER, force=force))
+        finally:
+            del self._writing[ref_of(child)]
+
+
+def _hash(found: Object) -> str:
+    """The hash of what was applied last; empty when nothing was."""
+    annotations: dict[str, str] = found["metadata"].get("annotations") or {}
+    return annotations.get(names.SPEC_HASH, "")
 
 
 def _deleting(found: Object | None) -> bool:

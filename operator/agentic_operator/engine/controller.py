@@ -63,6 +63,9 @@ class Controller(Protocol[ResourceT, ObservedT]):
     """The primary kind: its objects are the keys of the queue."""
     children: tuple[Kind, ...] = ()
     """Kinds of the objects that `desired` makes. They are watched by the label app.kubernetes.io/managed-by."""
+    immutable: tuple[Kind, ...] = ()
+    """Of the children's kinds those whose objects never change: they are created, which fails if somebody else's is
+    there, so that nobody has to look first."""
     watches: tuple[Watch, ...] = ()
     """What else the index must hold."""
     lookups: tuple[Lookup, ...] = ()

@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import orjson
+
 from agentic_core import names
 from agentic_core.cluster import kinds
-from agentic_core.cluster.kinds import Kind, Object, Ref
+from agentic_core.cluster.kinds import Kind, Object, Ref, ref_of
 from agentic_operator.engine.children import Children
 from agentic_operator.engine.controller import Controller
 from agentic_operator.engine.index import Change, Index
@@ -79,11 +81,12 @@ class Dispatcher:
         self._relate(change)
 
     def _route(self, change: Change) -> None:
-        if change.ref.kind in self._controllers:
+        if change.ref.kind in self._controllers and not self._own_status(change):
             self._queue.add(change.ref, Priority.EDIT if change.edited else Priority.EVENT)
-        for entry in (change.before, change.after):
-            if entry and entry.owner:
-                self._queue.add(entry.owner)
+        if change.after is None or not self._children.is_writing(change.obj):
+            for entry in (change.before, change.after):
+                if entry and entry.owner:
+                    self._queue.add(entry.owner)
         if change.after is None and change.before and change.before.owner:
             self._children.lost(change.ref)
         self._relate(change)
@@ -92,6 +95,18 @@ class Dispatcher:
         for controller in self._controllers.values():
             for key in controller.related(change.obj, self._index):
                 self._queue.add(key)
+
+    def _own_status(self, change: Change) -> bool:
+        """Whether only the status changed while its key is in flight: our own write, told before its answer came."""
+        if change.edited or change.before is None or not self._queue.in_flight(change.ref):
+            return False
+        return _wish(change.obj) == _wish(orjson.loads(change.before.data))
+
+
+def _wish(obj: Object) -> Object:
+    """All that is not status."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    return {key: value for key, value in obj.items() if key != "status"} | {"metadata": metadata}
 
 
 class KindSink:
@@ -106,6 +121,12 @@ class KindSink:
         """The object is there."""
         self._changed(self._index.put(obj))
 
+    def knows(self, obj: Object) -> bool:
+        """Whether the index has this version of the object, or a newer one."""
+        entry = self._index.entry(ref_of(obj))
+        metadata = obj["metadata"]
+        return bool(entry and entry.uid == metadata["uid"] and entry.version >= int(metadata["resourceVersion"]))
+
     def drop(self, obj: Object) -> None:
         """The object was deleted."""
         self._changed(self._index.drop(obj))
@@ -118,4 +139,12 @@ class KindSink:
         """Of what is not newer than `version`, only these exist."""
         self._index.bookmark(self._kind, version)
         for ref in self._index.stale(self._kind, refs, version):
-            self._changed(self._index.evict(ref))
+            self.gone(ref)
+
+    def missing(self, refs: set[Ref]) -> list[Ref]:
+        """What the index has beside these."""
+        return [ref for ref in self._index.refs(self._kind) if ref not in refs]
+
+    def gone(self, ref: Ref) -> None:
+        """The object does not exist any more."""
+        self._changed(self._index.evict(ref))

@@ -66,8 +66,11 @@ class Engine:
         watching = [asyncio.create_task(reflector.run()) for reflector in self._reflectors]
         finishing: list[asyncio.Task[None]] = []
         stopped = asyncio.create_task(_wait(stop))
+        looking = asyncio.create_task(self._first_look())
         try:
-            await self._first_look()
+            await first_of([*watching, looking, stopped])
+            if stop.is_set():
+                return
             finishing = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
             finishing.append(asyncio.create_task(self._intake.run(stop)))
             await first_of([*watching, *finishing, stopped])
@@ -76,7 +79,7 @@ class Engine:
             self.queue.close()
             if finishing:
                 await asyncio.wait(finishing, timeout=GRACE_SECONDS)
-            await cancel([*watching, *finishing, stopped])
+            await cancel([*watching, *finishing, looking, stopped])
             for controller in self._controllers:
                 await controller.close()
 

@@ -40,13 +40,17 @@ def digest(body: Object) -> str:
     return hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=10).hexdigest()
 
 
-def is_ours(found: Object, owner: Ref) -> bool:
-    """Whether the object was made by us for this owner: by its labels, or by its field manager when those are gone."""
+def is_ours(found: Object, owner: Object) -> bool:
+    """Whether the object was made by us for this owner: by its ownerReference, by its labels, or by its field manager
+    when somebody took the labels away."""
+    references = found["metadata"].get("ownerReferences") or []
+    if any(reference["uid"] == owner["metadata"]["uid"] for reference in references):
+        return True
     present = found["metadata"].get("labels") or {}
     if present.get(names.MANAGED_BY) == names.OPERATOR and names.OWNER_KIND in present:
-        return labels(owner).items() <= present.items()
+        return labels(ref_of(owner)).items() <= present.items()
     fields = found["metadata"].get("managedFields") or []
-    return any(entry["manager"] == names.OPERATOR_MANAGER and entry["operation"] == "Apply" for entry in fields)
+    return any(entry["manager"] == names.OPERATOR_MANAGER and "subresource" not in entry for entry in fields)
 
 
 def may_adopt(found: Object) -> bool:

@@ -86,6 +86,10 @@ class Queue:
         """Whether nothing waits or runs."""
         return not self._waiting and not self._running
 
+    def in_flight(self, key: Ref) -> bool:
+        """Whether the key is being reconciled."""
+        return key in self._running
+
     def add(self, key: Ref, priority: Priority = Priority.EVENT) -> None:
         """The key shall be reconciled, as soon as its turn comes."""
         if priority is Priority.EDIT:

@@ -76,7 +76,7 @@ class Reconciler:
         resource = controller.parse(obj)
         observed = await controller.observe(resource, self._context)
         wanted = controller.desired(resource, observed)
-        refusals = await self._children.apply(obj, wanted.objects)
+        refusals = await self._children.apply(obj, wanted.objects, immutable=controller.immutable)
         keep = {ref_of(child) for child in wanted.objects} | wanted.keep
         await self._children.prune(ref_of(obj), keep=keep, among=controller.children)
         assessment = controller.assess(resource, observed, self._clock())

@@ -37,6 +37,7 @@ class AgentController(Controller[Agent, Observed]):
 
     kind = AGENT
     children = (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER)
+    immutable = (REVISION,)
     watches = (Watch(CONFIG_MAP, metadata_only=True),)
     lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP)
 
