@@ -35,9 +35,9 @@ async def test_keys_belong_to_tenants(client: httpx2.AsyncClient, foreign: httpx
     assert other.json()["id"] != mine["id"]
 
 
-async def test_hundreds_of_requests_at_once_are_one_run(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+async def test_a_thousand_requests_at_once_are_one_run(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     runtime.scripts["wait"] = runtime.hang
-    asked = [asyncio.create_task(client.post(EXECUTE, json={"input": "wait"}, headers=KEY)) for _ in range(400)]
+    asked = [asyncio.create_task(client.post(EXECUTE, json={"input": "wait"}, headers=KEY)) for _ in range(1000)]
     await runtime.began.wait()
     runtime.go_on.set()
     answers = await asyncio.gather(*asked)
