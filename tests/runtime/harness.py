@@ -1,9 +1,10 @@
 """The agent server under test, on a real socket, and a client that speaks the contract."""
 
 import asyncio
+import json
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -99,6 +100,15 @@ class Client:
 
 def parse(content: bytes) -> list[Event]:
     return [EVENT.validate_json(line) for line in content.splitlines() if line]
+
+
+async def first_event(lines: AsyncIterator[str]) -> dict[str, Any]:
+    """The first event of a stream, after the keep-alive lines that a cold start may take."""
+    async for line in lines:
+        if line:
+            event: dict[str, Any] = json.loads(line)
+            return event
+    raise AssertionError("the stream ended without an event")
 
 
 def of(events: list[Event], kind: str) -> list[Any]:

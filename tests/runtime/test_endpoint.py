@@ -15,7 +15,7 @@ from agentic_core.auth import run_tokens
 from agentic_core.contract import RUN_PATH
 from tests.requirements import requirement
 from tests.runtime import harness
-from tests.runtime.harness import Client, request, token, until
+from tests.runtime.harness import Client, first_event, request, token, until
 from tests.runtime.provider import Provider, Reply, openai_pieces, openai_text
 
 
@@ -170,7 +170,7 @@ async def test_one_run_too_many(model: Provider) -> None:
     async with harness.runtime(model, max_concurrent_runs=1) as client:
         headers = {"Authorization": f"Bearer {token()}"}
         async with client.http.stream("POST", RUN_PATH, json=request(), headers=headers) as first:
-            await anext(first.aiter_lines())
+            await first_event(first.aiter_lines())
             answer = await client.post(request())
             refused(answer, 503, "runtime_busy")
             assert answer.headers["retry-after"] == "1"

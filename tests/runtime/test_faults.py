@@ -13,7 +13,7 @@ from agentic_runtime.failures import model_failure
 from agentic_runtime.tools import registry
 from tests.requirements import requirement
 from tests.runtime import harness
-from tests.runtime.harness import Client, deltas, of, request, token, until
+from tests.runtime.harness import Client, deltas, first_event, of, request, token, until
 from tests.runtime.provider import Provider, Reply, anthropic_text, openai_calls, openai_pieces, openai_text
 from tests.runtime.test_tools import Plugin
 
@@ -85,8 +85,7 @@ async def leave_after_first_line(client: Client, body: dict[str, Any]) -> None:
     """Starts a run, reads one line and closes the connection."""
     headers = {"Authorization": f"Bearer {token()}"}
     async with client.http.stream("POST", RUN_PATH, json=body, headers=headers) as answer:
-        async for _line in answer.aiter_lines():
-            break
+        await first_event(answer.aiter_lines())
 
 
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])
@@ -135,7 +134,7 @@ async def test_silence_is_filled(model: Provider, client: Client, monkeypatch: p
     headers = {"Authorization": f"Bearer {token()}"}
     async with client.http.stream("POST", RUN_PATH, json=request(), headers=headers) as answer:
         lines = answer.aiter_lines()
-        assert json.loads(await anext(lines))["text"] == "so far"
+        assert (await first_event(lines))["text"] == "so far"
         async with asyncio.timeout(2):
             assert [await anext(lines) for _ in range(3)] == [""] * 3
 
@@ -148,7 +147,7 @@ async def test_a_slow_reader_gets_everything(model: Provider, client: Client) ->
     async with client.http.stream("POST", RUN_PATH, json=body, headers=headers) as answer:
         async for line in answer.aiter_lines():
             await asyncio.sleep(0.001)
-            event = json.loads(line)
+            event = json.loads(line or "{}")
             size += len(event.get("text", ""))
     assert size == 3_000_000
     assert event["type"] == "final"

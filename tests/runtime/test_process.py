@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import socket
 import sys
@@ -14,7 +15,7 @@ import httpx2
 
 from agentic_core.contract import RUN_PATH
 from tests.requirements import requirement
-from tests.runtime.harness import environment, request, token, until
+from tests.runtime.harness import environment, first_event, request, token, until
 from tests.runtime.provider import Provider, Reply, openai_end, openai_pieces, openai_text
 
 PROGRAM = Path(sys.executable).parent / "agentic-runtime"
@@ -66,6 +67,25 @@ def headers() -> dict[str, str]:
     return {"Authorization": f"Bearer {token()}"}
 
 
+def resident_megabytes(pid: int) -> float:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
+
+async def test_it_is_ready_soon_and_stays_small(model: Provider) -> None:
+    model.replies.append(openai_text("ok"))
+    async with started(model) as runtime:
+        assert cpu_seconds(runtime.process.pid) < 1.2
+        answer = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
+        assert '"final"' in answer.text
+        assert resident_megabytes(runtime.process.pid) < 150
+
+
 @requirement("stateless")
 async def test_runs_in_progress_finish_after_sigterm(model: Provider) -> None:
     model.replies.append(Reply([*openai_pieces(*["x"] * 100), *openai_end("stop")], gap=0.01))
@@ -74,7 +94,7 @@ async def test_runs_in_progress_finish_after_sigterm(model: Provider) -> None:
         runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
     ):
         lines = answer.aiter_lines()
-        await anext(lines)
+        await first_event(lines)
         runtime.stop()
         await until(runtime.draining)
         refused = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
@@ -93,7 +113,7 @@ async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
         runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
     ):
         lines = answer.aiter_lines()
-        assert json.loads(await anext(lines))["text"] == "so far"
+        assert (await first_event(lines))["text"] == "so far"
         runtime.stop()
         rest = [json.loads(line) async for line in lines if line]
         assert [event["type"] for event in rest] == ["error"]
@@ -118,7 +138,7 @@ async def test_a_second_signal_stops_at_once(model: Provider) -> None:
         started(model, AGENTIC_DRAIN_LINGER="60", AGENTIC_DRAIN_GRACE="60") as runtime,
         runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
     ):
-        await anext(answer.aiter_lines())
+        await first_event(answer.aiter_lines())
         runtime.stop()
         await until(runtime.draining)
         runtime.stop()

@@ -188,5 +188,5 @@ def test_a_broken_plugin_leaves_the_others(monkeypatch: pytest.MonkeyPatch) -> N
     good = next(iter(metadata.entry_points(group=registry.GROUP, name="calculator")))
     broken = metadata.EntryPoint(name="broken", value="nowhere.at:all", group=registry.GROUP)
     renamed = metadata.EntryPoint(name="other", value=good.value, group=registry.GROUP)
-    monkeypatch.setattr(metadata, "entry_points", lambda group: [broken, renamed, good])
+    monkeypatch.setattr(metadata, "entry_points", lambda **_: [broken, renamed, good])
     assert list(registry.installed()) == ["calculator"]
