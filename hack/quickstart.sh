@@ -10,7 +10,7 @@ state=$clusters/$name
 samples=$root/manifests/samples/quickstart
 helm_charts=$root/manifests/helm
 registry="" platform_tag="" services_tag="" # images.sh says what it built
-question=${AGENTIC_QUESTION:-What is an operator in Kubernetes?}
+question=${AGENTIC_QUESTION:-What is the capital of France, and what is it known for?}
 
 choose_provider() {
   if [ -n "${ANTHROPIC_API_KEY:-}" ]; then
