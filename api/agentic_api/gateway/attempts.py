@@ -21,7 +21,9 @@ RETRYABLE: Final = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 522, 524, 
 LONGEST_WAIT: Final = 30.0
 """A backend that asks for more patience than this is not waited for; the caller is told to come back."""
 
-Cause = Literal["rate_limited", "failed", "unreachable", "timeout", "forbidden", "open", "cancelled"]
+Cause = Literal["rate_limited", "failed", "unreachable", "disconnected", "timeout", "forbidden", "open", "cancelled"]
+AGAIN: Final[frozenset[Cause]] = frozenset({"rate_limited", "failed", "unreachable", "disconnected", "timeout"})
+"""Causes after which the same backend may be tried again."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Failure:
     def retryable(self) -> bool:
         """Whether the same backend may be tried again."""
         patient = (self.retry_after or 0) <= LONGEST_WAIT
-        return patient and self.cause in ("rate_limited", "failed", "unreachable", "timeout")
+        return patient and self.cause in AGAIN
 
 
 @dataclass
@@ -79,6 +81,8 @@ class Plan:
             self._line.append(attempt)
 
     def _pause(self, tried: int, failure: Failure) -> float:
+        if tried == 1 and failure.cause == "disconnected":
+            return 0.0  # a kept connection that the provider has given up in the meantime
         ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (tried - 1))
         pause = ceiling * (0.5 + self._jitter.random() / 2)
         return pause if failure.retry_after is None else max(pause, failure.retry_after)

@@ -47,7 +47,7 @@ def serve(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContext
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http=bounded(settings.max_header_bytes),
+        http=bounded(settings.max_header_bytes, seconds=settings.receive_seconds),
         ws="none",
         interface="asgi3",
         lifespan="on",

@@ -1,31 +1,60 @@
-"""uvicorn's HTTP protocol with a bound on the size of a request's head; `main` gives it to the server."""
+"""uvicorn's HTTP protocol with bounds on a request's head: its size, and the time it takes; `main` serves with it."""
+
+import asyncio
+from typing import ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-def bounded(most: int) -> type[HttpToolsProtocol]:
-    """The protocol that closes connections whose request line and headers have more than `most` bytes."""
+class BoundedProtocol(HttpToolsProtocol):
+    """Closes connections whose request line and headers have more bytes, or take longer, than the class says."""
 
-    class BoundedProtocol(HttpToolsProtocol):
-        _head = 0
-        _in_head = True
+    most: ClassVar[int]
+    seconds: ClassVar[float]
+    _head = 0
+    _in_head = True
+    _timer: asyncio.TimerHandle | None = None
 
-        def data_received(self, data: bytes) -> None:
-            if self._in_head:
-                self._head += len(data)
-            super().data_received(data)
-            if self._in_head and self._head > most and not self.transport.is_closing():
-                self.send_400_response("The request's headers are too large.")
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as its base
+        super().connection_made(transport)
+        self._start_timer()
 
-        def on_message_begin(self) -> None:
-            self._in_head = True
-            super().on_message_begin()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_timer()
+        super().connection_lost(exc)
 
-        def on_headers_complete(self) -> None:
-            self._in_head = False
-            self._head = 0
-            if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > most:
-                raise ValueError("the head is too large")
-            super().on_headers_complete()
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head += len(data)
+        super().data_received(data)
+        if self._in_head and self._head > self.most and not self.transport.is_closing():
+            self.send_400_response("The request's headers are too large.")
 
-    return BoundedProtocol
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        self._start_timer()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head = 0
+        self._stop_timer()
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > self.most:
+            raise ValueError("the head is too large")
+        super().on_headers_complete()
+
+    def _start_timer(self) -> None:
+        self._stop_timer()
+        self._timer = self.loop.call_later(self.seconds, self._give_up)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _give_up(self) -> None:
+        self.transport.close()
+
+
+def bounded(most: int, *, seconds: float) -> type[BoundedProtocol]:
+    """The protocol with these bounds."""
+    return type("Bounded", (BoundedProtocol,), {"most": most, "seconds": seconds})

@@ -115,6 +115,10 @@ class Streaming:
                 if self._ended:
                     return
             chunk = await content.readany()
+        unended, self._rest = self._rest.rstrip(), b""
+        if unended:
+            out = self._look(unended + b"\n\n")
+            await send({"type": "http.response.body", "body": out, "more_body": True})
         self._complete = FINISHED.search(self._last) is not None
 
     async def _end(self, send: Send) -> Tokens:

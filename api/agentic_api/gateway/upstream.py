@@ -272,6 +272,8 @@ def _failure(error: Exception, sending: Sending) -> Failure:
         return Failure("unreachable", "has a host name that cannot be resolved")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Failure("unreachable", "cannot be connected to")
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not sending.answered:
+        return Failure("disconnected", "closed the connection")
     return Failure("unreachable", "broke the connection", spent=sending.answered)
 
 

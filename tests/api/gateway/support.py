@@ -170,7 +170,9 @@ async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Runn
             contexts.append(context)
             yield context
 
-    async with serving(Gateway(lifespan), http=bounded(settings.max_header_bytes)) as url:
+    async with serving(
+        Gateway(lifespan), http=bounded(settings.max_header_bytes, seconds=settings.receive_seconds)
+    ) as url:
         served = Running(url, resources, run_tokens.private_key(private), contexts[0], dsn)
         try:
             yield served

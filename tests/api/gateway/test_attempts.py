@@ -60,6 +60,15 @@ def test_pauses_grow_and_vary_within_bounds() -> None:
     assert len(set(pauses)) > 5
 
 
+def test_a_connection_that_was_closed_meanwhile_is_replaced_at_once() -> None:
+    line = plan("a")
+    for expected in (0.0, 0.25):
+        attempt = line.next()
+        assert attempt
+        line.failed(attempt, Failure("disconnected", "closed the connection"), 100.0)
+        assert expected <= attempt.ready_at - 100 <= expected * 2
+
+
 def test_a_pause_is_never_shorter_than_asked_for() -> None:
     line = plan("a")
     attempt = line.next()

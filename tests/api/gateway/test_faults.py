@@ -93,6 +93,15 @@ async def test_a_request_that_does_not_arrive_is_given_up(postgres: PostgresData
         writer.close()
 
 
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nx-h: "], ids=["nothing", "half a head"])
+async def test_heads_that_do_not_arrive_are_given_up(postgres: PostgresDatabase, tmp_path: Path, sent: bytes) -> None:
+    async with support.gateway(postgres.app, tmp_path, receive_seconds=0.2) as gateway:
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+        writer.write(sent)
+        assert await asyncio.wait_for(reader.read(), 5) == b""
+        writer.close()
+
+
 @pytest.mark.parametrize("shape", ["many", "long", "endless", "url"])
 async def test_heads_are_bounded(gateway: Running, shape: str) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))

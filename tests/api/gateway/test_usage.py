@@ -131,9 +131,12 @@ async def test_usage_beside_the_last_choice_is_counted_and_passed_on(gateway: Ru
     assert (row["input_tokens"], row["output_tokens"], row["estimated"]) == (7, 3, False)
 
 
-async def test_events_may_be_cut_anywhere(gateway: Running, upstream: FaultServer) -> None:
+@pytest.mark.parametrize("newline", [b"\n", b"\r\n", b"\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("end", [DONE, b"data: [DONE]\n", b"data: [DONE]"], ids=["", "short", "shortest"])
+async def test_events_may_be_cut_anywhere(gateway: Running, upstream: FaultServer, newline: bytes, end: bytes) -> None:
     client = provide(gateway, upstream, "a")
-    events = delta("Hel") + delta("lo [DONE] ") + delta("größer") + usage(7, 3) + DONE
+    events = delta("Hel") + delta("lo [DONE] ") + delta("größer") + usage(7, 3) + end
+    events = events.replace(b"\n", newline)
     upstream.plays(stream(*(events[at : at + 1] for at in range(len(events)))))
     answered = await client.chat.completions.create(model="a/m", messages=ASK, stream=True)
     chunks = [chunk async for chunk in answered]
