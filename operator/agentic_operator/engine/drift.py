@@ -5,8 +5,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-KEYS = ("name", "type", "port", "key", "uid", "containerPort")
-"""By which items of Kubernetes' lists are told apart, in the order of preference."""
+KEYS = {
+    "containers": "name",
+    "env": "name",
+    "imagePullSecrets": "name",
+    "initContainers": "name",
+    "ownerReferences": "uid",
+    "volumeMounts": "mountPath",
+    "volumes": "name",
+}
+"""Lists that several managers share, and by what their items are told apart. Others, such as the ports of a network
+policy, belong to one manager as a whole: an item more is drift."""
 SUFFIXES = {"": Decimal(1), "m": Decimal("0.001")} | {
     suffix: Decimal(1000) ** power for power, suffix in enumerate(("k", "M", "G", "T", "P"), start=1)
 }
@@ -17,7 +26,7 @@ QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 def difference(wanted: Any, found: Any, path: str = "") -> str | None:
     """The path of the first field of `wanted` that `found` does not have with the same value; None when it has all.
 
-    More fields and list items in `found` are others' business. Quantities count by their amount.
+    More fields, and items of shared lists, in `found` are others' business. Quantities count by their amount.
     """
     if isinstance(wanted, Mapping):
         return _of_mappings(wanted, found if isinstance(found, Mapping) else {}, path)
@@ -36,7 +45,7 @@ def _of_mappings(wanted: Mapping[str, Any], found: Mapping[str, Any], path: str)
 
 
 def _of_lists(wanted: Sequence[Any], found: Sequence[Any], path: str) -> str | None:
-    key = _list_key(wanted)
+    key = _list_key(path)
     if key is None:
         if len(wanted) != len(found):
             return path
@@ -52,10 +61,11 @@ def _of_lists(wanted: Sequence[Any], found: Sequence[Any], path: str) -> str | N
     return None
 
 
-def _list_key(items: Sequence[Any]) -> str | None:
-    if not items or not all(isinstance(item, Mapping) for item in items):
-        return None
-    return next((key for key in KEYS if len({str(item.get(key)) for item in items if key in item}) == len(items)), None)
+def _list_key(path: str) -> str | None:
+    field = path.rpartition(".")[2]
+    if field == "ports":
+        return "port" if path == "spec.ports" else "containerPort" if "containers[" in path else None
+    return KEYS.get(field)
 
 
 def _same_quantity(wanted: Any, found: Any) -> bool:
