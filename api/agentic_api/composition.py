@@ -38,7 +38,7 @@ async def opened(
     """The context, for as long as the block."""
     pepper = settings.pepper_file.read_bytes().strip()
     async with AsyncExitStack() as stack:
-        database = Database(settings.database_url.get_secret_value())
+        database = Database(settings.database_url.get_secret_value(), transaction_pooler=settings.database_pooler)
         stack.push_async_callback(database.close)
         connector = aiohttp.TCPConnector(limit=RUNTIME_CONNECTIONS, ttl_dns_cache=30, keepalive_timeout=60)
         http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
@@ -48,8 +48,6 @@ async def opened(
         await stack.enter_async_context(replica.open())
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
         yield Context(
-            settings=settings,
-            clock=clock,
             lifecycle=lifecycle,
             registry=registry,
             http_metrics=http_metrics,

@@ -8,7 +8,6 @@ from prometheus_client import CollectorRegistry
 from agentic_api.agents.service import Agents
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
-from agentic_api.clock import Clock
 from agentic_api.conversations.service import ConversationService
 from agentic_api.keys.authenticator import Authenticator
 from agentic_api.keys.service import Keys
@@ -16,7 +15,6 @@ from agentic_api.lifecycle import Lifecycle
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.middleware.rate_limit import RateLimiter
 from agentic_api.runs.service import RunService
-from agentic_api.settings import ApiSettings
 from agentic_core.db import Database
 
 
@@ -24,8 +22,6 @@ from agentic_core.db import Database
 class Context:
     """What a request may use."""
 
-    settings: ApiSettings
-    clock: Clock
     lifecycle: Lifecycle
     registry: CollectorRegistry
     """Where metrics are registered; `/metrics` shows all of them."""

@@ -19,7 +19,6 @@ from agentic_core.errors import (
     TooLarge,
     Unauthenticated,
     Unavailable,
-    UpstreamFailed,
 )
 from agentic_crds.base import Model
 
@@ -29,10 +28,8 @@ ALWAYS = (400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 KINDS: dict[int, tuple[type[PlatformError], str]] = {
     400: (Malformed, "The request body is not valid JSON: unexpected end of data."),
     401: (Unauthenticated, "The API key is not valid: it is unknown, expired or revoked."),
-    402: (PlatformError, "The budget is spent."),
     403: (Forbidden, "This needs the role developer or more; this key has the role viewer."),
     404: (NotFound, "There is no agent 'support'. List yours with GET /api/v1/agents."),
-    405: (errors.MethodNotAllowed, "The endpoint does not answer PUT /api/v1/agents."),
     408: (errors.RequestTimeout, "The request body did not arrive within 15 s."),
     409: (Conflict, "Agent acme-default.support is not ready: ModelProvider acme-default/openai not found"),
     412: (errors.PreconditionFailed, "The agent has changed since: it has version 4 now, you sent 3."),
@@ -41,7 +38,6 @@ KINDS: dict[int, tuple[type[PlatformError], str]] = {
     422: (Invalid, "The request breaks a rule: body.model: Field required"),
     429: (RateLimited, "This key may make 6000 requests a minute; try again in 0.3 s."),
     500: (PlatformError, "Something went wrong here; the logs know it as request 5f0c2c8c1f0e4b7d."),
-    502: (UpstreamFailed, "The runtime of agent acme-default.support does not answer."),
     503: (Unavailable, "The database does not answer now; try again."),
     504: (Timeout, "The request took longer than 30 s and was given up."),
 }

@@ -4,7 +4,7 @@ The catalog reads it; a reflector, and whoever has just written through the API 
 """
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import orjson
 
@@ -87,14 +87,6 @@ class Store:
         if found is None:
             found = self._names[namespace] = sorted(self._namespaces.get(namespace, ()))
         return found[bisect_right(found, after) :] if after is not None else found
-
-    def __iter__(self) -> Iterator[Object]:
-        for entries in list(self._namespaces.values()):
-            for _version, raw in list(entries.values()):
-                yield orjson.loads(raw)
-
-    def __len__(self) -> int:
-        return sum(map(len, self._namespaces.values()))
 
     def _forget(self, namespace: str, name: str) -> None:
         self._namespaces[namespace].pop(name, None)

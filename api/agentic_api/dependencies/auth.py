@@ -74,7 +74,6 @@ AnyCaller = Annotated[Caller, Depends(Authenticated())]
 Viewer = Annotated[Principal, Depends(InTenant(Role.VIEWER))]
 Invoker = Annotated[Principal, Depends(InTenant(Role.INVOKER))]
 Developer = Annotated[Principal, Depends(InTenant(Role.DEVELOPER))]
-Owner = Annotated[Principal, Depends(InTenant(Role.OWNER))]
 
 
 async def unlimited(request: Request) -> None:

@@ -15,12 +15,11 @@ from agentic_api.catalog.catalog import Catalog
 from agentic_api.tenants.repository import TenantRepository
 from agentic_core import names, telemetry
 from agentic_core.cluster import Cluster, errors
-from agentic_core.cluster.kinds import Object, custom
+from agentic_core.cluster.kinds import Object
 from agentic_core.db import Database, functions
 from agentic_crds import Tenant
 from agentic_crds.base import API_VERSION
 
-TENANT = custom(Tenant)
 LONGEST_PAUSE = 60.0
 
 log = telemetry.logger(__name__)

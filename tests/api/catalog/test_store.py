@@ -74,4 +74,3 @@ def test_managed_fields_cost_no_memory() -> None:
     found = store.get("n", "a")
     assert found is not None
     assert "managedFields" not in found["metadata"]
-    assert len(store) == 1

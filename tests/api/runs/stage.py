@@ -96,9 +96,7 @@ def _resource(name: str, namespace: str, status: dict[str, Any]) -> dict[str, An
 
 
 @asynccontextmanager
-async def composition(
-    dsn: str, catalog: Catalog, *, signing_key: str, timing: Timing, settings: ApiSettings
-) -> AsyncGenerator[Context]:
+async def composition(dsn: str, catalog: Catalog, *, signing_key: str, timing: Timing) -> AsyncGenerator[Context]:
     """The context of a replica."""
     async with AsyncExitStack() as stack:
         database = Database(dsn)
@@ -108,8 +106,6 @@ async def composition(
         replica = Replica(database, http, RunMetrics(registry), timing)
         await stack.enter_async_context(replica.open())
         yield Context(
-            settings=settings,
-            clock=clock,
             lifecycle=Lifecycle(),
             registry=registry,
             http_metrics=HttpMetrics(registry),
@@ -162,7 +158,7 @@ async def serving(
     app = create_app(
         settings,
         HttpMetrics(CollectorRegistry()),
-        lambda: composition(dsn, catalog, signing_key=signing, timing=timing, settings=settings),
+        lambda: composition(dsn, catalog, signing_key=signing, timing=timing),
     )
     process = server(
         app, host=settings.host, port=settings.port, lifecycle=Lifecycle(), drain_seconds=0, shutdown_timeout=1
