@@ -14,8 +14,8 @@ class ApiSettings(Settings):
     database_url: SecretStr = SecretStr("postgresql://agentic_app@localhost:5432/agentic")
     """DSN of the role that serves requests; it owns nothing and row-level security holds for it."""
     database_pooler: bool = False
-    """Whether the DSN is that of a pooler in transaction mode, such as PgBouncer. Cancelling a run of another replica, and
-    following it, then take up to some seconds longer: notices do not pass such a pooler."""
+    """Whether the DSN is that of a pooler in transaction mode, such as PgBouncer. Cancelling and following runs of
+    other replicas then takes up to some seconds longer: notices do not pass such a pooler."""
     pepper_file: Path = Path("/etc/agentic/api-keys/pepper")
     """File with the secret under which API keys are hashed."""
     run_token_key_file: Path = Path("/etc/agentic/run-tokens/private.pem")
