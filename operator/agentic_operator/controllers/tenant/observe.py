@@ -7,7 +7,6 @@ from typing import Literal
 from agentic_core import names
 from agentic_core.cluster.kinds import NAMESPACE, RESOURCE_QUOTA, Object
 from agentic_crds import Tenant
-from agentic_operator.controllers.tenancy import TENANT
 from agentic_operator.desired.namespace import QUOTA
 from agentic_operator.engine import ownership
 from agentic_operator.engine.controller import Context
@@ -58,7 +57,7 @@ async def _place(name: str, tenant: Tenant, ctx: Context) -> Place:
 
 
 def _foreign_owner(namespace: Object, tenant: Tenant) -> str:
-    if ownership.is_ours(namespace, TENANT.ref(tenant.metadata.name)) or ownership.may_adopt(namespace):
+    if ownership.is_ours(namespace, tenant.manifest()) or ownership.may_adopt(namespace):
         return ""
     labels = namespace["metadata"].get("labels") or {}
     kind, name = labels.get(names.OWNER_KIND), labels.get(names.OWNER_NAME)
