@@ -1,58 +1,143 @@
 """The engine on a real API server, with the smallest controller."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
-
-import pytest
-
 from agentic_core import names
-from agentic_core.cluster import Cluster, Options, kinds
-from agentic_core.cluster.kinds import CONFIG_MAP, Object
-from agentic_operator.engine.controller import Controller
-from agentic_operator.engine.engine import Engine
-from agentic_operator.engine.metrics import Metrics
+from agentic_core.cluster import Cluster
+from agentic_core.cluster.kinds import CONFIG_MAP, EVENT, Object
 from tests.operator.engine.tiny import AGENT, TinyController, agent
+from tests.operator.engine.world import eventually, prompt, running, settled
 from tests.support.apiserver import ControlPlane
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 20.0) -> None:
-    """Wait until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.02)
+def child(namespace: str, name: str, **metadata: object) -> Object:
+    place = {"name": f"prompt-{name}", "namespace": namespace}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": place | metadata, "data": {"prompt": "theirs"}}
 
 
-@asynccontextmanager
-async def running(plane: ControlPlane, *controllers: Controller[Any, Any]) -> AsyncIterator[Engine]:
-    """A synced engine."""
-    metrics, stop = Metrics(), asyncio.Event()
-    async with Cluster(plane.credentials, Options(observer=metrics.requested)) as cluster:
-        engine = Engine(cluster, plane.credentials, controllers=controllers or [TinyController()], metrics=metrics)
-        task = asyncio.create_task(engine.run(stop))
-        try:
-            waiting = asyncio.create_task(engine.synced.wait())
-            await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-            if task.done():
-                task.result()
-            yield engine
-        finally:
-            stop.set()
-            await asyncio.wait_for(task, 20)
+async def news(user: Cluster, namespace: str, reason: str) -> list[str]:
+    return [event["message"] for event in await user.list(EVENT, namespace) if event["reason"] == reason]
 
 
 async def test_an_agent_gets_its_child_and_its_status(plane: ControlPlane, namespace: str) -> None:
-    async with Cluster(plane.credentials) as user, running(plane):
+    async with Cluster(plane.credentials) as user, running(plane.credentials):
+        await user.apply(agent(namespace, "one"), "user")
+        await settled(user, namespace, "one")
+        made = await user.get(CONFIG_MAP.ref("prompt-one", namespace))
+        assert made
+        assert made["data"] == {"prompt": "Be brief."}
+        assert made["metadata"]["labels"][names.OWNER_NAME] == "one"
+        assert made["metadata"]["ownerReferences"][0]["kind"] == "Agent"
+        await user.apply(agent(namespace, "one", "Be long."), "user")
+        await settled(user, namespace, "one", generation=2)
+        assert await prompt(user, namespace, "one") == "Be long."
+
+
+async def test_a_restart_writes_nothing(plane: ControlPlane, namespace: str) -> None:
+    async with Cluster(plane.credentials) as user:
+        for number in range(20):
+            await user.apply(agent(namespace, f"a{number}"), "user")
+        async with running(plane.credentials) as first:
+            await eventually(first.quiet, "the first operator to be done")
+            assert first.writes >= 40
+        async with running(plane.credentials) as second:
+            await eventually(second.quiet, "the second operator to be done")
+            assert second.total("agentic_operator_reconcile_seconds_count", kind="Agent", outcome="settled") >= 20
+            assert second.writes == 0
+
+
+async def test_an_edited_child_is_put_back_and_the_culprit_is_named(plane: ControlPlane, namespace: str) -> None:
+    async with Cluster(plane.credentials) as user, running(plane.credentials):
+        await user.apply(agent(namespace, "one"), "user")
+        await settled(user, namespace, "one")
+        await user.patch(CONFIG_MAP.ref("prompt-one", namespace), {"data": {"prompt": "mine"}}, "mallory")
+
+        async def repaired() -> bool:
+            return await prompt(user, namespace, "one") == "Be brief." and bool(await news(user, namespace, "Restored"))
+
+        await eventually(repaired, "repair")
+        told = await news(user, namespace, "Restored")
+        assert told == [f"data.prompt of ConfigMap {namespace}/prompt-one was changed by mallory; put it back"]
+
+
+async def test_a_deleted_child_and_lost_labels_are_put_back(plane: ControlPlane, namespace: str) -> None:
+    ref = CONFIG_MAP.ref("prompt-one", namespace)
+    async with Cluster(plane.credentials) as user, running(plane.credentials):
+        await user.apply(agent(namespace, "one"), "user")
+        await settled(user, namespace, "one")
+        await user.delete(ref)
+
+        async def there() -> bool:
+            return await prompt(user, namespace, "one") == "Be brief."
+
+        await eventually(there, "a new child")
+        await user.patch(ref, {"metadata": {"labels": {names.MANAGED_BY: None}}}, "mallory")
+
+        async def labelled() -> bool:
+            found = await user.get(ref)
+            return bool(found and found["metadata"]["labels"].get(names.MANAGED_BY) == names.OPERATOR)
+
+        await eventually(labelled, "the label")
+
+
+async def test_a_foreign_object_is_not_taken_over_until_a_person_allows_it(plane: ControlPlane, namespace: str) -> None:
+    async with Cluster(plane.credentials) as user, running(plane.credentials) as operator:
+        before = await user.apply(child(namespace, "one"), "user")
         await user.apply(agent(namespace, "one"), "user")
 
-        async def ready() -> bool:
-            found = await user.get(AGENT.ref("one", namespace))
-            return bool(found and found.get("status", {}).get("observedGeneration") == 1)
+        async def conflict() -> bool:
+            found = await user.get(AGENT.ref("one", namespace)) or {}
+            conditions = {each["type"]: each for each in found.get("status", {}).get("conditions", [])}
+            return "Conflict" in conditions and "adopt" in conditions["Ready"]["message"]
 
-        await eventually(ready)
-        child = await user.get(CONFIG_MAP.ref("prompt-one", namespace))
-        assert child
-        assert child["data"] == {"prompt": "Be brief."}
-        assert child["metadata"]["labels"][names.OWNER_NAME] == "one"
-        assert child["metadata"]["ownerReferences"][0]["kind"] == "Agent"
+        await eventually(conflict, "the condition Conflict")
+        after = await user.get(CONFIG_MAP.ref("prompt-one", namespace))
+        assert after
+        assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+        annotated = child(namespace, "one", annotations={names.ADOPT: "true"})
+        await user.apply(annotated, "user")
+        operator.engine.queue.add(AGENT.ref("one", namespace))
+
+        async def adopted() -> bool:
+            return await prompt(user, namespace, "one") == "Be brief."
+
+        await eventually(adopted, "adoption")
+        await settled(user, namespace, "one")
+        assert await news(user, namespace, "Adopted")
+
+
+async def test_a_finalizer_holds_until_the_children_are_gone(plane: ControlPlane, namespace: str) -> None:
+    ref = AGENT.ref("one", namespace)
+    async with Cluster(plane.credentials) as user, running(plane.credentials, TinyController(needs_finalizer=True)):
+        await user.apply(agent(namespace, "one"), "user")
+        await settled(user, namespace, "one")
+        found = await user.get(ref)
+        assert found
+        assert found["metadata"]["finalizers"] == [names.FINALIZER]
+        await user.patch(CONFIG_MAP.ref("prompt-one", namespace), {"metadata": {"finalizers": ["test/hold"]}}, "user")
+        await user.delete(ref)
+
+        async def deleting() -> bool:
+            held = await user.get(CONFIG_MAP.ref("prompt-one", namespace))
+            return bool(held and held["metadata"].get("deletionTimestamp"))
+
+        await eventually(deleting, "the child's deletion")
+        assert await user.get(ref)
+        await user.patch(CONFIG_MAP.ref("prompt-one", namespace), {"metadata": {"finalizers": None}}, "user")
+
+        async def gone() -> bool:
+            return await user.get(ref) is None
+
+        await eventually(gone, "the end of the agent")
+
+
+async def test_the_status_keeps_its_transition_time(plane: ControlPlane, namespace: str) -> None:
+    async with Cluster(plane.credentials) as user, running(plane.credentials):
+        await user.apply(agent(namespace, "one"), "user")
+        await settled(user, namespace, "one")
+        first = await user.get(AGENT.ref("one", namespace))
+        await user.apply(agent(namespace, "one", "Other."), "user")
+        await settled(user, namespace, "one", generation=2)
+        second = await user.get(AGENT.ref("one", namespace))
+    assert first
+    assert second
+    times = [found["status"]["conditions"][0]["lastTransitionTime"] for found in (first, second)]
+    assert times[0] == times[1]

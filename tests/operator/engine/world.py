@@ -1,0 +1,137 @@
+"""What tests of the engine share: a running engine, operators as processes, and waiting for a condition."""
+
+import asyncio
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from agentic_core.cluster import Cluster, Credentials, Options
+from agentic_core.cluster.kinds import CONFIG_MAP, Object
+from agentic_operator.engine.controller import Controller
+from agentic_operator.engine.engine import Engine
+from agentic_operator.engine.metrics import Metrics
+from tests.operator.engine.tiny import AGENT, TinyController
+from tests.support.apiserver import ControlPlane, free_port
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
+    """Wait until the condition holds."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not await condition():
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"waited {seconds} s in vain for {what}") from None
+
+
+@dataclass(frozen=True)
+class Running:
+    """An engine in this process."""
+
+    engine: Engine
+    metrics: Metrics
+
+    def total(self, name: str, **labels: str) -> float:
+        """The sum of a metric's samples that have these labels."""
+        return sum(
+            sample.value
+            for metric in self.metrics.registry.collect()
+            for sample in metric.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    @property
+    def writes(self) -> float:
+        """Objects written so far."""
+        return self.total("agentic_operator_writes_total")
+
+    async def quiet(self) -> bool:
+        """Whether nothing waits or runs."""
+        return self.engine.queue.quiet
+
+
+@asynccontextmanager
+async def running(
+    access: Credentials, *controllers: Controller[Any, Any], options: Options | None = None
+) -> AsyncIterator[Running]:
+    """A synced engine."""
+    metrics, stop = Metrics(), asyncio.Event()
+    options = options or Options(observer=metrics.requested)
+    async with Cluster(access, options) as cluster:
+        engine = Engine(cluster, access, controllers=controllers or [TinyController()], metrics=metrics)
+        task = asyncio.create_task(engine.run(stop))
+        waiting = asyncio.create_task(engine.synced.wait())
+        try:
+            await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
+            if task.done():
+                task.result()
+            yield Running(engine, metrics)
+        finally:
+            waiting.cancel()
+            stop.set()
+            await asyncio.wait_for(task, 40)
+
+
+@dataclass(frozen=True)
+class Process:
+    """An operator as a process."""
+
+    popen: "subprocess.Popen[bytes]"
+    port: int
+
+    def metric(self, pattern: str) -> float:
+        """The sum of all samples that match."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+        return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
+
+    async def leads(self) -> bool:
+        """Whether it is the leader."""
+        try:
+            return self.metric("agentic_operator_leader") == 1
+        except OSError:
+            return False
+
+
+@contextmanager
+def process(plane: ControlPlane, namespace: str, identity: str) -> Iterator[Process]:
+    """An operator whose Lease is in `namespace`."""
+    port = free_port()
+    env = os.environ | {
+        "AGENTIC_KUBECONFIG": str(plane.kubeconfig),
+        "AGENTIC_HOST": "127.0.0.1",
+        "AGENTIC_PORT": str(port),
+        "AGENTIC_NAMESPACE": namespace,
+        "AGENTIC_IDENTITY": identity,
+        "AGENTIC_RUNTIME_IMAGE": "none",
+        "AGENTIC_RUN_TOKEN_KEYS": "none",
+    }
+    popen = subprocess.Popen([sys.executable, "-m", "tests.operator.engine.program"], env=env)
+    try:
+        yield Process(popen, port)
+    finally:
+        popen.send_signal(signal.SIGKILL)
+        popen.wait()
+
+
+async def settled(user: Cluster, namespace: str, name: str, generation: int = 1) -> None:
+    """Wait until the status of an agent is about this generation."""
+
+    async def look() -> bool:
+        found = await user.get(AGENT.ref(name, namespace))
+        return bool(found and found.get("status", {}).get("observedGeneration") == generation)
+
+    await eventually(look, f"{namespace}/{name} at generation {generation}")
+
+
+async def prompt(user: Cluster, namespace: str, name: str) -> str | None:
+    """What the child of an agent says."""
+    found: Object | None = await user.get(CONFIG_MAP.ref(f"prompt-{name}", namespace))
+    return found["data"]["prompt"] if found else None
