@@ -20,14 +20,20 @@ from agentic_core.errors import Invalid
 
 router = make_router("/api/v1", tag="runs")
 
+EVENT = {
+    "type": "object",
+    "description": "One server-sent event; `data` is JSON.",
+    "properties": {name: {"type": "string"} for name in ("id", "event", "data")},
+    "required": ["data"],
+}
 RUN_OR_EVENTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The run, or its events while it goes on.",
-        "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}},
+        "content": {sse.MEDIA_TYPE: {"schema": EVENT}},
     },
 }
 EVENTS: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The events.", "content": {sse.MEDIA_TYPE: {"schema": {"type": "string"}}}},
+    200: {"description": "The events.", "content": {sse.MEDIA_TYPE: {"schema": EVENT}}},
     204: {"description": "The client has seen all of them: it need not connect again."},
 }
 
