@@ -75,6 +75,8 @@ class World:
     plane: ControlPlane
     counted: set[str] = field(default_factory=set[str])
     """Namespaces whose quota has been reported."""
+    over: bool = False
+    """Whether Kubernetes' controllers shall stop."""
     tenant: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
 
     @property
@@ -162,7 +164,7 @@ class World:
 
     async def count_quotas(self) -> None:
         """What the quota controller would do: report the limits and what is used, here nothing."""
-        while True:
+        while not self.over:
             for quota in await self.cluster.list(RESOURCE_QUOTA, labels=f"{names.TENANT}={self.tenant}"):
                 namespace, hard = quota["metadata"]["namespace"], quota["spec"]["hard"]
                 if namespace not in self.counted:
@@ -196,5 +198,5 @@ async def world(plane: ControlPlane, *, platform: Platform = PLATFORM) -> AsyncI
                 await made.provider()
                 yield made
         finally:
-            counting.cancel()
-            await asyncio.gather(counting, return_exceptions=True)
+            made.over = True
+            await asyncio.wait((counting,), timeout=PATIENCE)

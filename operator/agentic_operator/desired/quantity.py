@@ -10,7 +10,8 @@ SCALES = {
     "Ki": Decimal(2) ** 10, "Mi": Decimal(2) ** 20, "Gi": Decimal(2) ** 30, "Ti": Decimal(2) ** 40,
     "Pi": Decimal(2) ** 50, "Ei": Decimal(2) ** 60,
 }  # fmt: skip
-BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
+BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi")
+"""Units of sizes. Smaller ones would make 1024 agents look like 1Ki."""
 QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i)?")
 
 

@@ -1,0 +1,129 @@
+"""The pods of runtimes, as whole objects."""
+
+from typing import Any
+
+from agentic_crds.agent import Autoscaling
+from agentic_operator.desired import runtime
+from agentic_operator.desired.platform import Platform
+from agentic_operator.desired.runtime import Runtime
+
+PLATFORM = Platform(namespace="agentic-system", runtime_image="runtime:1", run_token_keys="PEM")
+SHARED = Runtime(name="agent-runtime", namespace="acme-default", tenant="acme", image="runtime:1")
+OWN = Runtime(name="agent-a", namespace="acme-default", tenant="acme", image="mine:2", agent="a", replicas=2)
+LABELS = {
+    "agentic.io/tenant": "acme",
+    "app.kubernetes.io/component": "agent-runtime",
+    "app.kubernetes.io/managed-by": "agentic-operator",
+    "app.kubernetes.io/name": "agent-runtime",
+    "app.kubernetes.io/part-of": "agentic-platform",
+}
+SELECTOR = {"app.kubernetes.io/component": "agent-runtime", "app.kubernetes.io/name": "agent-runtime"}
+OWN_LABELS = LABELS | {"app.kubernetes.io/component": "agent-a", "agentic.io/agent": "a"}
+
+
+def probe(path: str, period: int, failures: int) -> dict[str, Any]:
+    """A probe."""
+    get = {"path": path, "port": "http"}
+    return {"httpGet": get, "periodSeconds": period, "timeoutSeconds": 3, "failureThreshold": failures}
+
+
+CONTAINER = {
+    "name": "runtime",
+    "image": "runtime:1",
+    "imagePullPolicy": "IfNotPresent",
+    "env": [
+        {"name": "AGENTIC_GATEWAY_URL", "value": "http://agentic-gateway.agentic-system.svc:8080"},
+        {"name": "AGENTIC_RUN_TOKEN_KEYS", "value": "PEM"},
+        {"name": "AGENTIC_NAMESPACE", "value": "acme-default"},
+        {"name": "AGENTIC_LOG_LEVEL", "value": "info"},
+    ],
+    "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
+    "resources": {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}},
+    "startupProbe": probe("/healthz", 1, 120),
+    "livenessProbe": probe("/healthz", 10, 3),
+    "readinessProbe": probe("/readyz", 2, 2),
+    "lifecycle": {"preStop": {"sleep": {"seconds": 3}}},
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    },
+    "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
+}
+
+
+def test_shared_deployment() -> None:
+    spread = {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": SELECTOR},
+    }
+    assert runtime.deployment(SHARED, PLATFORM) == {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "agent-runtime", "namespace": "acme-default", "labels": LABELS},
+        "spec": {
+            "selector": {"matchLabels": SELECTOR},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "revisionHistoryLimit": 2,
+            "template": {
+                "metadata": {"labels": LABELS},
+                "spec": {
+                    "serviceAccountName": "agent-runtime",
+                    "automountServiceAccountToken": False,
+                    "enableServiceLinks": False,
+                    "terminationGracePeriodSeconds": 60,
+                    "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+                    "topologySpreadConstraints": [spread],
+                    "containers": [CONTAINER],
+                    "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}],
+                },
+            },
+        },
+    }
+
+
+def test_own_deployment_differs_in_name_image_and_replicas() -> None:
+    built = runtime.deployment(OWN, PLATFORM)
+    assert built["metadata"] == {"name": "agent-a", "namespace": "acme-default", "labels": OWN_LABELS}
+    assert built["spec"]["replicas"] == 2
+    assert built["spec"]["template"]["metadata"]["labels"] == OWN_LABELS
+    assert built["spec"]["template"]["spec"]["containers"] == [CONTAINER | {"image": "mine:2"}]
+
+
+def test_a_users_variable_never_replaces_one_of_the_platform() -> None:
+    own = Runtime(
+        name="agent-a", namespace="n", tenant="acme", image="i", env={"TZ": "UTC", "AGENTIC_GATEWAY_URL": "http://evil"}
+    )
+    (container,) = runtime.deployment(own, PLATFORM)["spec"]["template"]["spec"]["containers"]
+    values = [(one["name"], one["value"]) for one in container["env"]]
+    assert values[0] == ("TZ", "UTC")
+    assert [value for name, value in values if name == "AGENTIC_GATEWAY_URL"] == [PLATFORM.gateway_url]
+
+
+def test_service() -> None:
+    assert runtime.service(SHARED) == {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"name": "agent-runtime", "namespace": "acme-default", "labels": LABELS},
+        "spec": {
+            "selector": SELECTOR,
+            "ports": [{"name": "http", "port": 8080, "targetPort": "http", "protocol": "TCP"}],
+        },
+    }
+
+
+def test_autoscaler() -> None:
+    target = {"type": "Utilization", "averageUtilization": 70}
+    assert runtime.autoscaler(OWN, Autoscaling(max_replicas=5)) == {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "agent-a", "namespace": "acme-default", "labels": OWN_LABELS},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "agent-a"},
+            "minReplicas": 1,
+            "maxReplicas": 5,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
