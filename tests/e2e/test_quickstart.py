@@ -17,7 +17,7 @@ def test_an_agent_answers(platform: Platform) -> None:
     assert run["status"] == "succeeded", run
     assert run["output"].strip()
     assert run["usage"]["output_tokens"] > 0
-    assert run["agent"] == "assistant"
+    assert run["agent"] == "acme-default.assistant"
     with platform.client() as client:
         conversation = client.get(f"/api/v1/conversations/{run['conversation_id']}").json()
     assert [message["role"] for message in conversation["messages"]] == ["user", "assistant"]
@@ -51,7 +51,7 @@ def test_columns_tell_what_is_the_case(platform: Platform, kind: str) -> None:
 def test_fields_are_explained(platform: Platform) -> None:
     text = platform.kubectl("explain", "agent.spec.model")
     assert "maxOutputTokens" in text
-    assert "Which model answers" in text
+    assert "The model that answers" in text
 
 
 @requirement("declarative")
