@@ -25,7 +25,7 @@ log = telemetry.logger(__name__)
 
 def main() -> None:
     """Run the operator until it is told to stop, or another one leads."""
-    settings = OperatorSettings()
+    settings = OperatorSettings()  # pyright: ignore[reportCallIssue] - from the environment
     telemetry.configure(names.OPERATOR, settings)
     uvloop.run(run(settings, controllers(settings.platform)))
 

@@ -136,7 +136,8 @@ class Transport:
                 return found
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
             answer = 0
-            raise errors.Unreachable(f"{request}: no answer from {self._credentials.server} ({type(failure).__name__})") from failure
+            server, reason = self._credentials.server, type(failure).__name__
+            raise errors.Unreachable(f"{request}: no answer from {server} ({reason})") from failure
         finally:
             self._options.observer(request.verb, request.kind, answer)
 

@@ -16,10 +16,11 @@ KEYS = {
 }
 """Lists that several managers share, and by what their items are told apart. Others, such as the ports of a network
 policy, belong to one manager as a whole: an item more is drift."""
-SUFFIXES = {"": Decimal(1), "m": Decimal("0.001")} | {
-    suffix: Decimal(1000) ** power for power, suffix in enumerate(("k", "M", "G", "T", "P"), start=1)
-}
-SUFFIXES |= {suffix: Decimal(1024) ** power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi"), start=1)}
+SUFFIXES = (
+    {"": Decimal(1), "m": Decimal("0.001")}
+    | {suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTP", start=1)}
+    | {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTP", start=1)}
+)
 QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
 
 
