@@ -131,7 +131,7 @@ async def runtime(provider: Provider, **overrides: Any) -> AsyncGenerator[Client
 async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 5) -> None:
     """Waits until the condition holds."""
     async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110 - what is watched has no event to wait for
+        while not await condition():
             await asyncio.sleep(0.01)
 
 

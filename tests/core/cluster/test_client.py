@@ -1,5 +1,7 @@
 """The client against a real API server."""
 
+from dataclasses import replace
+
 import pytest
 
 from agentic_core.cluster import Cluster, errors, kinds
@@ -66,8 +68,6 @@ async def test_each_refusal_has_its_error(plane: ControlPlane, namespace: str) -
 
 
 async def test_a_wrong_token_is_told_from_other_errors(plane: ControlPlane) -> None:
-    from dataclasses import replace
-
     async with Cluster(replace(plane.credentials, token="wrong")) as cluster:
         with pytest.raises(errors.Unauthorized):
             await cluster.list(kinds.NAMESPACE)
