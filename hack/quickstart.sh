@@ -110,6 +110,13 @@ agent() {
   fi
   sed -e "s/provider: local/provider: $provider/" -e "s/name: smollm2/name: $model/" "$samples/agent.yaml" | kubectl apply -f -
   kubectl -n acme-default wait --for=condition=Ready "modelprovider/$provider" agent/assistant --timeout=120s
+  runtime
+}
+
+# After an upgrade the agent answers from the old runtime until the new one is there, and that one is about to stop.
+runtime() {
+  until_true 60 "the runtime of this version" sh -c "kubectl -n acme-default get deployment agent-runtime -o yaml | grep -q 'image: .*:$platform_tag'"
+  rolled_out acme-default agent-runtime
 }
 
 call() { # key, method, path, body: the api's answer
