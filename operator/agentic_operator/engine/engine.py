@@ -57,7 +57,9 @@ class Engine:
         self._reconciler = Reconciler(cluster, self.index, children=children, controllers=by_kind, clock=clock)
         self._reflectors = [self._reflector(cluster, watch) for watch in watches(controllers)]
         primary = by_kind.keys() - {reflector.kind for reflector in self._reflectors}
-        self._intake = intake.Intake(cluster, credentials, {kind: self._sink(kind) for kind in primary})
+        self._intake = intake.Intake(
+            cluster, credentials, {kind: self._sink(kind) for kind in primary}, on_restart=metrics.restarted
+        )
         self.synced = asyncio.Event()
         metrics.queue_depth.set_function(lambda: len(self.queue))
 

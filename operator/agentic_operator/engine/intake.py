@@ -6,7 +6,7 @@ listed once before it starts, and what a later list of its own does not have is 
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -53,7 +53,15 @@ class _Forgetful(kopf.DiffBaseStorage, kopf.ProgressStorage):
 class Intake:
     """The watches of the primary kinds."""
 
-    def __init__(self, cluster: Cluster, credentials: Credentials, sinks: Mapping[Kind, KindSink]) -> None:
+    def __init__(
+        self,
+        cluster: Cluster,
+        credentials: Credentials,
+        sinks: Mapping[Kind, KindSink],
+        *,
+        on_restart: Callable[[str], None],
+    ) -> None:
+        self._on_restart = on_restart
         self._cluster = cluster
         self._credentials = credentials
         self._sinks = sinks
@@ -85,12 +93,24 @@ class Intake:
         logging.getLogger("kopf").setLevel(logging.WARNING)
         sweeps = [asyncio.create_task(self._sweep(kind)) for kind in self._sinks]
         try:
-            await kopf.operator(
-                registry=self._registry(), settings=_settings(), clusterwide=True, standalone=True, stop_flag=stop
-            )
+            while not await self._run_once(stop):
+                await asyncio.sleep(PAUSE_SECONDS)
         finally:
             for sweep in sweeps:
                 sweep.cancel()
+
+    async def _run_once(self, stop: asyncio.Event) -> bool:
+        """Whether kopf ended because it was told to, by `stop` or a signal. It also ends at answers that it does not
+        expect, such as 410 to the opening of a watch; the next run lists anew."""
+        try:
+            await kopf.operator(
+                registry=self._registry(), settings=_settings(), clusterwide=True, standalone=True, stop_flag=stop
+            )
+        except Exception as failure:  # noqa: BLE001 - kopf does not publish its errors
+            log.warning("kopf ended", error=repr(failure))
+            self._on_restart("kopf")
+            return False
+        return True
 
     def _registry(self) -> kopf.OperatorRegistry:
         registry = kopf.OperatorRegistry()
