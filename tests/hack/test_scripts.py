@@ -3,11 +3,13 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 HACK = Path(__file__).parents[2] / "hack"
+PROGRAMS = Path(sys.executable).parent
 SCRIPTS = sorted(
     path
     for path in (*HACK.rglob("*.sh"), *(HACK / "images" / "dev-services" / "bin").iterdir())
@@ -22,12 +24,14 @@ def run(script: str, *args: str, **environ: str) -> subprocess.CompletedProcess[
 
 
 def test_shellcheck_has_nothing_to_say() -> None:
-    done = subprocess.run(["shellcheck", *SCRIPTS], capture_output=True, text=True, cwd=HACK.parent, check=False)
+    done = subprocess.run(
+        [PROGRAMS / "shellcheck", *SCRIPTS], capture_output=True, text=True, cwd=HACK.parent, check=False
+    )
     assert done.returncode == 0, done.stdout
 
 
 def test_hadolint_has_nothing_to_say() -> None:
-    done = subprocess.run(["hadolint", *DOCKERFILES], capture_output=True, text=True, check=False)
+    done = subprocess.run([PROGRAMS / "hadolint", *DOCKERFILES], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
