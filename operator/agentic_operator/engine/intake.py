@@ -93,7 +93,7 @@ class Intake:
         logging.getLogger("kopf").setLevel(logging.WARNING)
         sweeps = [asyncio.create_task(self._sweep(kind)) for kind in self._sinks]
         try:
-            while not await self._run_once(stop):
+            while not await self._run_once(stop):  # noqa: ASYNC110 - a pause between attempts
                 await asyncio.sleep(PAUSE_SECONDS)
         finally:
             for sweep in sweeps:

@@ -56,7 +56,7 @@ async def test_retry_after_is_honoured(plane: ControlPlane, namespace: str) -> N
 
 
 async def test_a_broken_and_expired_watch_loses_nothing(plane: ControlPlane, namespace: str) -> None:
-    """While the watches are down an agent is edited, one is deleted, a child is changed; then the old version is gone."""
+    """While watches are down an agent is edited, one is deleted, a child is changed; then the old version is gone."""
     expired: set[str] = set()
 
     async def unavailable(request: web.Request) -> web.StreamResponse | None:
