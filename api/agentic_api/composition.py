@@ -3,7 +3,6 @@
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
-import aiohttp
 from prometheus_client import CollectorRegistry
 
 from agentic_api.agents.service import Agents
@@ -18,6 +17,7 @@ from agentic_api.keys.service import Keys
 from agentic_api.lifecycle import Lifecycle
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.middleware.rate_limit import RateLimiter
+from agentic_api.runs import runtime
 from agentic_api.runs.metrics import RunMetrics
 from agentic_api.runs.replica import Replica, Timing
 from agentic_api.runs.service import RunService
@@ -26,9 +26,6 @@ from agentic_api.tenants.sync import TenantSync
 from agentic_core.auth import run_tokens
 from agentic_core.cluster import Cluster, credentials
 from agentic_core.db import Database, functions
-
-RUNTIME_CONNECTIONS = 1024
-"""Most connections to runtimes: a run holds one while it runs."""
 
 
 @asynccontextmanager
@@ -40,8 +37,7 @@ async def opened(
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url.get_secret_value(), transaction_pooler=settings.database_pooler)
         stack.push_async_callback(database.close)
-        connector = aiohttp.TCPConnector(limit=RUNTIME_CONNECTIONS, ttl_dns_cache=30, keepalive_timeout=60)
-        http = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+        http = await stack.enter_async_context(runtime.session())
         clock = Clock()
         cluster, catalog, synced = await _resources(stack, settings, database)
         replica = Replica(database, http, RunMetrics(registry), Timing())

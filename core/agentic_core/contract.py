@@ -16,6 +16,8 @@ RUN_PATH = "/v1/run"
 NDJSON = "application/x-ndjson"
 KEEPALIVE_SECONDS = 5.0
 """The runtime sends a blank line when it was silent for this long; three times as long means it is gone."""
+MOST_MILLISECONDS = 2**31 - 1
+"""The longest duration that can be kept: a run whose events cannot be stored could never be closed."""
 
 
 class Wire(BaseModel):
@@ -101,7 +103,7 @@ class ToolEnded(Wire):
     name: str
     content: str
     is_error: bool = False
-    duration_ms: int = 0
+    duration_ms: Annotated[int, Field(ge=0, le=MOST_MILLISECONDS)] = 0
 
 
 class UsageReported(Wire):

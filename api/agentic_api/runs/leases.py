@@ -74,9 +74,19 @@ class Leases:
         """Close the runs that nobody drives any more."""
         mine = {driver.live.id for driver in self.drivers()}
         for expired in await functions.expired_runs(self.database, limit=BATCH):
-            if expired.run_id not in mine and await self._close(expired.tenant_id, expired.run_id):
+            if expired.run_id not in mine and await self._closes(expired):
                 log.warning("run_interrupted", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
                 self.closed("interrupted")
+
+    async def _closes(self, expired: functions.ExpiredRun) -> bool:
+        """Close a run. One that cannot be closed must not keep those of other tenants open."""
+        try:
+            return await self._close(expired.tenant_id, expired.run_id)
+        except Exception as error:
+            if faults.is_away(error):
+                raise
+            log.exception("run_not_swept", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
+            return False
 
     async def _close(self, tenant_id: UUID, run_id: UUID) -> bool:
         async with self.database.transaction(tenant_id) as transaction:

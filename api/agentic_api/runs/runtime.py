@@ -26,6 +26,8 @@ from agentic_core.contract import (
     RunRequest,
 )
 
+CONNECTIONS = 1024
+"""Most connections to runtimes: a run holds one while it runs."""
 NOT_SERVING = {502, 503, 504}
 """Statuses by which a runtime, or what stands before it, says that it has not begun the run."""
 
@@ -74,7 +76,9 @@ class RuntimeClient:
         body = request.model_dump_json(by_alias=True).encode()
         begun = False
         try:
-            async with self.http.post(endpoint + RUN_PATH, data=body, headers=headers, timeout=timeout) as response:
+            async with self.http.post(
+                endpoint + RUN_PATH, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            ) as response:
                 await _check(response)
                 async for event in self._events(response):
                     begun = True
@@ -94,21 +98,32 @@ class RuntimeClient:
             yield parse(line)
 
     async def _lines(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
-        rest, total = b"", 0
+        rest, total = bytearray(), 0  # what is kept is appended to, not copied: lines may come byte by byte
         async for chunk in response.content.iter_any():
             total += len(chunk)
             if total > self.bounds.total_bytes:
                 raise Stopped("runtime_protocol", f"The runtime sent more than {self.bounds.total_bytes} bytes.")
-            *lines, rest = (rest + chunk).split(b"\n") if b"\n" in chunk else (rest + chunk,)
-            for line in lines:
-                if line.strip():
-                    yield self._bounded(line)
-            self._bounded(rest)
+            end, *others = chunk.split(b"\n")
+            rest += end
+            self._check_line(rest)
+            for start in others:
+                if rest.strip():
+                    yield bytes(rest)
+                rest = bytearray(start)
+                self._check_line(rest)
 
-    def _bounded(self, line: bytes) -> bytes:
+    def _check_line(self, line: bytearray) -> None:
         if len(line) > self.bounds.line_bytes:
             raise Stopped("runtime_protocol", f"The runtime sent a line of over {self.bounds.line_bytes} bytes.")
-        return line
+
+
+def session() -> aiohttp.ClientSession:
+    """The one session of the process. Runtimes are programs of different tenants that do not trust each other.
+
+    So it keeps no cookies, which one runtime could set for all, and unpacks nothing, which could fill the memory.
+    """
+    connector = aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=30, keepalive_timeout=60)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
 
 
 def parse(line: bytes) -> Event:

@@ -35,8 +35,8 @@ class Transcript:
         self.output = ""
         self.ended = False
         self._partial: list[str] = []
-        self._asked: list[ToolCall] = []
-        """Calls that no tool message answers yet."""
+        self._asked: dict[str, None] = {}
+        """Ids of calls that no tool message answers yet, in order: a runtime may ask for a hundred thousand at once."""
 
     def add(self, event: Event) -> None:
         """Take an event in."""
@@ -71,7 +71,7 @@ class Transcript:
     def _said(self, message: Message) -> None:
         self._partial.clear()
         self.messages.append(message)
-        self._asked = list(message.tool_calls)
+        self._asked = dict.fromkeys(call.id for call in message.tool_calls)
 
     def _started(self, call: ToolCall) -> None:
         self.tools[call.id] = ToolExecution(
@@ -87,16 +87,15 @@ class Transcript:
         self._answer(event.id, event.content, is_error=event.is_error)
 
     def _answer(self, call_id: str, content: str, *, is_error: bool) -> None:
-        left = [call for call in self._asked if call.id != call_id]
-        if len(left) == len(self._asked):
+        if call_id not in self._asked:
             return  # nobody asked: as a message, models would refuse the conversation
-        self._asked = left
+        del self._asked[call_id]
         self.messages.append(Message(role="tool", content=content, tool_call_id=call_id, is_error=is_error))
 
     def _settle(self, output: str) -> None:
         """Leave a conversation that can go on: the text in progress is said, and every call has an answer."""
-        for call in self._asked:
-            self._answer(call.id, UNANSWERED, is_error=True)
+        for call_id in list(self._asked):
+            self._answer(call_id, UNANSWERED, is_error=True)
         text = "".join(self._partial)
         self._partial.clear()
         if not text and output and not any(message.role == "assistant" for message in self.messages):

@@ -79,6 +79,10 @@ class Runtime:
     requests: list[RunRequest] = field(default_factory=list)
     status: list[int] = field(default_factory=list)
     """Statuses to answer with before serving, one a request."""
+    location: str = ""
+    """Where those answers lead."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """More headers of the answers."""
     began: asyncio.Event = field(default_factory=asyncio.Event)
     """Set when a request with a script has begun."""
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,8 +96,8 @@ class Runtime:
         assert request.headers["authorization"].startswith("Bearer ey")
         self.requests.append(wanted)
         if self.status:
-            return web.Response(status=self.status.pop(0))
-        response = web.StreamResponse(headers={"Content-Type": contract.NDJSON})
+            return web.Response(status=self.status.pop(0), headers={"Location": self.location})
+        response = web.StreamResponse(headers={"Content-Type": contract.NDJSON} | self.headers)
         await response.prepare(request)
         answer = Answer(wanted, response)
         try:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-import aiohttp
 import httpx2
 import orjson
 from prometheus_client import CollectorRegistry
@@ -29,6 +28,7 @@ from agentic_api.keys.service import Keys
 from agentic_api.lifecycle import Lifecycle
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.middleware.rate_limit import RateLimiter
+from agentic_api.runs import runtime
 from agentic_api.runs.driver import Pace
 from agentic_api.runs.leases import LeaseTimes
 from agentic_api.runs.metrics import RunMetrics
@@ -101,7 +101,7 @@ async def composition(dsn: str, catalog: Catalog, *, signing_key: str, timing: T
     async with AsyncExitStack() as stack:
         database = Database(dsn)
         stack.push_async_callback(database.close)
-        http = await stack.enter_async_context(aiohttp.ClientSession())
+        http = await stack.enter_async_context(runtime.session())
         registry, clock = CollectorRegistry(), Clock()
         replica = Replica(database, http, RunMetrics(registry), timing)
         await stack.enter_async_context(replica.open())

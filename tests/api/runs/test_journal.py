@@ -68,6 +68,18 @@ async def test_a_driver_that_lost_its_run_writes_nothing_more(database: Database
     assert await contents(database, tenant, run) == ["hello", "so far"]
 
 
+async def test_a_run_that_cannot_be_closed_does_not_keep_others_open(database: Database, tenant: Tenant) -> None:
+    spoilt = await begun(database, tenant, lease_seconds=-2.0)
+    async with database.transaction(tenant.id) as transaction:
+        await Journal(transaction).record(spoilt.id, spoilt.replica, [StoredEvent(2, "odd", '{"type":"odd"}')])
+    run = await begun(database, tenant, lease_seconds=-1.0, agent="other")
+    await leases(database).sweep()
+    async with database.transaction(tenant.id) as transaction:
+        state = await Journal(transaction).state(run.id)
+    assert state is not None
+    assert state.status is Status.INTERRUPTED
+
+
 async def test_one_of_many_closers_wins(database: Database, tenant: Tenant) -> None:
     run = await begun(database, tenant, lease_seconds=-1.0)
 

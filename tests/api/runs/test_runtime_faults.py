@@ -1,11 +1,15 @@
 """Runtimes that are away, die, hang or send nonsense: every run ends, with what there is of it, and says why."""
 
+import gzip
+from http.cookies import SimpleCookie
 from typing import Any
 
 import httpx2
 import orjson
 import pytest
+from yarl import URL
 
+from agentic_api.runs.runtime import session
 from agentic_core.contract import (
     Failed,
     Final,
@@ -18,6 +22,7 @@ from agentic_core.contract import (
     ToolStarted,
     line,
 )
+from tests.api.runs import runtime as stand_in
 from tests.api.runs.runtime import Answer, Runtime
 from tests.requirements import requirement
 
@@ -58,6 +63,31 @@ async def test_a_refusal_is_not_repeated(client: httpx2.AsyncClient, runtime: Ru
     runtime.status = [400]
     run = await executed(client, "hello")
     assert (run["status"], run["error"]["code"], len(runtime.requests)) == ("failed", "runtime_protocol", 1)
+
+
+async def test_a_runtime_leads_the_api_nowhere(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    async with stand_in.runtime() as elsewhere:
+        runtime.status, runtime.location = [307], f"{elsewhere.url}/v1/run"
+        run = await executed(client, "hello")
+        assert (run["status"], run["error"]["code"]) == ("failed", "runtime_protocol")
+        assert not elsewhere.requests
+
+
+async def test_a_runtime_leaves_nothing_behind_for_those_of_other_tenants() -> None:
+    async with session() as http:
+        http.cookie_jar.update_cookies(SimpleCookie("a=b; Domain=svc; Path=/"), URL("http://agent-runtime.acme.svc/"))
+        assert not http.cookie_jar.filter_cookies(URL("http://agent-runtime.globex.svc/"))
+
+
+async def test_a_packed_answer_is_not_unpacked(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    runtime.headers = {"Content-Encoding": "gzip"}
+
+    async def packed(answer: Answer) -> None:
+        await answer.write(gzip.compress(line(Final(output="unpacked"))) + b"\n")
+
+    runtime.scripts["hello"] = packed
+    run = await executed(client, "hello")
+    assert (run["status"], run["error"]["code"]) == ("failed", "runtime_protocol")
 
 
 @requirement("error-handling")
@@ -114,6 +144,7 @@ NONSENSE = {
     "an endless line": b"a" * 200_000,
     "too many bytes": line(MessageDelta(text="a" * 90_000)) * 20,
     "too many events": line(MessageDelta(text="a")) * 6000,
+    "a long duration": b'{"type":"tool.result","id":"a","name":"b","content":"","duration_ms":9999999999}\n',
     "deep": b'{"type":"tool.call","call":{"id":"a","name":"b","arguments":{"a":' + b"[" * 5000 + b"]" * 5000 + b"}}}\n",
 }
 

@@ -1,5 +1,7 @@
 """What events amount to, as a table."""
 
+import time
+
 import pytest
 
 from agentic_api.runs import transcript
@@ -74,3 +76,11 @@ def test_an_interruption_adds_its_error_to_the_events() -> None:
 def test_a_run_whose_end_was_stored_ends_as_it_did() -> None:
     closing = interruption(stored(SAID, Final(output="it is 2")))
     assert (closing.status, closing.error, closing.events, closing.last_seq) == (Status.SUCCEEDED, None, [], 2)
+
+
+def test_a_hundred_thousand_open_calls_do_not_hold_up_the_runs_of_others() -> None:
+    calls = [ToolCall(id=str(number), name="calculator") for number in range(100_000)]
+    started = time.perf_counter()
+    found = transcript.of([MessageDone(message=Message(role="assistant", tool_calls=calls))], INTERRUPTED)
+    assert time.perf_counter() - started < 20, "each call was compared with all others"
+    assert len(found.messages) == 100_001
