@@ -29,11 +29,13 @@ def difference(wanted: Any, found: Any, path: str = "") -> str | None:
 
     More fields, and items of shared lists, in `found` are others' business. Quantities count by their amount.
     """
-    if isinstance(wanted, Mapping):
-        return _of_mappings(wanted, found if isinstance(found, Mapping) else {}, path)
-    if isinstance(wanted, Sequence) and not isinstance(wanted, str):
-        return _of_lists(wanted, found if isinstance(found, Sequence) else [], path)
-    if wanted == found or (found is None and not wanted) or _same_quantity(wanted, found):
+    if wanted == found:
+        return None
+    if isinstance(wanted, dict):
+        return _of_mappings(wanted, found if isinstance(found, dict) else {}, path)
+    if isinstance(wanted, list | tuple):
+        return _of_lists(wanted, found if isinstance(found, list) else [], path)
+    if (found is None and not wanted) or _same_quantity(wanted, found):
         return None
     return path
 
@@ -52,7 +54,7 @@ def _of_lists(wanted: Sequence[Any], found: Sequence[Any], path: str) -> str | N
             return path
         pairs = list(zip(wanted, found, strict=True))
     else:
-        by_key = {item.get(key): item for item in found if isinstance(item, Mapping)}
+        by_key = {item.get(key): item for item in found if isinstance(item, dict)}
         pairs = [(item, by_key.get(item[key])) for item in wanted]
     for number, (item, other) in enumerate(pairs):
         if other is None and item:

@@ -157,9 +157,10 @@ class Engine:
 
 
 def watches(controllers: Iterable[Controller[Any, Any]]) -> list[Watch]:
-    """One watch for each kind: children by label, unless a controller asks for more of that kind."""
+    """One reflector for each kind: children by label, unless a controller asks for more of that kind."""
     controllers = list(controllers)
     found = {kind: Watch(kind, ownership.SELECTOR) for controller in controllers for kind in controller.children}
+    found |= {controller.kind: Watch(controller.kind) for controller in controllers if controller.numerous}
     found |= {watch.kind: watch for controller in controllers for watch in controller.watches}
     return list(found.values())
 

@@ -1,4 +1,4 @@
-"""Kopf as the watch engine of our own kinds: its events reach the index and the queue, and it does nothing else.
+"""Kopf as the watch engine of primary kinds: its events reach the index and the queue, and it does nothing else.
 
 Kopf does not say which objects vanished while a watch was broken, nor when its first list is complete. So the kinds are
 listed once before it starts, and what a later list of its own does not have is looked up one by one.

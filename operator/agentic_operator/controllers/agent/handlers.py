@@ -38,6 +38,7 @@ class AgentController(Controller[Agent, Observed]):
     kind = AGENT
     children = (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER)
     immutable = (REVISION,)
+    numerous = True
     watches = (Watch(CONFIG_MAP, metadata_only=True),)
     lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP)
 
