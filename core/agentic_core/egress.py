@@ -39,20 +39,26 @@ class Guard:
     def refuse_url(self, url: str) -> None:
         """The same for a URL whose host is an address or a Service of the platform; other names wait for `resolve`."""
         host = (urlsplit(url).hostname or "").rstrip(".")
-        if self._foreign and _namespace(host) == self._foreign:
-            raise ForbiddenAddress("it leads to a Service of the platform")
         try:
             ip_address(host)
         except ValueError:
+            if self._foreign and _leads_into(self._foreign, host):
+                raise ForbiddenAddress("it leads to a Service of the platform") from None
             return
         self.refuse(host)
 
 
-def _namespace(host: str) -> str | None:
-    """The namespace of a Service's name: service.namespace, or service.namespace.svc and what follows."""
+def _leads_into(namespace: str, host: str) -> bool:
+    """Whether the cluster's DNS may find the host in this namespace, which is that of the program itself.
+
+    A name without dots is looked for there first. Services and their pods are `[pod.]service.namespace[.svc…]`, pods
+    alone are `address.namespace.pod…`.
+    """
     labels = host.lower().split(".")
-    plain = len(labels) == 2
-    return labels[1] if plain or labels[2:3] == ["svc"] else None
+    if len(labels) == 1:
+        return host != "localhost"
+    places = [at for at, label in enumerate(labels) if at and label == namespace]
+    return any(labels[at + 1 : at + 2] in ([], ["svc"], ["pod"]) for at in places)
 
 
 class GuardedResolver(AbstractResolver):

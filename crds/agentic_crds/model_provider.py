@@ -23,6 +23,8 @@ from agentic_crds.schema import CEL, map_list
 
 NAME_LIMIT = 63
 """Longest name of a provider, as of any DNS label."""
+KEY_SECRET_TYPE = "Opaque"
+"""The one type of Secret whose contents are sent to providers: never credentials of registries or of accounts."""
 
 
 class ProviderType(StrEnum):

@@ -23,6 +23,12 @@ from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
         ("http://agentic-api.agentic-system.svc.cluster.local.", True, "a Service of the platform"),
         ("http://AGENTIC-API.AGENTIC-SYSTEM:8080", True, "a Service of the platform"),
         ("http://model.agentic-system-dev.svc", True, None),
+        ("http://agentic-api:8080", True, "a Service of the platform"),
+        ("http://db-0.db.agentic-system:5432", True, "a Service of the platform"),
+        ("http://db-0.db.agentic-system.svc.cluster.local", True, "a Service of the platform"),
+        ("http://10-0-0-7.agentic-system.pod.cluster.local", True, "a Service of the platform"),
+        ("http://agentic-system.example.com/v1", True, None),
+        ("http://models.agentic-system.example.com/v1", True, None),
     ],
 )
 def test_literal_addresses_and_the_platforms_services(url: str, private: bool, refused: str | None) -> None:

@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 from agentic_api.gateway.problems import ProviderForbidden
 from agentic_api.gateway.routing import Backend
 from agentic_core.errors import PlatformError
+from agentic_crds.model_provider import KEY_SECRET_TYPE
 
 MOST_KEYS: Final = 2_000
 
@@ -76,6 +77,10 @@ class KeyRing:
 
 def _value(secret: Mapping[str, Any], where: tuple[str, str, str]) -> str:
     namespace, name, entry = where
+    if (kind := secret.get("type", KEY_SECRET_TYPE)) != KEY_SECRET_TYPE:
+        raise ProviderForbidden(
+            f"Secret {namespace}/{name} is of type {kind}; keys of providers are in Secrets of type {KEY_SECRET_TYPE}."
+        )
     try:
         value = b64decode(secret["data"][entry], validate=True).decode("ascii").strip()
     except (KeyError, TypeError):

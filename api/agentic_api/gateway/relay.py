@@ -25,6 +25,9 @@ from agentic_api.gateway.wires.base import Tokens
 USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
 FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
 BOUNDARY: Final = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
+ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
+"""How an event can end."""
+LONGEST_END: Final = max(map(len, ENDS)) - 1
 PASSED_HEADERS: Final = ("content-type", "x-request-id", "request-id", "retry-after")
 DRAIN_SECONDS: Final = 1.0
 
@@ -82,7 +85,10 @@ class Streaming:
         self._answer = answer
         self._max_event_bytes = max_event_bytes
         self._transcript = tokens.Transcript(call.operation)
+        self._waiting = bytearray()
+        """The beginning of an event whose end is still to come."""
         self._rest = b""
+        """The last event, held back until its usage is committed."""
         self._last = b""
         self._used: Tokens | None = None
         self._ended = False
@@ -115,7 +121,7 @@ class Streaming:
                 if self._ended:
                     return
             chunk = await content.readany()
-        unended, self._rest = self._rest.rstrip(), b""
+        unended = bytes(self._waiting).rstrip()
         if unended:
             out = self._look(unended + b"\n\n")
             await send({"type": "http.response.body", "body": out, "more_body": True})
@@ -148,17 +154,21 @@ class Streaming:
         return Tokens(told.input, max(told.output, counted))
 
     def _whole(self, chunk: bytes) -> bytes:
-        """The complete events so far; what comes after the last one waits for more."""
-        data = self._rest + chunk if self._rest else chunk
-        if data.endswith((b"\n\n", b"\r\n\r\n")):
-            self._rest = b""
-            return data
-        cut = max(data.rfind(b"\n\n") + 2, data.rfind(b"\r\n\r\n") + 4, data.rfind(b"\r\r") + 2)
-        cut = cut if cut > 4 else 0
-        self._rest = data[cut:]
-        if len(self._rest) > self._max_event_bytes:
+        """The complete events so far; what comes after the last one waits for more.
+
+        Only what is new is searched: an event of megabytes may come byte by byte.
+        """
+        if not self._waiting and chunk.endswith(ENDS):
+            return chunk
+        data = self._waiting
+        seen = max(0, len(data) - LONGEST_END)
+        data += chunk
+        cut = max((at + len(end) for end in ENDS if (at := data.rfind(end, seen)) >= 0), default=0)
+        events = bytes(data[:cut])
+        del data[:cut]
+        if len(data) > self._max_event_bytes:
             raise aiohttp.ClientPayloadError("an event is too large")
-        return data[:cut]
+        return events
 
     def _look(self, events: bytes) -> bytes:
         """Take note of usage and of the end; returns what is to be sent now."""
@@ -208,7 +218,7 @@ def _estimate(call: Call, answer: Answer) -> Tokens:
     try:
         body = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
-        return Tokens(counted, len(answer.body) // tokens.CHARACTERS_PER_TOKEN)
+        return Tokens(counted, len(answer.body) // tokens.BYTES_PER_TOKEN)
     return Tokens(counted, tokens.written(call.operation.texts(body)) if isinstance(body, dict) else 0)
 
 

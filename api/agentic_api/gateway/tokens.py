@@ -1,42 +1,63 @@
 """Approximate token counts, for answers whose provider did not say what they used. Pure; `relay` asks.
 
-The approximation is four characters a token, which is what English text has with the common tokenizers, four tokens a
+The approximation is four bytes of UTF-8 a token, which is about right over languages and tokenizers, four tokens a
 message around it, and a flat count for an image. It is for answers that were cancelled or broken off, and for
 providers that report no usage; such rows are marked as estimated.
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from agentic_api.gateway.wires.base import JSON, Operation, strings
+from agentic_api.gateway.wires.base import JSON, Operation
 
-CHARACTERS_PER_TOKEN: Final = 4
+BYTES_PER_TOKEN: Final = 4
 TOKENS_PER_MESSAGE: Final = 4
 TOKENS_PER_IMAGE: Final = 1_000
 INLINE_DATA: Final = 4_096
 """A string without white space that is longer than this is an image or a file, not text."""
 PROMPT_MEMBERS: Final = ("messages", "system", "tools", "input")
+INLINE_MEMBERS: Final = frozenset(
+    {("image_url", "url"), ("input_audio", "data"), ("file", "file_data"), ("source", "data")}
+)
+"""Where the wires have images and files; anywhere else such a string is text that the model reads."""
 
 
 def prompt(body: JSON) -> int:
     """Tokens of a request."""
-    texts = (text for name in PROMPT_MEMBERS for text in strings(body.get(name)))
     messages = body.get("messages")
     around = TOKENS_PER_MESSAGE * len(messages) if isinstance(messages, list) else 0
-    return around + sum(map(_tokens, texts))
+    return around + sum(_read(body.get(name)) for name in PROMPT_MEMBERS)
 
 
 def written(answer: Iterable[str]) -> int:
     """Tokens of the text that a model wrote."""
-    return -(-sum(map(len, answer)) // CHARACTERS_PER_TOKEN)
+    return -(-sum(map(_size, answer)) // BYTES_PER_TOKEN)
 
 
-def _tokens(text: str) -> int:
-    if text.startswith("data:") or (len(text) > INLINE_DATA and " " not in text[:INLINE_DATA]):
-        return TOKENS_PER_IMAGE
-    return -(-len(text) // CHARACTERS_PER_TOKEN)
+def _read(value: Any) -> int:
+    """Tokens of all that the model reads inside a JSON value."""
+    total = 0
+    rest: list[tuple[Any, str, str]] = [(value, "", "")]
+    while rest:
+        item, parent, name = rest.pop()
+        if isinstance(item, str):
+            total += TOKENS_PER_IMAGE if _is_inline(item, parent, name) else -(-_size(item) // BYTES_PER_TOKEN)
+        elif isinstance(item, list):
+            rest += [(one, parent, name) for one in item]
+        elif isinstance(item, dict):
+            rest += [(one, name, key) for key, one in item.items()]
+    return total
+
+
+def _is_inline(text: str, parent: str, name: str) -> bool:
+    data = text.startswith("data:") or (len(text) > INLINE_DATA and " " not in text[:INLINE_DATA])
+    return data and (parent, name) in INLINE_MEMBERS
+
+
+def _size(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
 class Transcript:
@@ -48,7 +69,7 @@ class Transcript:
         self._operation = operation
         self._kept: list[bytes] = []
         self._bytes = 0
-        self._characters = 0
+        self._bytes_written = 0
 
     def add(self, events: bytes) -> None:
         """Some more complete events."""
@@ -60,11 +81,11 @@ class Transcript:
     def tokens(self) -> int:
         """Tokens written so far."""
         self._count()
-        return -(-self._characters // CHARACTERS_PER_TOKEN)
+        return -(-self._bytes_written // BYTES_PER_TOKEN)
 
     def _count(self) -> None:
         for data in event_data(b"".join(self._kept)):
-            self._characters += sum(map(len, self._operation.texts(data)))
+            self._bytes_written += sum(map(_size, self._operation.texts(data)))
         self._kept.clear()
         self._bytes = 0
 

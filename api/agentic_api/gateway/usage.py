@@ -14,6 +14,8 @@ from agentic_crds.model_provider import Price
 
 PER_TOKENS = Decimal(1_000_000)
 """Prices are for so many tokens."""
+MOST = Decimal(999_999_999)
+"""The highest cost of a call that its column holds: both prices and tokens are what tenants and providers say."""
 
 
 class Outcome(StrEnum):
@@ -49,7 +51,7 @@ class UsageRow:
 
 def cost(tokens: Tokens, price: Price) -> Decimal:
     """The price of these tokens in US dollars."""
-    return (tokens.input * Decimal(price.input) + tokens.output * Decimal(price.output)) / PER_TOKENS
+    return min(MOST, (tokens.input * Decimal(price.input) + tokens.output * Decimal(price.output)) / PER_TOKENS)
 
 
 def row(

@@ -38,6 +38,7 @@ class WrittenDown(Known):
     def __init__(self) -> None:
         super().__init__()
         self.secrets: dict[tuple[str, str], dict[str, str]] = {}
+        self.secret_type = "Opaque"
         self.reads: list[tuple[str, str]] = []
         self.tenant()
 
@@ -74,7 +75,7 @@ class WrittenDown(Known):
         self.reads.append((namespace, name))
         if (namespace, name) not in self.secrets:
             raise NotFound("it does not exist.")
-        return {"data": self.secrets[namespace, name]}
+        return {"type": self.secret_type, "data": self.secrets[namespace, name]}
 
 
 def _kind(name: str) -> dict[str, str]:

@@ -217,6 +217,16 @@ async def test_a_secret_without_a_key_says_so(gateway: Running, upstream: FaultS
     assert upstream.requests == []
 
 
+@pytest.mark.parametrize("kind", ["kubernetes.io/dockerconfigjson", "kubernetes.io/service-account-token"])
+async def test_only_keys_are_sent_to_providers(gateway: Running, upstream: FaultServer, kind: str) -> None:
+    """A ModelProvider names any Secret and any URL: it must not carry the platform's credentials out."""
+    gateway.resources.provider("a", upstream.url, "m")
+    gateway.resources.secret_type = kind
+    with pytest.raises(openai.InternalServerError, match=f"is of type {kind}"):
+        await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK)
+    assert upstream.requests == []
+
+
 async def test_a_provider_without_a_secret_is_called_without_a_key(gateway: Running, upstream: FaultServer) -> None:
     gateway.resources.provider("a", upstream.url, "m", key=None)
     upstream.plays(answer(200, completion()))

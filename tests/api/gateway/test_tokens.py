@@ -1,6 +1,8 @@
 """Approximate counts, prices and the texts that the wires find in answers."""
 
+import time
 from decimal import Decimal
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +11,7 @@ import pytest
 
 from agentic_api.gateway import tokens, usage
 from agentic_api.gateway.metrics import family
+from agentic_api.gateway.relay import Streaming
 from agentic_api.gateway.routing import Backend
 from agentic_api.gateway.tokens import Transcript
 from agentic_api.gateway.usage import Outcome
@@ -18,6 +21,12 @@ from agentic_api.gateway.wires.openai import ChatCompletions
 from agentic_core.auth.run_tokens import RunClaims
 from agentic_crds.model_provider import ModelProviderSpec, Price, ProviderModel, ProviderType
 from tests.api.gateway.faults import delta, event
+
+
+def nested(value: Any, depth: int) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
 
 
 @pytest.mark.parametrize(
@@ -30,6 +39,10 @@ from tests.api.gateway.faults import delta, event
         ({"system": "x" * 8, "messages": []}, 2),
         ({"messages": [{"content": [{"image_url": {"url": "data:image/png;base64," + "A" * 90_000}}]}]}, 4 + 1000),
         ({"messages": [{"content": [{"source": {"data": "A" * 90_000}}]}]}, 4 + 1000),
+        ({"messages": [{"content": "data:" + "x" * 8_195}]}, 4 + 2050),
+        ({"messages": [{"content": [{"type": "text", "text": "x" * 8_000}]}]}, 4 + 1 + 2000),
+        ({"system": "\u4f60" * 40}, 30),
+        ({"system": nested("x" * 8, 2000)}, 2),
         ({"temperature": 1, "user": "x" * 400}, 0),
     ],
 )
@@ -54,10 +67,25 @@ def test_prompts(body: dict[str, Any], count: int) -> None:
         (Messages(), {"type": "content_block_delta", "delta": {"partial_json": "{}"}}, ["{}"]),
         (Messages(), {"type": "ping"}, []),
         (Messages(), {"content": 7}, []),
+        (Messages(), {"content": [{"input": nested("Hi", 2000)}]}, ["Hi"]),
     ],
 )
 def test_texts(operation: Operation, answer: dict[str, Any], texts: list[str]) -> None:
     assert list(operation.texts(answer)) == texts
+
+
+def test_an_event_that_comes_in_crumbs_is_not_searched_again_and_again() -> None:
+    """Each crumb used to cost as much as all before it, at the expense of the other tenants."""
+    unused: Any = None
+    call: Any = SimpleNamespace(operation=ChatCompletions())
+    stream = Streaming(unused, call, unused, max_event_bytes=2_000_000)
+    started = time.perf_counter()
+    for _ in range(100_000):
+        assert stream._whole(b"x" * 10) == b""
+    assert stream._whole(b"\r\n\r") == b""
+    assert len(stream._whole(b"\ny\r\r")) == 1_000_007
+    assert stream._whole(b"data: z\n\n") == b"data: z\n\n"
+    assert time.perf_counter() - started < 5
 
 
 def test_a_long_transcript_is_counted_on_the_way() -> None:

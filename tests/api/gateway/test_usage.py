@@ -109,6 +109,20 @@ async def test_row_17_embeddings_are_charged(gateway: Running, upstream: FaultSe
     assert (row["operation"], row["input_tokens"], row["cost"]) == ("embeddings", 123, Decimal("0.000246"))
 
 
+async def test_usage_that_no_column_holds_keeps_no_other_from_being_charged(
+    gateway: Running, upstream: FaultServer
+) -> None:
+    gateway.resources.provider("a", upstream.url, "m", price={"input": "999999999", "output": "999999999"})
+    client = gateway.openai("a/m")
+    absurd = {"prompt_tokens": 10**18, "completion_tokens": 10**18, "total_tokens": 0}
+    usual = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
+    upstream.plays(answer(200, completion(usage=absurd)), answer(200, completion(usage=usual)))
+    for _ in range(2):
+        await client.chat.completions.create(model="a/m", messages=ASK)
+    counts = [(row["input_tokens"], row["output_tokens"]) for row in await gateway.rows()]
+    assert counts == [(100_000_000, 100_000_000), (1, 2)]
+
+
 async def test_a_provider_that_tells_no_usage_is_charged_by_estimate(gateway: Running, upstream: FaultServer) -> None:
     client = provide(gateway, upstream, "a")
     upstream.plays(answer(200, completion("z" * 200, usage=None)), stream(delta("z" * 200), DONE))

@@ -35,11 +35,11 @@ async def server(seen: list[str]) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def secret(w: World, **data: str) -> None:
-    """The Secret `keys`."""
-    encoded = {name: base64.b64encode(value.encode()).decode() for name, value in data.items()}
-    metadata = {"name": "keys", "namespace": w.namespace}
-    await w.cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": encoded}, "kubectl")
+async def secret(w: World, name: str = "keys", kind: str = "Opaque", **data: str) -> None:
+    """A Secret."""
+    encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
+    body = {"apiVersion": "v1", "kind": "Secret", "type": kind, "data": encoded}
+    await w.cluster.apply(body | {"metadata": {"name": name, "namespace": w.namespace}}, "kubectl")
 
 
 async def says(w: World, name: str, status: str, reason: str) -> dict[str, Any]:
@@ -74,6 +74,15 @@ async def test_a_provider_with_its_key_is_ready_and_never_shows_it(plane: Contro
         await w.provider("openai", baseUrl=url)
         await w.gone(ROLE.ref("provider-openai", w.namespace))
         await w.gone(ROLE_BINDING.ref("provider-openai-operator", w.namespace))
+
+
+async def test_a_credential_of_a_registry_is_sent_to_no_provider(plane: ControlPlane) -> None:
+    seen: list[str] = []
+    async with server(seen) as url, world(plane) as w:
+        await secret(w, "registry", "kubernetes.io/dockerconfigjson", **{".dockerconfigjson": '{"auths":{}}'})
+        await w.provider("thief", baseUrl=url, secretRef={"name": "registry", "key": ".dockerconfigjson"})
+        assert "of another type than Opaque" in (await says(w, "thief", "False", "KeyUnusable"))["message"]
+        assert seen == []
 
 
 async def test_what_is_wrong_with_a_provider_is_told(plane: ControlPlane) -> None:

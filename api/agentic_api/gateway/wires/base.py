@@ -12,6 +12,8 @@ from agentic_crds.model_provider import ProviderType
 
 JSON = dict[str, Any]
 EVENT_STREAM = "text/event-stream"
+MOST_TOKENS = 100_000_000
+"""Most tokens that one count of an answer can say; three of them, as Anthropic's input has, still fit their column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +100,21 @@ def told(read: int, written: int) -> Tokens | None:
 
 
 def count(value: Any) -> int:
-    """A number of tokens from an answer; whatever is not one counts as none."""
-    return value if isinstance(value, int) and value > 0 else 0
+    """A number of tokens from an answer; whatever is not one counts as none, and what no answer can have as the most.
+
+    A provider may be anybody's server, and a row that cannot be stored would keep all others of its tenant waiting.
+    """
+    return min(value, MOST_TOKENS) if isinstance(value, int) and value > 0 else 0
 
 
 def strings(value: Any) -> Iterator[str]:
-    """All strings inside a JSON value, keys not included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from strings(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from strings(item)
+    """All strings inside a JSON value, keys not included. Without recursion: callers nest as deep as they like."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, list):
+            rest += reversed(item)
+        elif isinstance(item, dict):
+            rest += reversed(item.values())

@@ -7,6 +7,7 @@ from typing import Literal
 from agentic_core.cluster import errors
 from agentic_core.cluster.kinds import SECRET
 from agentic_crds import ModelProvider, Tenant
+from agentic_crds.model_provider import KEY_SECRET_TYPE
 from agentic_operator.controllers import tenancy
 from agentic_operator.controllers.model_provider.probe import Answer, Prober, Target
 from agentic_operator.engine.controller import Context
@@ -57,6 +58,8 @@ async def _key(provider: ModelProvider, ctx: Context) -> tuple[KeyState, str | N
         return "NotPermitted", None
     if secret is None:
         return "SecretMissing", None
+    if secret.get("type", KEY_SECRET_TYPE) != KEY_SECRET_TYPE:
+        return "KeyUnusable", None
     value = (secret.get("data") or {}).get(ref.key)
     if value is None:
         return "KeyMissing", None

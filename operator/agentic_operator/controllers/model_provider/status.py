@@ -5,6 +5,7 @@ from datetime import datetime
 from agentic_core import conditions, names
 from agentic_core.conditions import Observation
 from agentic_crds import ModelProvider, ModelProviderStatus
+from agentic_crds.model_provider import KEY_SECRET_TYPE
 from agentic_operator.controllers.model_provider.observe import Observed
 from agentic_operator.controllers.model_provider.probe import INTERVAL, PENDING, Answer
 from agentic_operator.engine.controller import Assessment
@@ -69,7 +70,8 @@ def _without_key(provider: ModelProvider, observed: Observed) -> list[Observatio
         "SecretMissing": f"{where} not found; create it with the API key under {ref.key}",
         "KeyMissing": f"{where} has no key {ref.key}; add it, or set secretRef.key",
     }
-    default = f"Key {ref.key} of {where} is no API key: it is empty or not plain text"
+    wrong = f"it is empty, not plain text, or of another type than {KEY_SECRET_TYPE}"
+    default = f"Key {ref.key} of {where} is no API key: {wrong}"
     return conditions.stalled(observed.key.state, messages.get(observed.key.state, default))
 
 
