@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import httpx2
 import pytest
 
 from tests.support import platform as support
@@ -38,7 +39,7 @@ class Story:
         try:
             with self.platform.client() as client:
                 client.post("/api/v1/agents/storyteller/execute", json=body)
-        except (OSError, RuntimeError):
+        except httpx2.TransportError:
             return
 
     def runs(self) -> list[dict[str, Any]]:
@@ -59,7 +60,7 @@ class Story:
             try:
                 with self.platform.client() as client:
                     answer = client.get(f"/api/v1/runs/{self.id}")
-            except (OSError, RuntimeError):
+            except httpx2.TransportError:
                 return None
             run = answer.json() if answer.status_code == 200 else {}
             return run if run.get("status") in ENDED else None
@@ -87,7 +88,7 @@ def back(platform: Platform) -> None:
     def answers() -> bool:
         try:
             return platform.execute("assistant", "Hi")["status"] == "succeeded"
-        except (AssertionError, OSError, RuntimeError):
+        except (AssertionError, httpx2.TransportError):
             return False
 
     until(answers, what="an answer after the fault", seconds=120)

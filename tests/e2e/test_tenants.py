@@ -94,18 +94,21 @@ def test_a_deleted_tenant_leaves_nothing_behind(platform: Platform) -> None:
     assert rows(platform, uid) == 0
 
 
-COUNT = """
-select coalesce(sum((xpath('/row/n/text()', query_to_xml(format(
-    'select count(*) as n from %I where tenant_id = ''{tenant}''', c.relname), false, true, '')))[1]::text::int), 0)
+TABLES = """
+select string_agg(format('select count(*) as n from %I where tenant_id = ''{tenant}''', c.relname), ' union all ')
 from pg_class c join pg_attribute a on a.attrelid = c.oid
 where c.relkind in ('r', 'p') and not c.relispartition and a.attname = 'tenant_id'
     and c.relnamespace = 'public'::regnamespace
 """
-"""Rows of one tenant in all tables that have tenants."""
+"""Writes a query of the rows of one tenant in each table that has tenants."""
 
 
 def rows(platform: Platform, tenant_id: str) -> int:
     """How many rows the database has of a tenant, counted by its superuser."""
-    (pod,) = platform.pods("agentic-dev", "app.kubernetes.io/name=postgres")
-    psql = ["psql", "-At", "-c", COUNT.format(tenant=tenant_id)]
-    return int(platform.kubectl("exec", "-n", "agentic-dev", pod["metadata"]["name"], "--", *psql))
+
+    def psql(query: str) -> str:
+        (pod,) = platform.pods("agentic-dev", "app.kubernetes.io/name=postgres")
+        command = ["psql", "-At", "-c", query]
+        return platform.kubectl("exec", "-n", "agentic-dev", pod["metadata"]["name"], "--", *command).strip()
+
+    return sum(map(int, psql(psql(TABLES.format(tenant=tenant_id))).split()))
