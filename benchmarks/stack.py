@@ -82,6 +82,7 @@ def _environs(folder: Path, control: ControlPlane, dsn: str, ports: dict[str, in
             "AGENTIC_PEPPER_FILE": str(folder / "secrets" / "agentic-api-keys" / "pepper"),
             "AGENTIC_RUN_TOKEN_KEY_FILE": str(private),
             "AGENTIC_REQUESTS_PER_MINUTE": "0",
+            "AGENTIC_RUNTIMES_ANYWHERE": "true",
         },
     }
     common = {"AGENTIC_HOST": "127.0.0.1", "AGENTIC_LOG_LEVEL": "warning"}

@@ -16,11 +16,11 @@ from agentic_operator.settings import OperatorSettings
 
 PROGRAMS: dict[str, type[Settings]] = {"api": ApiSettings, "gateway": GatewaySettings, "operator": OperatorSettings}
 OURS: dict[str, frozenset[str]] = {
-    "api": frozenset({"cors_origins", "database_url", "pepper_file", "run_token_key_file"}),
+    "api": frozenset({"cors_origins", "database_url", "pepper_file", "run_token_key_file", "runtimes_anywhere"}),
     "gateway": frozenset({"database_url", "private_providers", "run_token_public_key_file"}),
     "operator": frozenset({"namespace", "private_providers", "run_token_keys", "runtime_image", "tools"}),
 }
-"""Set by the chart from its own values."""
+"""Set by the chart from its own values, or not for clusters."""
 NOWHERE = frozenset({"host", "identity", "kubeconfig", "log_level", "otlp_endpoint", "port", "resources"})
 """Set by the chart for all programs, or of no use in a pod."""
 KEPT = frozenset({"type", "description", "items", "enum", "minimum", "maximum", "exclusiveMinimum"})

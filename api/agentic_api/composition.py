@@ -71,7 +71,7 @@ async def _resources(
 ) -> tuple[Cluster | None, Catalog, Callable[[], bool]]:
     cluster = await stack.enter_async_context(Cluster(credentials.load(settings.kubeconfig)))
     sync = TenantSync(cluster, database)
-    catalog = Catalog(on_tenant=sync.changed)
+    catalog = Catalog(on_tenant=sync.changed, anywhere=settings.runtimes_anywhere)
     watch = Watch(cluster, catalog)
     await stack.enter_async_context(watch.running())
     await stack.enter_async_context(sync.running(catalog))

@@ -61,6 +61,11 @@ def revision_name(agent: str, digest: str) -> str:
     return f"{agent}-{digest[:10]}"
 
 
+def runtime_url(runtime: str, namespace: str) -> str:
+    """Where the api calls the runtime of this name: `RUNTIME`, or the `dedicated_name` of an agent."""
+    return f"http://{runtime}.{namespace}.svc:{RUNTIME_PORT}"
+
+
 def dedicated_name(agent: str) -> str:
     """The name of the Deployment and Service of a Dedicated agent."""
     return f"agent-{agent}"

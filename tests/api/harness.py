@@ -77,6 +77,7 @@ async def running(
         "run_token_key_file": folder / "agentic-run-tokens" / "private.pem",
         "kubeconfig": plane.kubeconfig,
         "requests_per_minute": 0,
+        "runtimes_anywhere": True,
         "host": "127.0.0.1",
         "port": free_port(),
         "drain_seconds": 0,

@@ -107,6 +107,21 @@ def test_revisions_are_written_by_the_operator_only(cluster: Cluster) -> None:
     assert cluster.kubectl(*target, account=OPERATOR).returncode == 0
 
 
+def test_a_status_is_written_by_the_operator_only(cluster: Cluster) -> None:
+    agent: charts.Object = {
+        "apiVersion": "agentic.io/v1alpha1",
+        "kind": "Agent",
+        "metadata": {"name": "told", "namespace": golden.TENANT},
+        "spec": {"model": {"name": "m"}},
+    }
+    assert not cluster.apply(agent)
+    told = json.dumps(agent | {"status": {"endpoint": "http://thief.example.com"}})
+    write = ("apply", "--server-side", "--dry-run=server", "--subresource=status", "--field-manager=tests", "-f-")
+    assert "written by agentic-operator only" in cluster.kubectl(*write, stdin=told).stderr
+    written = cluster.kubectl(*write, stdin=told, account=OPERATOR)
+    assert written.returncode == 0, written.stderr
+
+
 def test_the_api_changes_nothing_of_a_tenant_but_finalizers(cluster: Cluster) -> None:
     tenant: charts.Object = {
         "apiVersion": "agentic.io/v1alpha1",

@@ -56,8 +56,12 @@ class _Resolved:
 class Catalog:
     """Tenants, Agents and AgentRevisions of the hub."""
 
-    def __init__(self, on_tenant: Callable[[str], None] = lambda _name: None) -> None:
-        """`on_tenant` is told the name of each Tenant that changed."""
+    def __init__(self, on_tenant: Callable[[str], None] = lambda _name: None, *, anywhere: bool = False) -> None:
+        """`on_tenant` is told the name of each Tenant that changed.
+
+        `anywhere` believes a status that says that an agent runs elsewhere than in the runtimes of its namespace.
+        """
+        self._anywhere = anywhere
         self.tenants = Store(on_tenant)
         self.agents = Store()
         self.revisions = Store()
@@ -144,6 +148,13 @@ class Catalog:
         revision, endpoint = status.get("readyRevision"), status.get("endpoint")
         if not revision or not endpoint:
             raise not_ready(key, agent)
+        endpoint = endpoint.rstrip("/")
+        if not self._anywhere and endpoint not in runtimes(key):
+            raise AgentNotReady(
+                f"Agent {key} is not ready: its status leads to {endpoint[:120]}, which is no runtime of its namespace;"
+                " the operator writes the status anew when the Agent changes.",
+                reason="ForeignEndpoint",
+            )
         if before is not None and before.revision == revision:
             definition = before.definition
         else:
@@ -153,9 +164,13 @@ class Catalog:
             if found is None:
                 raise not_ready(key, agent)
             definition = Definition.model_validate(found["spec"]["definition"])
-        return _Resolved(
-            ResolvedAgent(key.namespace, key.name, revision, definition, endpoint.rstrip("/")), current=True
-        )
+        return _Resolved(ResolvedAgent(key.namespace, key.name, revision, definition, endpoint), current=True)
+
+
+def runtimes(key: AgentKey) -> tuple[str, str]:
+    """Where an agent can run. Whoever may write its status must not choose who gets conversations and run tokens."""
+    own = names.dedicated_name(key.name)
+    return names.runtime_url(names.RUNTIME, key.namespace), names.runtime_url(own, key.namespace)
 
 
 def view(tenant: Object) -> TenantView:

@@ -16,7 +16,7 @@ PROVIDER_LOOKUP = Lookup(PROVIDER, PROVIDERS_BY_NAMESPACE, lambda provider: (pro
 
 def endpoint(runtime: str, namespace: str) -> str:
     """Where the api calls the runtime of this name."""
-    return f"http://{runtime}.{namespace}.svc:{names.RUNTIME_PORT}"
+    return names.runtime_url(runtime, namespace)
 
 
 def is_dedicated(agent: Object) -> bool:

@@ -11,6 +11,7 @@ from agentic_api.errors import AgentNotReady
 from agentic_core.auth.api_keys import Role
 from agentic_core.errors import NotFound
 
+SHARED = "http://agent-runtime.acme-default.svc:8080"
 VERSION = iter(range(1, 1_000_000))
 
 
@@ -50,7 +51,9 @@ def catalog() -> Catalog:
     filled.tenants.put(tenant("acme", default="Active", second="Active", stolen="Conflict"))
     filled.tenants.put(tenant("rival", default="Active"))
     for namespace in ("acme-default", "acme-second", "acme-stolen", "rival-default"):
-        filled.agents.put(agent(namespace, "a", readyRevision="a-1", endpoint="http://r/"))
+        filled.agents.put(
+            agent(namespace, "a", readyRevision="a-1", endpoint=f"http://agent-runtime.{namespace}.svc:8080/")
+        )
         filled.revisions.put(revision(namespace, "a-1", prompt=namespace))
     return filled
 
@@ -61,7 +64,11 @@ def catalog() -> Catalog:
 )
 def test_ids(catalog: Catalog, agent_id: str, namespace: str) -> None:
     found = catalog.agent(caller("acme"), agent_id)
-    assert (found.namespace, found.definition.system_prompt, found.endpoint) == (namespace, namespace, "http://r")
+    assert (found.namespace, found.definition.system_prompt, found.endpoint) == (
+        namespace,
+        namespace,
+        f"http://agent-runtime.{namespace}.svc:8080",
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,16 +129,35 @@ def test_not_ready_says_why(catalog: Catalog) -> None:
 
 def test_the_old_revision_serves_until_the_new_one_has_arrived(catalog: Catalog) -> None:
     assert catalog.agent(caller("acme"), "a").revision == "a-1"
-    catalog.agents.put(agent("acme-default", "a", readyRevision="a-2", endpoint="http://r"))
+    catalog.agents.put(agent("acme-default", "a", readyRevision="a-2", endpoint=SHARED))
     assert catalog.agent(caller("acme"), "a").revision == "a-1"
     catalog.revisions.put(revision("acme-default", "a-2", prompt="new"))
     assert catalog.agent(caller("acme"), "a").definition.system_prompt == "new"
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://thief.example.com",
+        "http://169.254.169.254",
+        "http://agentic-gateway.agentic-system.svc:8080",
+        "http://agent-runtime.rival-default.svc:8080",
+        "http://agent-b.acme-default.svc:8080",
+        f"{SHARED}/elsewhere",
+        f"{SHARED}@thief.example.com",
+    ],
+)
+def test_a_status_sends_no_conversation_out_of_its_namespace(catalog: Catalog, endpoint: str) -> None:
+    catalog.agents.put(agent("acme-default", "a", readyRevision="a-1", endpoint=endpoint))
+    with pytest.raises(AgentNotReady, match="no runtime of its namespace") as refused:
+        catalog.agent(caller("acme"), "a")
+    assert refused.value.details == {"reason": "ForeignEndpoint"}
+
+
 def test_a_definition_is_parsed_once(catalog: Catalog) -> None:
     first = catalog.agent(caller("acme"), "a")
     assert catalog.agent(caller("acme"), "a") is first
-    catalog.agents.put(agent("acme-default", "a", readyRevision="a-1", endpoint="http://other"))
+    catalog.agents.put(agent("acme-default", "a", readyRevision="a-1", endpoint="http://agent-a.acme-default.svc:8080"))
     moved = catalog.agent(caller("acme"), "a")
-    assert moved.endpoint == "http://other"
+    assert moved.endpoint == "http://agent-a.acme-default.svc:8080"
     assert moved.definition is first.definition

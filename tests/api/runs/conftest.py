@@ -38,7 +38,7 @@ async def runs_api(
     postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stranger: Tenant
 ) -> AsyncGenerator[Api]:
     """A replica of the api."""
-    catalog = Catalog()
+    catalog = Catalog(anywhere=True)
     stage.fill(catalog, [tenant.name, stranger.name], endpoint=runtime.url)
     async with stage.serving(postgres.app, catalog) as started:
         yield started

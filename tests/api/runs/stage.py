@@ -224,7 +224,7 @@ async def until(probe: Any, *, what: str, seconds: float = 30) -> Any:
 
 
 async def _main(arguments: dict[str, Any]) -> None:
-    catalog = Catalog()
+    catalog = Catalog(anywhere=True)
     fill(catalog, arguments["tenants"], endpoint=arguments["endpoint"])
     async with serving(arguments["dsn"], catalog, port=arguments["port"]):
         await asyncio.Event().wait()

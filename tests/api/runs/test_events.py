@@ -56,7 +56,7 @@ async def second(
     postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stranger: Tenant
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of another replica."""
-    catalog = Catalog()
+    catalog = Catalog(anywhere=True)
     stage.fill(catalog, [tenant.name, stranger.name], endpoint=runtime.url)
     async with stage.serving(postgres.app, catalog) as started, started.client(tenant.key) as opened:
         yield opened

@@ -38,7 +38,7 @@ async def test_another_replica_closes_the_runs_of_a_killed_one(
     postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
 ) -> None:
     runtime.scripts["wait"] = runtime.hang
-    catalog = Catalog()
+    catalog = Catalog(anywhere=True)
     stage.fill(catalog, [tenant.name], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(
@@ -88,7 +88,7 @@ async def test_a_run_outlives_a_crash_of_postgres(
     tenant = await stage.tenant(database)
     await database.close()
     runtime.scripts["wait"] = runtime.hang
-    catalog = Catalog()
+    catalog = Catalog(anywhere=True)
     stage.fill(catalog, [tenant.name], endpoint=runtime.url)
     async with stage.serving(fragile.app, catalog) as api, api.client(tenant.key) as client:
         asked = asyncio.create_task(client.post(EXECUTE, json={"input": "wait"}))
@@ -109,7 +109,7 @@ async def test_a_shutdown_lets_runs_end_and_interrupts_the_rest(
     postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
 ) -> None:
     runtime.scripts["wait"] = runtime.hang
-    catalog = Catalog()
+    catalog = Catalog(anywhere=True)
     stage.fill(catalog, [tenant.name], endpoint=runtime.url)
     async with stage.serving(postgres.app, catalog) as api, api.client(tenant.key) as client:
         response = client.stream("POST", EXECUTE, json={"input": "wait", "stream": True})
