@@ -143,7 +143,7 @@ def _deleting(found: Object | None) -> bool:
 
 def _foreign(ref: Ref, found: Object) -> Refusal:
     present = found["metadata"].get("labels") or {}
-    other = present.get(names.OWNER_NAME)
-    whose = f"belongs to {present[names.OWNER_KIND]} {other}" if other else "was not made by the platform"
+    kind, other = present.get(names.OWNER_KIND), present.get(names.OWNER_NAME)
+    whose = f"belongs to {kind} {other}" if kind and other else "was not made by the platform"
     advice = f"rename one of the two, delete it, or annotate it {names.ADOPT}=true"
     return Refusal(ref, foreign=True, message=f"{ref} exists and {whose}: {advice}")

@@ -158,10 +158,11 @@ class Index:
         return Change(ref, obj, before, after)
 
     def _entry(self, obj: Object, version: int) -> Entry:
+        """Anybody may write labels: half of an owner's name is none, and must not end the watch of all others."""
         metadata = obj["metadata"]
         labels = metadata.get("labels") or {}
-        kind = self._owners.get(labels.get(names.OWNER_KIND, ""))
-        owner = kind.ref(labels[names.OWNER_NAME], labels.get(names.OWNER_NAMESPACE)) if kind else None
+        kind, name = self._owners.get(labels.get(names.OWNER_KIND, "")), labels.get(names.OWNER_NAME)
+        owner = kind.ref(name, labels.get(names.OWNER_NAMESPACE)) if kind and name else None
         return Entry(metadata["uid"], version, metadata.get("generation", 0), owner, orjson.dumps(obj))
 
     def _link(self, ref: Ref, entry: Entry, obj: Object) -> None:

@@ -31,6 +31,21 @@ async def test_an_agent_gets_its_child_and_its_status(plane: ControlPlane, names
         assert await prompt(user, namespace, "one") == "Be long."
 
 
+async def test_half_an_owner_on_a_users_object_stops_nothing(plane: ControlPlane, namespace: str) -> None:
+    """Whoever may label an Agent or a ConfigMap could end the operator for all tenants."""
+    labels = {names.MANAGED_BY: names.OPERATOR, names.OWNER_KIND: "Agent"}
+    async with Cluster(plane.credentials) as user:
+        await user.apply(child(namespace, "odd", labels=labels), "user")
+        async with running(plane.credentials):
+            odd = agent(namespace, "one")
+            odd["metadata"]["labels"] = labels
+            await user.apply(odd, "user")
+            await settled(user, namespace, "one")
+            await user.apply(child(namespace, "odder", labels=labels), "user")
+            await user.apply(agent(namespace, "two"), "user")
+            await settled(user, namespace, "two")
+
+
 async def test_a_restart_writes_nothing(plane: ControlPlane, namespace: str) -> None:
     async with Cluster(plane.credentials) as user:
         for number in range(20):
