@@ -46,7 +46,9 @@ def provider_rights(cluster: Cluster, namespace: str) -> None:
     )
     labels = {"agentic.io/tenant": "acme"}
     place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
-    complaint = cluster.apply(place) or cluster.apply(provider_binding(namespace, OPERATOR), account=OPERATOR)
+    complaint = cluster.apply(place, account=OPERATOR) or cluster.apply(
+        provider_binding(namespace, OPERATOR), account=OPERATOR
+    )
     assert not complaint, complaint
     wait_until(lambda: not cluster.apply(role, gateway, account=OPERATOR), "a right that may be handed on")
 

@@ -95,6 +95,29 @@ def test_the_operator_takes_no_namespace_that_was_not_handed_over(cluster: Clust
     assert not patch(cluster, OPERATOR, ("namespace", "handed-over"), label)
 
 
+@pytest.mark.parametrize("subresource", ["", "status"])
+def test_nobody_else_moves_a_namespace_into_or_out_of_a_tenant(cluster: Cluster, subresource: str) -> None:
+    path = [f"--subresource={subresource}"] if subresource else []
+    for namespace, labels in (
+        ("foreign", {"agentic.io/tenant": "acme"}),
+        (golden.TENANT, {"agentic.io/tenant": "rival"}),
+        (golden.TENANT, {"agentic.io/tenant": None}),
+        (golden.TENANT, {"app.kubernetes.io/managed-by": "me"}),
+        (golden.TENANT, {"pod-security.kubernetes.io/enforce": "privileged"}),
+    ):
+        change = json.dumps({"metadata": {"labels": labels}})
+        refused = cluster.kubectl(*PATCH, *path, "namespace", namespace, "-p", change)
+        assert "written by agentic-operator only" in refused.stderr, (namespace, labels)
+    own = json.dumps({"metadata": {"labels": {"team": "a"}, "annotations": {"agentic.io/adopt": "true"}}})
+    assert cluster.kubectl(*PATCH, *path, "namespace", golden.TENANT, "-p", own).returncode == 0
+    made = {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"name": "squat", "labels": {"agentic.io/tenant": "a"}},
+    }
+    assert "written by agentic-operator only" in cluster.apply(made)
+
+
 def test_revisions_are_written_by_the_operator_only(cluster: Cluster) -> None:
     complaint = "AgentRevisions are written by agentic-operator only"
     assert complaint in cluster.apply(REVISION)

@@ -7,7 +7,7 @@ import yaml
 
 from agentic_crds import KINDS
 from tests.manifests import charts
-from tests.manifests.cluster import Cluster
+from tests.manifests.cluster import OPERATOR, Cluster
 from tests.requirements import requirement
 
 pytestmark = pytest.mark.xdist_group("charts")  # one API server with the charts, not one for each worker
@@ -54,7 +54,9 @@ def test_the_restricted_standard_is_enforced_here(cluster: Cluster) -> None:
 def test_samples_are_accepted_by_api_server_and_models(cluster: Cluster, path: Path) -> None:
     objects = [obj for obj in yaml.safe_load_all(path.read_text()) if obj]
     assert objects
-    assert not cluster.apply(*namespaces(objects), *objects)
+    for namespace in namespaces(objects):
+        assert not cluster.apply(namespace, account=OPERATOR)
+    assert not cluster.apply(*objects)
     for obj in objects:
         if obj["kind"] in MODELS:
             model = MODELS[obj["kind"]].model_validate(obj)
