@@ -78,6 +78,11 @@ class Index:
         """The object unparsed, or None."""
         return self._objects[ref.kind].get(ref)
 
+    def versions(self, refs: Iterable[Ref]) -> list[int]:
+        """The resource versions of objects, 0 for those that are not there."""
+        entries = (self._objects[ref.kind].get(ref) for ref in refs)
+        return [entry.version if entry else 0 for entry in entries]
+
     def refs(self, kind: Kind) -> list[Ref]:
         """All objects of a kind."""
         return list(self._objects[kind])

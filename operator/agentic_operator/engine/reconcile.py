@@ -76,9 +76,12 @@ class Reconciler:
         resource = controller.parse(obj)
         observed = await controller.observe(resource, self._context)
         wanted = controller.desired(resource, observed)
+        refs = [ref_of(child) for child in wanted.objects]
+        before = self._index.versions(refs)
         refusals = await self._children.apply(obj, wanted.objects, immutable=controller.immutable)
-        keep = {ref_of(child) for child in wanted.objects} | wanted.keep
-        await self._children.prune(ref_of(obj), keep=keep, among=controller.children)
+        await self._children.prune(ref_of(obj), keep={*refs, *wanted.keep}, among=controller.children)
+        if self._index.versions(refs) != before:
+            observed = await controller.observe(resource, self._context)  # our own writes raise no event
         assessment = controller.assess(resource, observed, self._clock())
         if assessment.status is not None:
             await self._write_status(obj, self._told(obj, assessment.status, refusals))
