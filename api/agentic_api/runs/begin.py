@@ -16,6 +16,8 @@ from agentic_core.errors import Conflict, Invalid, NotFound, Unavailable
 
 HISTORY_MESSAGES = 1000
 """Most messages of a conversation that a run is given."""
+HISTORY_BYTES = 8 * 1024 * 1024
+"""Most bytes of them: more than any model reads, and little enough for many runs at once."""
 
 
 class ConversationBusy(Conflict):
@@ -121,7 +123,9 @@ async def _begun_before(database: Database, wanted: Begin) -> Begun | None:
     if run is None:
         return None
     async with database.transaction(wanted.tenant_id) as transaction:
-        history = await Journal(transaction).history(run.conversation_id, most=HISTORY_MESSAGES)
+        history = await Journal(transaction).history(
+            run.conversation_id, most=HISTORY_MESSAGES, most_bytes=HISTORY_BYTES
+        )
     return Begun(run.id, Fresh(run, wanted.agent, from_user(history)))
 
 
@@ -146,7 +150,7 @@ async def _history(journal: Journal, wanted: Begin) -> list[Message]:
     running = await journal.running_in(conversation_id)
     if running is not None:
         raise ConversationBusy(f"Run {running} goes on in this conversation; wait for it.", run_id=str(running))
-    return from_user(await journal.history(conversation_id, most=HISTORY_MESSAGES))
+    return from_user(await journal.history(conversation_id, most=HISTORY_MESSAGES, most_bytes=HISTORY_BYTES))
 
 
 def from_user(messages: list[Message]) -> list[Message]:

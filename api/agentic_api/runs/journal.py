@@ -60,9 +60,9 @@ class Journal:
         row = await self._transaction.fetch_one(statements.RUNNING_IN, conversation_id)
         return row["id"] if row else None
 
-    async def history(self, conversation_id: UUID, *, most: int) -> list[Message]:
-        """The last messages of a conversation, in their order."""
-        rows = await self._transaction.fetch(statements.HISTORY, conversation_id, most)
+    async def history(self, conversation_id: UUID, *, most: int, most_bytes: int) -> list[Message]:
+        """The last messages of a conversation, in their order, as far as they fit."""
+        rows = await self._transaction.fetch(statements.HISTORY, conversation_id, most, most_bytes)
         return [
             Message(
                 role=row["role"],

@@ -122,10 +122,19 @@ select id from runs where tenant_id = $1::uuid and conversation_id = $2::uuid an
 """
 
 HISTORY: Final = """
-select role, content, tool_calls, tool_call_id, is_error from messages
-where tenant_id = $1::uuid and conversation_id = $2::uuid
-order by position desc limit $3::int
+with latest as (
+    select position, octet_length(content) + pg_column_size(tool_calls) as size from messages
+    where tenant_id = $1::uuid and conversation_id = $2::uuid
+    order by position desc limit $3::int
+), counted as (
+    select position, sum(size) over (order by position desc) as size from latest
+)
+select m.role, m.content, m.tool_calls, m.tool_call_id, m.is_error
+from counted join messages m on m.tenant_id = $1 and m.conversation_id = $2 and m.position = counted.position
+where counted.size <= $4::bigint
+order by m.position desc
 """
+"""The sizes are looked up before the texts are: a runtime may have said gigabytes."""
 
 BY_KEY: Final = """
 select id, fingerprint from runs where tenant_id = $1::uuid and idempotency_key = $2::text

@@ -91,6 +91,17 @@ async def test_one_of_many_closers_wins(database: Database, tenant: Tenant) -> N
     assert await contents(database, tenant, run) == ["hello", "so far"]
 
 
+async def test_a_history_is_bounded_in_bytes_too(database: Database, tenant: Tenant) -> None:
+    """A runtime may say megabytes a message; a thousand of them would be more than the api's memory."""
+    run = await begun(database, tenant)
+    async with database.transaction(tenant.id) as transaction:
+        journal = Journal(transaction)
+        await journal.close(run.id, closing("x" * 1000), holder=run.replica, closer=run.replica)
+        for most_bytes, lengths in ((900, []), (1010, [1000]), (2000, [5, 1000])):
+            found = await journal.history(run.conversation_id, most=9, most_bytes=most_bytes)
+            assert [len(message.content) for message in found] == lengths
+
+
 async def test_a_repeated_close_is_recognised(database: Database, tenant: Tenant) -> None:
     run = await begun(database, tenant)
     async with database.transaction(tenant.id) as transaction:
@@ -132,7 +143,7 @@ ATTEMPTS: dict[str, tuple[Attempt, object]] = {
     "known_request": (lambda journal, run: journal.known_request("key"), None),
     "lock_conversation": (lambda journal, run: journal.lock_conversation(run.conversation_id), None),
     "running_in": (lambda journal, run: journal.running_in(run.conversation_id), None),
-    "history": (lambda journal, run: journal.history(run.conversation_id, most=9), []),
+    "history": (lambda journal, run: journal.history(run.conversation_id, most=9, most_bytes=999), []),
     "record": (lambda journal, run: journal.record(run.id, run.replica, [LATE]), False),
     "lock_expired": (lambda journal, run: journal.lock_expired(run.id), None),
     "close": (lambda journal, run: journal.close(run.id, closing("x"), holder=run.replica, closer=run.replica), None),
