@@ -52,6 +52,12 @@ class Running:
         """Objects written so far."""
         return self.total("agentic_operator_writes_total")
 
+    @property
+    def written(self) -> list[dict[str, str]]:
+        """What was written so far, by the metric's labels."""
+        found = [sample for metric in self.metrics.registry.collect() for sample in metric.samples]
+        return [one.labels for one in found if one.name == "agentic_operator_writes_total" and one.value]
+
     async def quiet(self) -> bool:
         """Whether nothing waits or runs."""
         return self.engine.queue.quiet
