@@ -19,7 +19,9 @@ import uvloop
 
 from agentic_core.auth import run_tokens
 from benchmarks.gateway_server import NAMESPACE
-from benchmarks.processes import cpu_seconds, free_port, process, wait_until_ready
+from benchmarks.measure import cpu_seconds
+from benchmarks.processes import process, wait_until_ready
+from tests.support.apiserver import free_port
 from tests.support.postgres import Postgres, PostgresDatabase
 
 SEQUENTIAL = 1500

@@ -16,7 +16,14 @@ def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     own = sum(int(fields[index]) for index in (11, 12, 13, 14)) / TICKS
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return own + sum(cpu_seconds(int(child)) for child in children)
+    return own + sum(_of_child(int(child)) for child in children)
+
+
+def _of_child(pid: int) -> float:
+    try:
+        return cpu_seconds(pid)
+    except FileNotFoundError:  # it has just ended; its parent counts it from now on
+        return 0.0
 
 
 def resident_bytes(pid: int) -> int:

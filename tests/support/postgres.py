@@ -10,7 +10,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -25,6 +24,7 @@ import asyncpg
 import pytest
 
 from agentic_core.db import Database, migrate, roles
+from tests.support.apiserver import free_port
 
 TEMPLATE = "agentic_template"
 START_SECONDS = 30
@@ -53,7 +53,7 @@ class Postgres:
         self._directory = Path(tempfile.mkdtemp(prefix="agentic-postgres-"))
         self._settings = {} if durable else SETTINGS
         self._passwords = {role: secrets.token_hex(8) for role in ("postgres", roles.MIGRATOR, roles.APP)}
-        self._port = _free_port()
+        self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -185,13 +185,6 @@ def _programs() -> tuple[Path, str | None]:
         utils.ensure_user_exists(user)
     utils.ensure_prefix_permissions(POSTGRES_BIN_PATH)
     return POSTGRES_BIN_PATH, user
-
-
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -40,6 +39,7 @@ from agentic_api.settings import ApiSettings
 from agentic_core.auth import api_keys, run_tokens
 from agentic_core.auth.api_keys import Role
 from agentic_core.db import Database, functions, tables
+from tests.support.apiserver import free_port
 
 PEPPER = b"pepper"
 QUICK = Timing(
@@ -138,14 +138,6 @@ class Api:
         """A client with a key."""
         headers = {"Authorization": f"Bearer {key}"}
         return httpx2.AsyncClient(base_url=self.url, headers=headers, timeout=30, trust_env=False)
-
-
-def free_port() -> int:
-    """A port that nobody uses now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port
 
 
 @asynccontextmanager
