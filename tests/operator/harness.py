@@ -74,7 +74,7 @@ class World:
     cluster: Cluster
     plane: ControlPlane
     counted: set[str] = field(default_factory=set[str])
-    """Namespaces whose quota has been reported."""
+    """Uids of the quotas that have been reported."""
     over: bool = False
     """Whether Kubernetes' controllers shall stop."""
     tenant: str = field(default_factory=lambda: f"t{secrets.token_hex(4)}")
@@ -166,10 +166,10 @@ class World:
         """What the quota controller would do: report the limits and what is used, here nothing."""
         while not self.over:
             for quota in await self.cluster.list(RESOURCE_QUOTA, labels=f"{names.TENANT}={self.tenant}"):
-                namespace, hard = quota["metadata"]["namespace"], quota["spec"]["hard"]
-                if namespace not in self.counted:
-                    await self.use(namespace, hard=hard, used=dict.fromkeys(hard, "0"))
-                    self.counted.add(namespace)
+                metadata, hard = quota["metadata"], quota["spec"]["hard"]
+                if metadata["uid"] not in self.counted:
+                    await self.use(metadata["namespace"], hard=hard, used=dict.fromkeys(hard, "0"))
+                    self.counted.add(metadata["uid"])
             await asyncio.sleep(0.05)
 
     async def use(self, namespace: str, **status: dict[str, str]) -> None:

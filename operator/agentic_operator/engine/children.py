@@ -27,11 +27,15 @@ class Children:
         self._index = index
         self._recorder = recorder
         self._lost: set[Ref] = set()
+        self._pruned: set[Ref] = set()
         self._writing: dict[Ref, str] = {}
 
     def lost(self, ref: Ref) -> None:
-        """A child was deleted, by whomever."""
-        self._lost.add(ref)
+        """A child was deleted; when not by us, its return is worth an event."""
+        if ref in self._pruned:
+            self._pruned.discard(ref)
+        else:
+            self._lost.add(ref)
 
     def is_writing(self, child: Object) -> bool:
         """Whether this state of the child is what is being written right now, so that its event is no news."""
@@ -59,7 +63,9 @@ class Children:
         for ref in surplus:
             entry = self._index.entry(ref)
             if entry and not _deleting(self._index.get(ref)):
-                await self._cluster.delete(ref, uid=entry.uid)
+                self._pruned.add(ref)
+                if not await self._cluster.delete(ref, uid=entry.uid):
+                    self._pruned.discard(ref)
         return len(surplus)
 
     async def _apply(self, owner: Object, child: Object, immutable: Collection[Kind]) -> Refusal | None:

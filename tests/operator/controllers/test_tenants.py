@@ -1,9 +1,13 @@
 """Tenants on a real API server: namespaces and what is in them, conflicts, quotas, deletion."""
 
+from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from agentic_core import names
 from agentic_core.cluster.kinds import (
+    EVENT,
     LIMIT_RANGE,
     NAMESPACE,
     NETWORK_POLICY,
@@ -11,6 +15,7 @@ from agentic_core.cluster.kinds import (
     SERVICE_ACCOUNT,
     Object,
 )
+from agentic_operator.controllers.tenant import observe
 from tests.operator.harness import TENANT, World, eventually, world
 from tests.requirements import requirement
 from tests.support.apiserver import ControlPlane
@@ -89,6 +94,30 @@ async def test_use_of_the_quota_is_summed_up(plane: ControlPlane) -> None:
         assert quotas == {
             "requests.cpu": "16", "requests.memory": "32Gi", "pods": "200", "count/agents.agentic.io": "2000",
         }  # fmt: skip
+
+
+async def test_a_quota_that_was_counted_too_early_is_counted_anew(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a new cluster Kubernetes may count before it has noticed our kinds, and then not again for five minutes."""
+    monkeypatch.setattr(observe, "PATIENCE", timedelta(seconds=1))
+    async with world(plane) as w:
+        quota = await w.exists(RESOURCE_QUOTA.ref("tenant", w.namespace))
+
+        async def counted() -> bool:
+            return quota["metadata"]["uid"] in w.counted
+
+        await eventually(counted, "the first report")
+        hard = quota["spec"]["hard"]
+        await w.use(w.namespace, hard=hard, used={name: "0" for name in hard if name != "count/agents.agentic.io"})
+        await w.condition(TENANT.ref(w.tenant), "Ready", "False", "QuotaNotCounted")
+        await w.condition(TENANT.ref(w.tenant), "Ready", "True")
+        anew = await w.exists(RESOURCE_QUOTA.ref("tenant", w.namespace))
+        assert anew["metadata"]["uid"] != quota["metadata"]["uid"]
+        events = await w.cluster.list(EVENT, "default")
+        assert [
+            one for one in events if one["involvedObject"]["name"] == w.tenant and one["reason"] == "Restored"
+        ] == []
 
 
 async def test_a_namespace_of_somebody_else_is_not_taken_over(plane: ControlPlane) -> None:

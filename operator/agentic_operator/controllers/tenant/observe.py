@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from agentic_core import names
 from agentic_core.cluster.kinds import NAMESPACE, RESOURCE_QUOTA, Object
 from agentic_crds import Tenant
-from agentic_operator.desired.namespace import QUOTA
+from agentic_operator.desired.namespace import QUOTA, hard
 from agentic_operator.engine import ownership
 from agentic_operator.engine.controller import Context
 
+PATIENCE = timedelta(seconds=5)
+"""How old a quota is, at least, when it is made anew."""
 Phase = Literal["Pending", "Active", "Terminating", "Conflict"]
 
 
@@ -24,6 +27,11 @@ class Place:
     """Whose the namespace is, when it is not ours."""
     used: Mapping[str, str] = field(default_factory=dict[str, str])
     """What its ResourceQuota counts."""
+    uncounted: bool = False
+    """Whether Kubernetes counted without a limit of ours: it had not yet noticed that the kind exists."""
+    recount: bool = False
+    """Whether it does so for long. It looks at a quota when it is made or its limits change, and else each five
+    minutes."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +60,15 @@ async def _place(name: str, tenant: Tenant, ctx: Context) -> Place:
         return Place(name, "Terminating")
     if ctx.index.entry(ref) is None:
         return Place(name)
-    quota = ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)) or {}
-    return Place(name, "Active", used=quota.get("status", {}).get("used") or {})
+    return _counted(name, ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)), tenant)
+
+
+def _counted(name: str, quota: Object | None, tenant: Tenant) -> Place:
+    used = (quota or {}).get("status", {}).get("used") or {}
+    if quota is None or not used or hard(tenant.spec.quotas).keys() <= used.keys():
+        return Place(name, "Active", used=used)
+    age = datetime.now(UTC) - datetime.fromisoformat(quota["metadata"]["creationTimestamp"])
+    return Place(name, "Active", used=used, uncounted=True, recount=age > PATIENCE)
 
 
 def _foreign_owner(namespace: Object, tenant: Tenant) -> str:

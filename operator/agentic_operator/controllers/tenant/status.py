@@ -15,6 +15,8 @@ from agentic_operator.engine.controller import Assessment
 
 SOON = 0.2
 """Seconds until a namespace that was just made is looked at again."""
+RECOUNT = 1.0
+"""Seconds until a quota that is not counted is looked at again."""
 
 
 def assess(tenant: Tenant, observed: Observed, now: datetime) -> Assessment:
@@ -25,13 +27,18 @@ def assess(tenant: Tenant, observed: Observed, now: datetime) -> Assessment:
         default_namespace=tenant.namespace_names[0],
         namespaces=[NamespaceStatus(name=place.name, phase=place.phase) for place in observed.places],
         quotas=list(_quotas(tenant, observed.places)),
-        conditions=conditions.stamp(observations(tenant, observed), generation=generation, now=now),
+        conditions=conditions.stamp(observations(observed), generation=generation, now=now),
     )
-    pending = any(place.phase == "Pending" for place in observed.places)
-    return Assessment(status, requeue_after=SOON if pending else None)
+    return Assessment(status, requeue_after=_look_again(observed))
 
 
-def observations(tenant: Tenant, observed: Observed) -> list[Observation]:
+def _look_again(observed: Observed) -> float | None:
+    if any(place.phase == "Pending" for place in observed.places):
+        return SOON
+    return RECOUNT if any(place.uncounted for place in observed.places) else None
+
+
+def observations(observed: Observed) -> list[Observation]:
     """Conflicts first: somebody has to do something about them. What is on its way comes by itself."""
     conflicts = [place for place in observed.places if place.phase == "Conflict"]
     if conflicts:
@@ -40,8 +47,7 @@ def observations(tenant: Tenant, observed: Observed) -> list[Observation]:
     if waiting:
         phases = ", ".join(f"{place.name} is {place.phase}" for place in waiting)
         return conditions.reconciling("NamespacesNotReady", f"Waiting for namespaces: {phases}")
-    wanted = hard(tenant.spec.quotas).keys()
-    uncounted = [place.name for place in observed.places if place.used and not wanted <= place.used.keys()]
+    uncounted = [place.name for place in observed.places if place.uncounted]
     if uncounted:  # the API server refuses agents until Kubernetes, which is slow to notice new kinds, counts them
         return conditions.reconciling(
             "QuotaNotCounted", f"Waiting for the quota of {', '.join(uncounted)} to be counted"
