@@ -14,6 +14,7 @@ import structlog
 from opentelemetry import context, propagate, trace
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 from structlog.typing import EventDict, Processor, WrappedLogger
 
@@ -66,7 +67,9 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def _configure_traces(service: str, endpoint: str | None) -> None:
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
+    # Without an endpoint spans are ids for logs, answers and the next program: nothing is recorded for nobody.
+    sampler = None if endpoint else ALWAYS_OFF
+    provider = TracerProvider(sampler, Resource.create({"service.name": service}))
     if endpoint:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - costs 40 ms
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - only with an endpoint

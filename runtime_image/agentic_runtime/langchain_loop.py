@@ -17,7 +17,7 @@ from langchain_core.messages import AIMessage
 from agentic_core.contract import RunRequest
 from agentic_crds.agent_revision import Definition
 from agentic_crds.model_provider import ProviderType
-from agentic_runtime.chat_models import ChatModels, http_client
+from agentic_runtime.chat_models import ChatModels
 from agentic_runtime.failures import RunFailed
 from agentic_runtime.guard import Guard
 from agentic_runtime.loop import Run
@@ -39,8 +39,7 @@ class LangChainLoop:
     def __init__(self, settings: RuntimeSettings, tools: Mapping[str, Tool], metrics: Metrics) -> None:
         # LangChain wraps middleware for its maker's tracing, which is off and yet hops through a thread twice a call.
         langsmith.set_runtime_overrides(aio_to_thread=_inline)
-        self._http = http_client(settings.max_concurrent_runs)
-        self._models = ChatModels(settings.gateway_url, self._http)
+        self._models = ChatModels(settings.gateway_url, settings.max_concurrent_runs)
         self._tools = tools
         self._egress = GuardedHttp(EgressPolicy(allow_private=settings.fetch_allow_private, ports=settings.fetch_ports))
         self._metrics = metrics
@@ -49,7 +48,7 @@ class LangChainLoop:
 
     async def close(self) -> None:
         """Release connections."""
-        await self._http.aclose()
+        await self._models.close()
         await self._egress.close()
 
     def warm(self, wire: ProviderType) -> None:
