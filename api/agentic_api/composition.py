@@ -18,6 +18,7 @@ from agentic_api.lifecycle import Lifecycle
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.middleware.rate_limit import RateLimiter
 from agentic_api.runs import runtime
+from agentic_api.runs.capacity import Capacity
 from agentic_api.runs.metrics import RunMetrics
 from agentic_api.runs.replica import Replica, Timing
 from agentic_api.runs.service import RunService
@@ -40,7 +41,8 @@ async def opened(
         http = await stack.enter_async_context(runtime.session())
         clock = Clock()
         cluster, catalog, synced = await _resources(stack, settings, database)
-        replica = Replica(database, http, RunMetrics(registry), Timing())
+        capacity = Capacity(settings.runs_per_tenant, settings.followers_per_tenant, settings.live_bytes)
+        replica = Replica(database, http, RunMetrics(registry), timing=Timing(), capacity=capacity)
         await stack.enter_async_context(replica.open())
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
         yield Context(

@@ -30,6 +30,13 @@ class ApiSettings(Settings):
     """Origins of web pages that may call the api, for example ["https://console.example.com"]; none by default."""
     requests_per_minute: Annotated[int, Field(ge=0)] = 6000
     """Requests that one API key may make in a minute; 0 means any number."""
+    runs_per_tenant: Annotated[int, Field(ge=1)] = 200
+    """Runs that one tenant may have in progress at a replica; the next are answered with 429."""
+    followers_per_tenant: Annotated[int, Field(ge=1)] = 1000
+    """Requests of one tenant that may wait for runs, or follow them, at a replica."""
+    live_bytes: Annotated[int, Field(ge=1024 * 1024)] = 128 * 1024 * 1024
+    """What the runs in progress may hold in a replica's memory, shared between the tenants that have any: a run of a
+    tenant that holds more than its share ends as memory_exceeded. The process needs up to five times as much."""
     max_body_bytes: Annotated[int, Field(ge=1024)] = 2 * 1024 * 1024
     """Largest request body."""
     body_timeout: Annotated[float, Field(gt=0)] = 15.0

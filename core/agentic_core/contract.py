@@ -132,6 +132,7 @@ ErrorCode = Literal[
     "runtime_draining",
     "runtime_unreachable",
     "runtime_protocol",
+    "memory_exceeded",
     "cancelled",
     "interrupted",
     "internal",

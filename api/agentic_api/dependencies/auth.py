@@ -53,9 +53,11 @@ class Authenticated(SecurityBase):
 class InTenant(Authenticated):
     """A key of a tenant, of at least this role."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role, *, waits: bool = False) -> None:
+        """With `waits`, the endpoint bounds its time itself: it waits for a run."""
         super().__init__()
         self.role = role
+        self.waits = waits
 
     async def __call__(self, request: Request) -> Principal:
         """The caller inside its tenant."""
@@ -67,18 +69,20 @@ class InTenant(Authenticated):
             )
         if not caller.may(self.role):
             raise Forbidden(f"This needs the role {self.role} or more; this key has the role {caller.role}.")
+        if self.waits:
+            self._wait(request, caller)
         return caller
+
+    def _wait(self, request: Request, caller: Principal) -> None:
+        context: Context = request.app.state.context
+        current = exchange.of(request.scope)
+        current.at_end = context.runs.replica.room.follow(caller.tenant_id)
+        current.unlimited()
 
 
 AnyCaller = Annotated[Caller, Depends(Authenticated())]
 Viewer = Annotated[Principal, Depends(InTenant(Role.VIEWER))]
 Invoker = Annotated[Principal, Depends(InTenant(Role.INVOKER))]
+WaitingViewer = Annotated[Principal, Depends(InTenant(Role.VIEWER, waits=True))]
+WaitingInvoker = Annotated[Principal, Depends(InTenant(Role.INVOKER, waits=True))]
 Developer = Annotated[Principal, Depends(InTenant(Role.DEVELOPER))]
-
-
-async def unlimited(request: Request) -> None:
-    """For endpoints that bound their time themselves: runs and streams."""
-    exchange.of(request.scope).unlimited()
-
-
-LongRunning = Depends(unlimited)

@@ -54,6 +54,8 @@ class Edge:
         try:
             await self._bounded(exchange, scope, receive, send)
         finally:
+            if exchange.at_end is not None:
+                exchange.at_end()
             seconds = time.perf_counter() - started
             self.metrics.ended(_method(scope), _route(scope), exchange.status or 499, seconds=seconds)
 

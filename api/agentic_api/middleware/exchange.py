@@ -3,6 +3,7 @@
 import asyncio
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,8 @@ class Exchange:
     """Whether the body is arriving."""
     read: bool = False
     """Whether the whole body has arrived."""
+    at_end: Callable[[], None] | None = None
+    """What to do once it is over."""
     limited: bool = True
     """Whether the deadline holds."""
 

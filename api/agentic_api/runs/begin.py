@@ -1,11 +1,13 @@
 """The first transaction of a run: its key, its conversation, what was said, the run. The service calls it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID, uuid5
 
 from agentic_api.catalog.resolved import ResolvedAgent
+from agentic_api.runs.capacity import Place
 from agentic_api.runs.journal import Journal
 from agentic_api.runs.records import KnownRequest, NewRun
 from agentic_api.runs.repository import RunRepository
@@ -50,6 +52,8 @@ class Begin:
     trace_id: str
     replica: UUID
     lease_seconds: float
+    enter: Callable[[], Place]
+    """Finds room for the run, or refuses it."""
     run_id: UUID = field(default_factory=uuid7)
     """Chosen before the first attempt, so that a repeated one is recognised."""
 
@@ -61,6 +65,7 @@ class Fresh:
     run: Run
     agent: ResolvedAgent
     messages: list[Message] = field(repr=False)
+    place: Place
 
     def request(self, tenant: str) -> RunRequest:
         """What the runtime is asked."""
@@ -102,19 +107,30 @@ async def begin(database: Database, wanted: Begin, *, again: bool) -> Begun:
 
 
 async def _transaction(database: Database, wanted: Begin) -> Begun:
-    async with database.transaction(wanted.tenant_id) as transaction:
-        journal = Journal(transaction)
-        if wanted.idempotency_key:
-            known = await journal.known_request(wanted.idempotency_key)
-            if known is not None:
-                return Begun(_same(known, wanted).run_id)
-        history = await _history(journal, wanted)
-        new = _new_run(wanted)
-        created_at = await journal.begin(new)
-        if created_at is None:
-            raise unknown_conversation(new.conversation_id)
-    run = _run(new, created_at)
-    return Begun(new.id, Fresh(run, wanted.agent, [*history, *new.said]))
+    place = None if wanted.idempotency_key else wanted.enter()  # before any query: a refusal shall cost nothing
+    try:
+        async with database.transaction(wanted.tenant_id) as transaction:
+            journal = Journal(transaction)
+            if wanted.idempotency_key:
+                known = await journal.known_request(wanted.idempotency_key)
+                if known is not None:
+                    return Begun(_same(known, wanted).run_id)
+            place = place or wanted.enter()
+            fresh = await _fresh(journal, wanted, place)
+    except BaseException:
+        if place is not None:
+            place.abandon()
+        raise
+    return Begun(fresh.run.id, fresh)
+
+
+async def _fresh(journal: Journal, wanted: Begin, place: Place) -> Fresh:
+    history = await _history(journal, wanted)
+    new = _new_run(wanted)
+    created_at = await journal.begin(new)
+    if created_at is None:
+        raise unknown_conversation(new.conversation_id)
+    return Fresh(_run(new, created_at), wanted.agent, [*history, *new.said], place)
 
 
 async def _begun_before(database: Database, wanted: Begin) -> Begun | None:
@@ -126,7 +142,7 @@ async def _begun_before(database: Database, wanted: Begin) -> Begun | None:
         history = await Journal(transaction).history(
             run.conversation_id, most=HISTORY_MESSAGES, most_bytes=HISTORY_BYTES
         )
-    return Begun(run.id, Fresh(run, wanted.agent, from_user(history)))
+    return Begun(run.id, Fresh(run, wanted.agent, from_user(history), wanted.enter()))
 
 
 def _same(known: KnownRequest, wanted: Begin) -> KnownRequest:

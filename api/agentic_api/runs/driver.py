@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from agentic_api.runs.capacity import EVENT_BYTES, Place
 from agentic_api.runs.journal import Journal
 from agentic_api.runs.live import LiveRun
 from agentic_api.runs.records import Closed, Closing
@@ -48,6 +49,7 @@ class Task:
     request: RunRequest = field(repr=False)
     endpoint: str
     token: str = field(repr=False)
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -127,18 +129,20 @@ class Driver:
         return None
 
     async def _ask_until_started(self) -> None:
+        body = self.task.request.model_dump_json(by_alias=True).encode()
+        self._hold(len(body))
         for pause in self._equipment.pace.retries:
             try:
-                await self._ask()
+                await self._ask(body)
             except NotStarted as reason:
                 log.info("runtime_not_reached", run=str(self.live.id), reason=str(reason), retry_in=pause)
                 await asyncio.sleep(pause)
             else:
                 return
-        await self._ask()
+        await self._ask(body)
 
-    async def _ask(self) -> None:
-        answer = self._equipment.runtimes.run(self.task.endpoint, self.task.request, self.task.token)
+    async def _ask(self, body: bytes) -> None:
+        answer = self._equipment.runtimes.run(self.task.endpoint, body, self.task.token)
         async with aclosing(answer) as events:
             async for event in events:
                 if not self.live.events and isinstance(event, Failed) and event.error.code == "runtime_draining":
@@ -148,10 +152,20 @@ class Driver:
                     return
 
     def _take(self, event: Event) -> None:
+        payload = EVENT.dump_json(event)
+        self._hold(len(payload) + EVENT_BYTES)
         self._transcript.add(event)
-        self.live.publish(event.type, EVENT.dump_json(event).decode())
+        self.live.publish(event.type, payload.decode())
         if self._timer is None and self._flushing is None:
             self._schedule()
+
+    def _hold(self, amount: int) -> None:
+        if not self.task.place.grow(amount):
+            raise Stopped(
+                "memory_exceeded",
+                "The runs that the tenant has in progress hold its share of the api replica's memory;"
+                " run fewer at once, or let them say less.",
+            )
 
     def _schedule(self) -> None:
         pause = self._equipment.pace.flush_seconds if self.followed else self._pause

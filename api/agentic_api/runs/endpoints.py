@@ -7,7 +7,7 @@ from fastapi import Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from agentic_api.agents.endpoints import AgentId
-from agentic_api.dependencies.auth import Invoker, LongRunning, Viewer
+from agentic_api.dependencies.auth import Viewer, WaitingInvoker, WaitingViewer
 from agentic_api.dependencies.context import Ctx
 from agentic_api.dependencies.idempotency import IdempotencyKey
 from agentic_api.dependencies.pagination import Page, PageParams, cursor
@@ -42,12 +42,12 @@ def _json(run: Run) -> Response:
     return Response(run.model_dump_json(), media_type="application/json")
 
 
-@router.post("/agents/{agent_id}/execute", response_model=Run, responses=RUN_OR_EVENTS, dependencies=[LongRunning])
+@router.post("/agents/{agent_id}/execute", response_model=Run, responses=RUN_OR_EVENTS)
 async def execute(
     agent_id: AgentId,
     body: Execute,
     request: Request,
-    principal: Invoker,
+    principal: WaitingInvoker,
     context: Ctx,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
@@ -107,16 +107,16 @@ async def get_run(run_id: UUID, principal: Viewer, context: Ctx) -> Run:
     return await context.runs.get(principal, run_id)
 
 
-@router.post("/runs/{run_id}:cancel", dependencies=[LongRunning])
-async def cancel_run(run_id: UUID, principal: Invoker, context: Ctx) -> Run:
+@router.post("/runs/{run_id}:cancel")
+async def cancel_run(run_id: UUID, principal: WaitingInvoker, context: Ctx) -> Run:
     """End a run, wherever it is driven, and answer with what there is of it. One that has ended stays as it is."""
     return await context.runs.cancel(principal, run_id)
 
 
-@router.get("/runs/{run_id}/events", response_class=StreamingResponse, responses=EVENTS, dependencies=[LongRunning])
+@router.get("/runs/{run_id}/events", response_class=StreamingResponse, responses=EVENTS)
 async def follow_run(
     run_id: UUID,
-    principal: Viewer,
+    principal: WaitingViewer,
     context: Ctx,
     last_event_id: Annotated[int | None, Header(ge=0, le=2**31 - 1, description="The last event seen.")] = None,
 ) -> Response:

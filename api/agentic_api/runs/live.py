@@ -7,6 +7,11 @@ from uuid import UUID
 from agentic_api.runs.records import StoredEvent
 from agentic_api.runs.schemas import Run
 
+PIECE_EVENTS = 500
+"""Most events that a follower gets at once."""
+PIECE_BYTES = 256 * 1024
+"""The event with which they come to so many bytes is the last."""
+
 
 class LiveRun:
     """Events are numbered from 1 without gaps; a slow follower costs nothing but its own time."""
@@ -34,7 +39,7 @@ class LiveRun:
         """Events that follow number `after`, as they come, until the run has ended."""
         while True:
             changed = self._changed
-            if fresh := self.events[after:]:
+            if fresh := self._piece(after):
                 after = fresh[-1].seq
                 yield fresh
             elif self._done:
@@ -47,6 +52,14 @@ class LiveRun:
         while not self._done:
             await self._changed.wait()
         return self.result
+
+    def _piece(self, after: int) -> list[StoredEvent]:
+        """Some of the events that follow: what is on its way to a slow follower is held for each of them."""
+        size, end = 0, after
+        while end < min(len(self.events), after + PIECE_EVENTS) and size < PIECE_BYTES:
+            size += len(self.events[end].payload)
+            end += 1
+        return self.events[after:end]
 
     def _wake(self) -> None:
         self._changed.set()

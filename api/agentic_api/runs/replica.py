@@ -13,6 +13,7 @@ from uuid import UUID, uuid4
 import aiohttp
 from opentelemetry.trace import Span, SpanKind
 
+from agentic_api.runs.capacity import Capacity, Place, Room
 from agentic_api.runs.driver import Driver, Equipment, Pace, Task
 from agentic_api.runs.leases import CANCELLED, Leases, LeaseTimes
 from agentic_api.runs.live import LiveRun
@@ -44,9 +45,18 @@ class Timing:
 class Replica:
     """This process among its like."""
 
-    def __init__(self, database: Database, http: aiohttp.ClientSession, metrics: RunMetrics, timing: Timing) -> None:
+    def __init__(
+        self,
+        database: Database,
+        http: aiohttp.ClientSession,
+        metrics: RunMetrics,
+        *,
+        timing: Timing,
+        capacity: Capacity,
+    ) -> None:
         self.id = uuid4()
         self.timing = timing
+        self.room = Room(capacity)
         self._metrics = metrics
         self._drivers: dict[UUID, Driver] = {}
         self._ended: dict[UUID, LiveRun] = {}
@@ -87,10 +97,15 @@ class Replica:
                     await driver.drive()
             finally:
                 del self._drivers[driver.live.id]
+                driver.task.place.ended()
                 self._ended[driver.live.id] = driver.live
-                asyncio.get_running_loop().call_later(REMEMBER_SECONDS, self._ended.pop, driver.live.id)
+                asyncio.get_running_loop().call_later(REMEMBER_SECONDS, self._forget, driver.live.id, driver.task.place)
         if driver.live.result is not None:
             self._metrics.closed(driver.live.result.status)
+
+    def _forget(self, run_id: UUID, place: Place) -> None:
+        del self._ended[run_id]
+        place.forgotten()
 
     def live(self, run_id: UUID, tenant_id: UUID) -> LiveRun | None:
         """The run, if it is or was a moment ago driven here, and is this tenant's."""

@@ -12,6 +12,7 @@ import aiohttp
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from agentic_api.runs.capacity import MOST_RUNS
 from agentic_core import telemetry
 from agentic_core.contract import (
     EVENT,
@@ -23,11 +24,10 @@ from agentic_core.contract import (
     Failed,
     Final,
     RunError,
-    RunRequest,
 )
 
-CONNECTIONS = 1024
-"""Most connections to runtimes: a run holds one while it runs."""
+CONNECTIONS = 2 * MOST_RUNS
+"""Most connections to runtimes: a run holds one while it runs, and must not wait for those of other tenants."""
 NOT_SERVING = {502, 503, 504}
 """Statuses by which a runtime, or what stands before it, says that it has not begun the run."""
 
@@ -65,15 +65,17 @@ class RuntimeClient:
     http: aiohttp.ClientSession
     bounds: Bounds = Bounds()
 
-    async def run(self, endpoint: str, request: RunRequest, token: str) -> AsyncGenerator[Event]:
-        """The events of a run up to its `final` or `error`; raises `NotStarted` or `Stopped`. Closing it cancels."""
+    async def run(self, endpoint: str, body: bytes, token: str) -> AsyncGenerator[Event]:
+        """The events of the run that `body`, a `RunRequest`, asks for, up to `final` or `error`. Closing it cancels.
+
+        Raises `NotStarted` or `Stopped`.
+        """
         headers = telemetry.inject(
             {"Authorization": f"Bearer {token}", "Content-Type": "application/json", "Accept": NDJSON}
         )
         timeout = aiohttp.ClientTimeout(
             total=None, connect=self.bounds.connect_seconds, sock_read=self.bounds.silence_seconds
         )
-        body = request.model_dump_json(by_alias=True).encode()
         begun = False
         try:
             async with self.http.post(

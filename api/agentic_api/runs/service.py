@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.catalog.resolved import ResolvedAgent
 from agentic_api.dependencies.principal import Principal
-from agentic_api.runs.begin import Begin, Begun, begin
+from agentic_api.runs.begin import Begin, Begun, Fresh, begin
 from agentic_api.runs.driver import Task
 from agentic_api.runs.journal import Journal
 from agentic_api.runs.records import StoredEvent
@@ -19,7 +19,6 @@ from agentic_api.runs.replica import Replica
 from agentic_api.runs.repository import RunRepository
 from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
 from agentic_core.auth import run_tokens
-from agentic_core.contract import RunRequest
 from agentic_core.db import Database, faults
 from agentic_core.db.audit import AuditRepository
 from agentic_core.errors import NotFound
@@ -56,16 +55,18 @@ class RunService:
             trace_id=trace_id,
             replica=self.replica.id,
             lease_seconds=self.replica.timing.leases.lease_seconds,
+            enter=lambda: self.replica.room.enter(principal.tenant_id),
         )
         attempts = itertools.count()
         begun = await faults.patiently(
             lambda: begin(self.database, wanted, again=next(attempts) > 0), seconds=REPEAT_SECONDS
         )
         if begun.fresh is not None:
-            self.replica.drive(self._task(principal, agent, begun.fresh.run, begun.fresh.request(principal.tenant)))
+            self.replica.drive(self._task(principal, begun.fresh))
         return begun
 
-    def _task(self, principal: Principal, agent: ResolvedAgent, run: Run, request: RunRequest) -> Task:
+    def _task(self, principal: Principal, fresh: Fresh) -> Task:
+        agent, run = fresh.agent, fresh.run
         claims = run_tokens.RunClaims(
             tenant_id=str(principal.tenant_id),
             tenant=principal.tenant,
@@ -73,10 +74,18 @@ class RunService:
             agent=agent.agent,
             run_id=str(run.id),
             models=tuple(model.ref for model in agent.definition.models),
+            max_tokens=agent.definition.limits.max_tokens,
         )
         lifetime = agent.definition.limits.max_execution_time + TOKEN_SLACK_SECONDS
         token = run_tokens.sign(claims, self.run_token_key, lifetime=lifetime)
-        return Task(run=run, tenant_id=principal.tenant_id, request=request, endpoint=agent.endpoint, token=token)
+        return Task(
+            run=run,
+            tenant_id=principal.tenant_id,
+            request=fresh.request(principal.tenant),
+            endpoint=agent.endpoint,
+            token=token,
+            place=fresh.place,
+        )
 
     async def result(self, principal: Principal, run_id: UUID) -> Run:
         """The run once it has ended, wherever it is driven."""

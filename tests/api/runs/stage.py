@@ -28,6 +28,7 @@ from agentic_api.lifecycle import Lifecycle
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.middleware.rate_limit import RateLimiter
 from agentic_api.runs import runtime
+from agentic_api.runs.capacity import Capacity
 from agentic_api.runs.driver import Pace
 from agentic_api.runs.leases import LeaseTimes
 from agentic_api.runs.metrics import RunMetrics
@@ -49,6 +50,7 @@ QUICK = Timing(
     drain_seconds=0.2,
 )
 """Times that a test can wait for."""
+AMPLE = Capacity()
 
 
 @dataclass(frozen=True)
@@ -96,14 +98,16 @@ def _resource(name: str, namespace: str, status: dict[str, Any]) -> dict[str, An
 
 
 @asynccontextmanager
-async def composition(dsn: str, catalog: Catalog, *, signing_key: str, timing: Timing) -> AsyncGenerator[Context]:
+async def composition(
+    dsn: str, catalog: Catalog, *, signing_key: str, timing: Timing, capacity: Capacity
+) -> AsyncGenerator[Context]:
     """The context of a replica."""
     async with AsyncExitStack() as stack:
         database = Database(dsn)
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(runtime.session())
         registry, clock = CollectorRegistry(), Clock()
-        replica = Replica(database, http, RunMetrics(registry), timing)
+        replica = Replica(database, http, RunMetrics(registry), timing=timing, capacity=capacity)
         await stack.enter_async_context(replica.open())
         yield Context(
             lifecycle=Lifecycle(),
@@ -142,7 +146,13 @@ class Api:
 
 @asynccontextmanager
 async def serving(
-    dsn: str, catalog: Catalog, *, signing_key: str | None = None, timing: Timing = QUICK, port: int = 0
+    dsn: str,
+    catalog: Catalog,
+    *,
+    signing_key: str | None = None,
+    timing: Timing = QUICK,
+    capacity: Capacity = AMPLE,
+    port: int = 0,
 ) -> AsyncGenerator[Api]:
     """A replica in this process."""
     settings = ApiSettings(host="127.0.0.1", port=port or free_port())
@@ -150,7 +160,7 @@ async def serving(
     app = create_app(
         settings,
         HttpMetrics(CollectorRegistry()),
-        lambda: composition(dsn, catalog, signing_key=signing, timing=timing),
+        lambda: composition(dsn, catalog, signing_key=signing, timing=timing, capacity=capacity),
     )
     process = server(
         app, host=settings.host, port=settings.port, lifecycle=Lifecycle(), drain_seconds=0, shutdown_timeout=1

@@ -1,0 +1,142 @@
+"""What a replica has room for, and how much of it a tenant may hold: runs, followers, bytes. The replica keeps one.
+
+Pure counting in the process: it costs no round trip. Several replicas together hold that many times as much.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from uuid import UUID
+
+from agentic_core.errors import RateLimited
+
+MOST_RUNS = 512
+"""Runs of all tenants. Fairness to late-comers may double it."""
+MOST_FOLLOWERS = 8192
+"""Requests of all tenants that wait for runs."""
+RUN_BYTES = 64 * 1024
+"""What a run costs before anything was said: its tasks, and the buffers of its connection."""
+EVENT_BYTES = 400
+"""What an event costs besides its text."""
+RETRY_SECONDS = 2.0
+
+
+class TooManyRuns(RateLimited):
+    """The tenant's runs fill its share of the replica."""
+
+    code, title = "too_many_runs", "Too many runs at once"
+
+
+class TooManyFollowers(RateLimited):
+    """The tenant's requests that wait for runs fill its share of the replica."""
+
+    code, title = "too_many_followers", "Too many requests wait for runs"
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Bounds of one process."""
+
+    runs_per_tenant: int = 200
+    followers_per_tenant: int = 1000
+    live_bytes: int = 128 * 1024 * 1024
+
+
+class Shares:
+    """How much of one thing each tenant holds.
+
+    A tenant may hold `each`; once all hold more than `most` together, only what `most` divided by their number gives.
+    So nobody waits for a tenant that holds more than its part, and together they never hold twice `most`.
+    """
+
+    def __init__(self, most: int, *, each: int) -> None:
+        self._most = most
+        self._each = each
+        self._total = 0
+        self._held: dict[UUID, int] = {}
+
+    def held(self, tenant_id: UUID) -> int:
+        """What the tenant holds."""
+        return self._held.get(tenant_id, 0)
+
+    def take(self, tenant_id: UUID, amount: int = 1) -> bool:
+        """Take all of the amount, or nothing."""
+        held = self.held(tenant_id) + amount
+        tenants = len(self._held) + (tenant_id not in self._held)
+        if held > self._each or (self._total + amount > self._most and held * tenants > self._most):
+            return False
+        self._held[tenant_id] = held
+        self._total += amount
+        return True
+
+    def give(self, tenant_id: UUID, amount: int = 1) -> None:
+        """Give back what was taken."""
+        self._total -= amount
+        self._held[tenant_id] -= amount
+        if not self._held[tenant_id]:
+            del self._held[tenant_id]
+
+
+class Room:
+    """The room of a replica."""
+
+    def __init__(self, capacity: Capacity) -> None:
+        self._runs = Shares(MOST_RUNS, each=capacity.runs_per_tenant)
+        self._followers = Shares(MOST_FOLLOWERS, each=capacity.followers_per_tenant)
+        self._bytes = Shares(capacity.live_bytes, each=capacity.live_bytes)
+
+    def enter(self, tenant_id: UUID) -> "Place":
+        """Room for one more run of a tenant."""
+        runs = self._runs.held(tenant_id)
+        if not self._runs.take(tenant_id):
+            raise TooManyRuns(
+                f"Your tenant has {runs} runs in progress, which is its share of this replica of the api;"
+                " wait until some have ended, or cancel some, and try again.",
+                retry_after=RETRY_SECONDS,
+            )
+        if not self._bytes.take(tenant_id, RUN_BYTES):
+            self._runs.give(tenant_id)
+            raise TooManyRuns(
+                f"The {runs} runs that your tenant has in progress hold its share of this replica's memory;"
+                " wait until some have ended, or cancel some, and try again.",
+                retry_after=RETRY_SECONDS,
+            )
+        return Place(tenant_id, self._runs, self._bytes)
+
+    def follow(self, tenant_id: UUID) -> Callable[[], None]:
+        """Room for one more request that waits for a run; call what it returns when the request has ended."""
+        if not self._followers.take(tenant_id):
+            raise TooManyFollowers(
+                f"Your tenant has {self._followers.held(tenant_id)} requests that wait for runs, which is its share of"
+                " this replica of the api; close some, or read runs with GET /api/v1/runs/{run_id} instead.",
+                retry_after=RETRY_SECONDS,
+            )
+        return lambda: self._followers.give(tenant_id)
+
+
+class Place:
+    """What one run holds of the room: its place while it goes on, its bytes until it is forgotten."""
+
+    def __init__(self, tenant_id: UUID, runs: Shares, held: Shares) -> None:
+        self._tenant_id = tenant_id
+        self._runs = runs
+        self._shares = held
+        self._bytes = RUN_BYTES
+
+    def grow(self, amount: int) -> bool:
+        """Hold more bytes; False when the tenant holds its share of them."""
+        fits = self._shares.take(self._tenant_id, amount)
+        self._bytes += amount * fits
+        return fits
+
+    def abandon(self) -> None:
+        """No run has begun."""
+        self.ended()
+        self.forgotten()
+
+    def ended(self) -> None:
+        """The run has ended; what was said is still in memory."""
+        self._runs.give(self._tenant_id)
+
+    def forgotten(self) -> None:
+        """Nothing of the run is in memory any more."""
+        self._shares.give(self._tenant_id, self._bytes)
