@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Callable, Iterator
 from typing import Literal
 
+from agentic_core import telemetry
 from agentic_core.cluster.client import Cluster
 from agentic_core.cluster.kinds import Kind, Object, Ref
 from agentic_core.cluster.watch import Reflector
+
+log = telemetry.logger(__name__)
 
 Change = Callable[[Literal["ADDED", "MODIFIED", "DELETED"], Object], None]
 
@@ -75,5 +78,10 @@ class WatchCache:
         return self._kind.ref(obj["metadata"]["name"], obj["metadata"].get("namespace"))
 
     def _tell(self, change: Literal["ADDED", "MODIFIED", "DELETED"], obj: Object) -> None:
+        """What one object breaks stays with this object: the watch goes on for all others."""
         if self._on_event:
-            self._on_event(change, obj)
+            try:
+                self._on_event(change, obj)
+            except Exception:
+                ref = self._ref(obj)
+                log.exception("cannot take in", kind=ref.kind.name, namespace=ref.namespace or "", name=ref.name)

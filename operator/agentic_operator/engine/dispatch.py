@@ -1,17 +1,37 @@
 """From a change of a watched object to the keys it concerns; every watch reports here, the queue gets the keys."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import orjson
 
-from agentic_core import names
+from agentic_core import names, telemetry
 from agentic_core.cluster import kinds
 from agentic_core.cluster.kinds import Kind, Object, Ref, ref_of
 from agentic_operator.engine.children import Children
 from agentic_operator.engine.controller import Controller
 from agentic_operator.engine.index import Change, Index
 from agentic_operator.engine.queue import Priority, Queue
+
+log = telemetry.logger(__name__)
+
+
+class Isolation:
+    """Keeps what one object's content breaks to this object: the watch that told of it goes on for all others."""
+
+    def __init__(self, count: Callable[[str], None]) -> None:
+        self._count = count
+
+    @contextmanager
+    def around(self, ref: Ref) -> Iterator[None]:
+        """Whatever goes wrong inside is logged and counted."""
+        try:
+            yield
+        except Exception:
+            kind = ref.kind.name
+            log.exception("cannot take in", kind=kind, namespace=ref.namespace or "", name=ref.name)
+            self._count(kind)
 
 
 class Tenants:
@@ -45,7 +65,9 @@ class Dispatcher:
         tenants: Tenants,
         controllers: Mapping[Kind, Controller[Any, Any]],
         children: Children,
+        isolation: Isolation,
     ) -> None:
+        self._isolation = isolation
         self._index = index
         self._queue = queue
         self._tenants = tenants
@@ -93,8 +115,9 @@ class Dispatcher:
 
     def _relate(self, change: Change) -> None:
         for controller in self._controllers.values():
-            for key in controller.related(change.obj, self._index):
-                self._queue.add(key)
+            with self._isolation.around(change.ref):
+                for key in controller.related(change.obj, self._index):
+                    self._queue.add(key)
 
     def _own_status(self, change: Change) -> bool:
         """Whether only the status changed while its key is in flight: our own write, told before its answer came."""
@@ -110,16 +133,20 @@ def _wish(obj: Object) -> Object:
 
 
 class KindSink:
-    """What a reflector of one kind feeds."""
+    """What the watch of one kind feeds. Nothing that is in an object ends it."""
 
-    def __init__(self, kind: Kind, index: Index, changed: Callable[[Change | None], None]) -> None:
+    def __init__(
+        self, kind: Kind, index: Index, changed: Callable[[Change | None], None], *, isolation: Isolation
+    ) -> None:
         self._kind = kind
         self._index = index
         self._changed = changed
+        self._isolation = isolation
 
     def put(self, obj: Object) -> None:
         """The object is there."""
-        self._changed(self._index.put(obj))
+        with self._isolation.around(ref_of(obj)):
+            self._changed(self._index.put(obj))
 
     def knows(self, obj: Object) -> bool:
         """Whether the index has this version of the object, or a newer one."""
@@ -129,7 +156,8 @@ class KindSink:
 
     def drop(self, obj: Object) -> None:
         """The object was deleted."""
-        self._changed(self._index.drop(obj))
+        with self._isolation.around(ref_of(obj)):
+            self._changed(self._index.drop(obj))
 
     def bookmark(self, version: int) -> None:
         """Everything up to this version has been told."""
@@ -147,4 +175,5 @@ class KindSink:
 
     def gone(self, ref: Ref) -> None:
         """The object does not exist any more."""
-        self._changed(self._index.evict(ref))
+        with self._isolation.around(ref):
+            self._changed(self._index.evict(ref))

@@ -15,7 +15,7 @@ from agentic_core.cluster.kinds import Kind, Ref
 from agentic_operator.engine import intake, ownership
 from agentic_operator.engine.children import Children
 from agentic_operator.engine.controller import Controller, Watch
-from agentic_operator.engine.dispatch import Dispatcher, KindSink, Tenants
+from agentic_operator.engine.dispatch import Dispatcher, Isolation, KindSink, Tenants
 from agentic_operator.engine.index import Index
 from agentic_operator.engine.metrics import Metrics
 from agentic_operator.engine.queue import Closed, Queue
@@ -51,8 +51,14 @@ class Engine:
         )
         self.queue = Queue(self._tenants.of, share=SHARE)
         children = Children(cluster, self.index, Recorder(cluster, names.OPERATOR))
+        self._isolation = Isolation(metrics.rejected)
         self._dispatcher = Dispatcher(
-            self.index, self.queue, tenants=self._tenants, controllers=by_kind, children=children
+            self.index,
+            self.queue,
+            tenants=self._tenants,
+            controllers=by_kind,
+            children=children,
+            isolation=self._isolation,
         )
         self._reconciler = Reconciler(cluster, self.index, children=children, controllers=by_kind, clock=clock)
         self._reflectors = [self._reflector(cluster, watch) for watch in watches(controllers)]
@@ -153,7 +159,7 @@ class Engine:
         )
 
     def _sink(self, kind: Kind) -> KindSink:
-        return KindSink(kind, self.index, self._dispatcher.changed)
+        return KindSink(kind, self.index, self._dispatcher.changed, isolation=self._isolation)
 
 
 def watches(controllers: Iterable[Controller[Any, Any]]) -> list[Watch]:

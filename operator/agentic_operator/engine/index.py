@@ -36,6 +36,8 @@ class Entry:
     version: int
     generation: int
     owner: Ref | None
+    found: tuple[tuple[str, str], ...]
+    """Lookups and the values under which they find it, so that taking it out again computes nothing."""
     data: bytes
 
 
@@ -138,9 +140,8 @@ class Index:
         before = self._objects[ref.kind].pop(ref, None)
         if before is None:
             return None
-        obj = orjson.loads(before.data)
-        self._unlink(ref, before, obj)
-        return Change(ref, obj, before, None)
+        self._unlink(ref, before)
+        return Change(ref, orjson.loads(before.data), before, None)
 
     def bookmark(self, kind: Kind, version: int) -> None:
         """The watch of `kind` has told everything up to `version`."""
@@ -151,38 +152,42 @@ class Index:
         return [ref for ref, entry in self._objects[kind].items() if ref not in refs and entry.version <= version]
 
     def _put(self, ref: Ref, version: int, obj: Object) -> Change | None:
+        """A lookup that cannot read the object raises before anything is changed: the old state stays."""
         before = self._objects[ref.kind].get(ref)
         if before and before.version >= version:
             return None
-        if before:
-            self._unlink(ref, before, orjson.loads(before.data))
         obj = trimmed(obj)
-        after = self._entry(obj, version)
+        after = self._entry(ref, version, obj)
+        if before:
+            self._unlink(ref, before)
         self._objects[ref.kind][ref] = after
-        self._link(ref, after, obj)
+        self._link(ref, after)
         return Change(ref, obj, before, after)
 
-    def _entry(self, obj: Object, version: int) -> Entry:
-        """Anybody may write labels: half of an owner's name is none, and must not end the watch of all others."""
+    def _entry(self, ref: Ref, version: int, obj: Object) -> Entry:
         metadata = obj["metadata"]
-        labels = metadata.get("labels") or {}
-        kind, name = self._owners.get(labels.get(names.OWNER_KIND, "")), labels.get(names.OWNER_NAME)
-        owner = kind.ref(name, labels.get(names.OWNER_NAMESPACE)) if kind and name else None
-        return Entry(metadata["uid"], version, metadata.get("generation", 0), owner, orjson.dumps(obj))
+        found = tuple(
+            (lookup.name, sys.intern(value)) for lookup in self._lookups[ref.kind] for value in lookup.keys(obj)
+        )
+        owner = self._owner(metadata.get("labels") or {})
+        return Entry(metadata["uid"], version, metadata.get("generation", 0), owner, found, orjson.dumps(obj))
 
-    def _link(self, ref: Ref, entry: Entry, obj: Object) -> None:
+    def _owner(self, labels: Mapping[str, str]) -> Ref | None:
+        """Anybody may write labels: half of an owner's name is none."""
+        kind, name = self._owners.get(labels.get(names.OWNER_KIND, "")), labels.get(names.OWNER_NAME)
+        return kind.ref(name, labels.get(names.OWNER_NAMESPACE)) if kind and name else None
+
+    def _link(self, ref: Ref, entry: Entry) -> None:
         if entry.owner:
             self._children[entry.owner].add(ref)
-        for lookup in self._lookups[ref.kind]:
-            for value in lookup.keys(obj):
-                self._found[ref.kind, lookup.name, sys.intern(value)].add(ref)
+        for lookup, value in entry.found:
+            self._found[ref.kind, lookup, value].add(ref)
 
-    def _unlink(self, ref: Ref, entry: Entry, obj: Object) -> None:
+    def _unlink(self, ref: Ref, entry: Entry) -> None:
         if entry.owner:
             _discard(self._children, entry.owner, ref)
-        for lookup in self._lookups[ref.kind]:
-            for value in lookup.keys(obj):
-                _discard(self._found, (ref.kind, lookup.name, value), ref)
+        for lookup, value in entry.found:
+            _discard(self._found, (ref.kind, lookup, value), ref)
 
 
 def _ignore(_change: Change) -> None:

@@ -36,6 +36,12 @@ class Metrics:
         self.watch_restarts = Counter(
             "agentic_operator_watch_restarts_total", "Watches opened again", ["kind"], registry=self.registry
         )
+        self.objects_rejected = Counter(
+            "agentic_operator_objects_rejected_total",
+            "Changes of objects that could not be taken in",
+            ["kind"],
+            registry=self.registry,
+        )
         self.leader = Gauge("agentic_operator_leader", "1 while this process leads", registry=self.registry)
         self.loop_lag = Gauge(
             "agentic_operator_loop_lag_seconds", "How late the event loop runs its timers", registry=self.registry
@@ -50,6 +56,10 @@ class Metrics:
     def restarted(self, kind: str) -> None:
         """A watch broke; the reflectors call it."""
         self.watch_restarts.labels(kind).inc()
+
+    def rejected(self, kind: str) -> None:
+        """A change of an object could not be taken in; the sinks call it."""
+        self.objects_rejected.labels(kind).inc()
 
     def text(self) -> bytes:
         """The exposition for Prometheus."""

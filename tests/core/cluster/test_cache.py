@@ -58,6 +58,26 @@ async def test_it_knows_what_was_and_what_comes(plane: ControlPlane, namespace: 
             assert cache.get("new", namespace) is None
 
 
+async def test_a_listener_that_chokes_on_one_object_hears_of_the_others(plane: ControlPlane, namespace: str) -> None:
+    heard: list[str] = []
+
+    def hear(_change: str, obj: Object) -> None:
+        if "odd" in obj["data"]:
+            raise LookupError("cannot read this one")
+        heard.append(obj["metadata"]["name"])
+
+    async with Cluster(plane.credentials) as cluster:
+        await cluster.apply(config_map(namespace, "listed", odd="1"), "tests")
+        cache = WatchCache(cluster, CONFIG_MAP, namespace=namespace, on_event=hear)
+        task = asyncio.create_task(cache.run())
+        await asyncio.wait_for(cache.synced.wait(), 20)
+        await cluster.apply(config_map(namespace, "told", odd="1"), "tests")
+        await cluster.apply(config_map(namespace, "plain", even="2"), "tests")
+        await eventually(lambda: heard == ["plain"])
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
 async def test_metadata_only_holds_no_content(plane: ControlPlane, namespace: str) -> None:
     async with Cluster(plane.credentials) as user:
         await user.apply(config_map(namespace, "old", secret="x"), "tests")

@@ -1,8 +1,11 @@
 """The engine on a real API server, with the smallest controller."""
 
+from collections.abc import Iterable
+
 from agentic_core import names
 from agentic_core.cluster import Cluster
-from agentic_core.cluster.kinds import CONFIG_MAP, EVENT, Object
+from agentic_core.cluster.kinds import CONFIG_MAP, EVENT, Object, Ref
+from agentic_operator.engine.index import Index, Lookup
 from tests.operator.engine.tiny import AGENT, TinyController, agent
 from tests.operator.engine.world import eventually, prompt, running, settled
 from tests.support.apiserver import ControlPlane
@@ -44,6 +47,45 @@ async def test_half_an_owner_on_a_users_object_stops_nothing(plane: ControlPlane
             await user.apply(child(namespace, "odder", labels=labels), "user")
             await user.apply(agent(namespace, "two"), "user")
             await settled(user, namespace, "two")
+
+
+class Choking(TinyController):
+    """Chokes on agents whose prompt is poison, in its lookup and when it tells what they concern."""
+
+    lookups = (Lookup(AGENT, "length", lambda found: [str(100 // (len(found["spec"]["systemPrompt"]) - 1))]),)
+
+    def related(self, obj: Object, index: Index) -> Iterable[Ref]:
+        if obj["kind"] == CONFIG_MAP.name and obj["data"]["prompt"] == "theirs":
+            raise LookupError("cannot read this one")
+        return ()
+
+
+async def test_what_one_object_breaks_stays_with_it(plane: ControlPlane, namespace: str) -> None:
+    ours = {names.MANAGED_BY: names.OPERATOR}
+    poison = AGENT.ref("poison", namespace)
+    async with Cluster(plane.credentials) as user:
+        await user.apply(agent(namespace, "poison", "x"), "user")
+        await user.apply(child(namespace, "poison", labels=ours), "user")
+        async with running(plane.credentials, Choking()) as operator:
+            await user.apply(agent(namespace, "one"), "user")
+            await user.apply(agent(namespace, "poison", "y"), "user")
+            await user.apply(child(namespace, "odd", labels=ours), "user")
+            await user.apply(agent(namespace, "two"), "user")
+            await settled(user, namespace, "one")
+            await settled(user, namespace, "two")
+            rejected = "agentic_operator_objects_rejected_total"
+            assert operator.total(rejected, kind="Agent") == 2
+            assert operator.total(rejected, kind="ConfigMap") == 1
+            assert operator.engine.index.get(poison) is None
+            await user.apply(agent(namespace, "poison", "Good."), "user")
+            await settled(user, namespace, "poison", generation=3)
+            await user.apply(agent(namespace, "poison", "z"), "user")
+            await user.delete(poison)
+
+            async def forgotten() -> bool:
+                return operator.engine.index.get(poison) is None
+
+            await eventually(forgotten, "the end of the agent")
 
 
 async def test_a_restart_writes_nothing(plane: ControlPlane, namespace: str) -> None:
