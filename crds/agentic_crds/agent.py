@@ -26,6 +26,9 @@ from agentic_crds.schema import CEL, SET_LIST, map_list
 NAME_LIMIT = 52
 """Longest name of an agent: a revision adds a dash and ten digits, and a label value has at most 63 characters."""
 
+RESERVED_NAME = "runtime"
+"""The Dedicated runtime of an agent is called agent-<name>, and agent-runtime is the shared one."""
+
 Temperature = Annotated[float, Field(ge=0, le=2), NUMERIC]
 ToolName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
 Port = Annotated[int, Field(ge=1, le=65535), NUMERIC]
@@ -222,6 +225,11 @@ class Agent(Resource):
             f"size(self.metadata.name) <= {NAME_LIMIT}",
             f"an agent's name has at most {NAME_LIMIT} characters",
             lambda agent: len(agent.metadata.name) <= NAME_LIMIT,
+        ),
+        CEL(
+            f"self.metadata.name != '{RESERVED_NAME}'",
+            f"an agent cannot be named {RESERVED_NAME}: its pods would be called like the shared ones",
+            lambda agent: agent.metadata.name != RESERVED_NAME,
         ),
     )
     scale = Scale(spec=".spec.runtime.replicas", status=".status.replicas", selector=".status.selector")

@@ -23,7 +23,7 @@ QUICK = settings(
 NAMES = st.one_of(
     st.from_regex(r"[a-z0-9.-]{1,64}", fullmatch=True),
     st.sampled_from([30, 31, 52, 53, 63, 64]).map(lambda length: "a" * length),
-    st.sampled_from(["1a", "a.b", "-a", "a-", "Ünï", "..", "a/b", "a b"]),
+    st.sampled_from(["1a", "a.b", "-a", "a-", "Ünï", "..", "a/b", "a b", "runtime"]),
 )
 
 

@@ -83,6 +83,7 @@ AGENT = {"model": {"name": "m"}}
         (Agent, "one", {"model": {"name": "m", "temperature": 3}}, "should be less than or equal to 2"),
         (Agent, "a.b", AGENT, "an agent's name is a DNS label, without dots"),
         (Agent, "a" * 53, AGENT, "an agent's name has at most 52 characters"),
+        (Agent, "runtime", AGENT, "an agent cannot be named runtime"),
         (Agent, "Ünï", AGENT, "a lowercase RFC 1123 subdomain"),
         (Agent, "../../etc/passwd", AGENT, "a lowercase RFC 1123 subdomain"),
         (Agent, "one", AGENT | {"systemPrompt": "a", "systemPromptFrom": {"name": "b"}}, "exclude each other"),

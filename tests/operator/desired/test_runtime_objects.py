@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from agentic_crds.agent import Autoscaling
+from agentic_core import names
+from agentic_crds.agent import RESERVED_NAME, Autoscaling
 from agentic_operator.desired import runtime
 from agentic_operator.desired.platform import Platform
 from agentic_operator.desired.runtime import Runtime
@@ -50,6 +51,10 @@ CONTAINER = {
     },
     "volumeMounts": [{"name": "tmp", "mountPath": "/tmp"}],  # noqa: S108 - the pod's own
 }
+
+
+def test_the_forbidden_name_is_the_one_that_would_collide() -> None:
+    assert names.dedicated_name(RESERVED_NAME) == names.RUNTIME
 
 
 def test_shared_deployment() -> None:
