@@ -23,6 +23,8 @@ HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 ]
+MOST_WAITING = 65536
+"""Bytes of events that wait to be written; the loop that makes more waits itself."""
 
 
 class RunStream:
@@ -34,6 +36,8 @@ class RunStream:
         self._runs = runs
         self._clock = asyncio.get_running_loop().time
         self._written = self._clock()
+        self._waiting: list[bytes] = []
+        self._flushing: asyncio.Task[None] | None = None
 
     async def serve(self, loop: Loop, request: contract.RunRequest, token: str) -> str:
         """Run it to its end. Returns the outcome: `succeeded`, `cancelled`, or an error code."""
@@ -50,7 +54,7 @@ class RunStream:
             event = work.result() if not work.cancelled() else INTERRUPTED
             await self._close(event)
         finally:
-            await _end(work, gone, interrupted)
+            await _end(work, gone, interrupted, *([self._flushing] if self._flushing else []))
         return event.error.code if isinstance(event, contract.Failed) else "succeeded"
 
     async def _watch(self, work: asyncio.Task[Any], *others: asyncio.Task[Any]) -> None:
@@ -65,9 +69,22 @@ class RunStream:
                 await self._write(b"\n")
 
     async def _emit(self, event: contract.Event) -> None:
-        await self._write(contract.line(event))
+        """Events of one moment are one write: answers come in bursts, and each write is a system call."""
+        self._waiting.append(contract.line(event))
+        if self._flushing is None:
+            self._flushing = asyncio.create_task(self._flush())
+        elif sum(map(len, self._waiting)) > MOST_WAITING:
+            await asyncio.shield(self._flushing)
+
+    async def _flush(self) -> None:
+        while self._waiting:
+            taken, self._waiting = self._waiting, []
+            await self._write(b"".join(taken))
+        self._flushing = None
 
     async def _close(self, event: contract.Event) -> None:
+        if self._flushing is not None:
+            await self._flushing
         await self._send({"type": "http.response.body", "body": contract.line(event)})
 
     async def _write(self, data: bytes) -> None:
