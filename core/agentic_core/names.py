@@ -23,6 +23,8 @@ PLATFORM = "agentic-platform"
 # Annotations
 ADOPT = f"{GROUP}/adopt"
 """`true` on a foreign object lets the operator take it over."""
+DELETE = f"{GROUP}/delete"
+"""`true` on a namespace that its Tenant does not declare any more lets the operator delete it with all that is in it."""
 SPEC_HASH = f"{GROUP}/spec-hash"
 
 # Finalizers
@@ -54,6 +56,7 @@ RESOLVED = "Resolved"
 RUNTIME_READY = "RuntimeReady"
 REACHABLE = "Reachable"
 CONFLICT = "Conflict"
+NAMESPACES_RETAINED = "NamespacesRetained"
 
 
 def revision_name(agent: str, digest: str) -> str:

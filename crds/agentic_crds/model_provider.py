@@ -34,6 +34,11 @@ class ProviderType(StrEnum):
     OPENAI = "openai"
     OPENAI_COMPATIBLE = "openaiCompatible"
 
+    @property
+    def telemetry_name(self) -> str:
+        """What OpenTelemetry calls it: the format of the requests, whoever serves them."""
+        return "anthropic" if self is ProviderType.ANTHROPIC else "openai"
+
 
 DEFAULT_BASE_URLS = {
     ProviderType.ANTHROPIC: "https://api.anthropic.com",

@@ -34,7 +34,9 @@ class Namespaces(Model):
         Field(min_length=1, max_length=64),
         DISTINCT,
     ] = ["default"]
-    """Names of the namespaces, without the prefix. The first one is the tenant's default."""
+    """Names of the namespaces, without the prefix. The first one is the tenant's default. A namespace whose name is
+    removed is deleted when it has no Agents and ModelProviders; else it is retained as it is, until it is annotated
+    agentic.io/delete=true, or they are gone, or the Tenant is deleted."""
 
 
 def _is_cidr(text: str) -> bool:
@@ -119,8 +121,9 @@ class NamespaceStatus(Model):
 
     name: DNSLabel
     """Name of the namespace."""
-    phase: Literal["Pending", "Active", "Terminating", "Conflict"]
-    """Pending until it exists, Conflict when another owner holds the name."""
+    phase: Literal["Pending", "Active", "Terminating", "Conflict", "Retained"]
+    """Pending until it exists, Conflict when another owner holds the name, Retained when it is in use although it is
+    not declared any more."""
 
 
 class QuotaStatus(Model):

@@ -95,10 +95,10 @@ class World:
         await self.apply(TENANT, self.tenant, spec)
         await self.condition(TENANT.ref(self.tenant), "Ready", "True")
 
-    async def provider(self, name: str = "models", **spec: Any) -> None:
+    async def provider(self, name: str = "models", *, namespace: str = "", **spec: Any) -> None:
         """A provider of the models `m` and `n`."""
         known = {"type": "openai", "baseUrl": "http://127.0.0.1:9/v1", "models": [{"name": "m"}, {"name": "n"}]}
-        await self.apply(PROVIDER, name, known | spec)
+        await self.apply(PROVIDER, name, known | spec, namespace=namespace or self.namespace)
 
     async def agent(self, name: str, prompt: str = "Be brief.", **spec: Any) -> Object:
         """An agent."""

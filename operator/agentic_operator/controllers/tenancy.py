@@ -68,9 +68,22 @@ def membership_of(namespace: Object) -> Hashable:
 
 
 def tenant_of(namespace: str, index: Index, parsed: Parsed[Tenant]) -> Tenant | None:
-    """The Tenant that has this namespace: the namespace says so by its label, and the Tenant says so too."""
+    """The Tenant that has this namespace: the namespace says so by its label, and the Tenant says so too, or did when
+    the namespace was made for it."""
     obj = index.get(NAMESPACE.ref(namespace))
     name = (obj["metadata"].get("labels") or {}).get(names.TENANT) if obj else None
     owner = index.get(TENANT.ref(name)) if name else None
     tenant = parsed(owner) if owner else None
-    return tenant if tenant and namespace in tenant.namespace_names else None
+    return tenant if tenant and _has(tenant, namespace, index) else None
+
+
+def _has(tenant: Tenant, namespace: str, index: Index) -> bool:
+    ref = TENANT.ref(tenant.metadata.name)
+    return namespace in tenant.namespace_names or index.owns(ref, NAMESPACE.ref(namespace))
+
+
+def places_of(tenant: Tenant, index: Index) -> list[str]:
+    """The namespaces that the Tenant declares, then those that it declared once and that are still there."""
+    children = index.children(TENANT.ref(tenant.metadata.name))
+    there = sorted(ref.name for ref in children if ref.kind == NAMESPACE)
+    return list(dict.fromkeys([*tenant.namespace_names, *there]))

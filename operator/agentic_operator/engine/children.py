@@ -58,15 +58,24 @@ class Children:
         return refusals
 
     async def prune(self, owner: Ref, *, keep: Collection[Ref], among: Collection[Kind]) -> int:
-        """Delete the children that are not kept, exactly those that the index saw. Returns how many there were."""
-        surplus = [ref for ref in self._index.children(owner) if ref not in keep and ref.kind in among]
+        """Delete the children that are not kept, exactly those that the index saw. Returns how many there were.
+
+        What is in a namespace that goes is left to Kubernetes, which ends pods before the policies that confine them.
+        """
+        surplus = {ref for ref in self._index.children(owner) if ref not in keep and ref.kind in among}
         for ref in surplus:
             entry = self._index.entry(ref)
-            if entry and not _deleting(self._index.get(ref)):
+            if entry and not _deleting(self._index.get(ref)) and not self._goes(ref.namespace, surplus):
                 self._pruned.add(ref)
                 if not await self._cluster.delete(ref, uid=entry.uid):
                     self._pruned.discard(ref)
         return len(surplus)
+
+    def _goes(self, namespace: str | None, surplus: Collection[Ref]) -> bool:
+        if namespace is None:
+            return False
+        ref = kinds.NAMESPACE.ref(namespace)
+        return ref in surplus or _deleting(self._index.get(ref))
 
     async def _apply(self, owner: Object, child: Object, immutable: Collection[Kind]) -> Refusal | None:
         ref = ref_of(child)

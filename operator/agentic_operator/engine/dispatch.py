@@ -1,6 +1,6 @@
 """From a change of a watched object to the keys it concerns; every watch reports here, the queue gets the keys."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from agentic_core.cluster import kinds
 from agentic_core.cluster.kinds import Kind, Object, Ref, ref_of
 from agentic_operator.engine.children import Children
 from agentic_operator.engine.controller import Controller
-from agentic_operator.engine.index import Change, Index
+from agentic_operator.engine.index import Change, Entry, Index
 from agentic_operator.engine.queue import Priority, Queue
 
 log = telemetry.logger(__name__)
@@ -24,7 +24,7 @@ class Isolation:
         self._count = count
 
     @contextmanager
-    def around(self, ref: Ref) -> Iterator[None]:
+    def around(self, ref: Ref) -> Generator[None]:
         """Whatever goes wrong inside is logged and counted."""
         try:
             yield
@@ -107,11 +107,15 @@ class Dispatcher:
             self._queue.add(change.ref, Priority.EDIT if change.edited else Priority.EVENT)
         if change.after is None or not self._children.is_writing(change.obj):
             for entry in (change.before, change.after):
-                if entry and entry.owner:
-                    self._queue.add(entry.owner)
-        if change.after is None and change.before and change.before.owner:
+                if owner := self._owner(entry, change.ref):
+                    self._queue.add(owner)
+        if change.after is None and self._owner(change.before, change.ref):
             self._children.lost(change.ref)
         self._relate(change)
+
+    def _owner(self, entry: Entry | None, ref: Ref) -> Ref | None:
+        owner = entry.owner if entry else None
+        return owner if owner and self._index.place_fits(owner, ref) else None
 
     def _relate(self, change: Change) -> None:
         for controller in self._controllers.values():

@@ -13,7 +13,7 @@ from typing import TypeVar
 import orjson
 
 from agentic_core import names
-from agentic_core.cluster.kinds import Kind, Object, Ref, ref_of
+from agentic_core.cluster.kinds import NAMESPACE, Kind, Object, Ref, ref_of
 
 KeyT = TypeVar("KeyT")
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -36,6 +36,7 @@ class Entry:
     version: int
     generation: int
     owner: Ref | None
+    """Whom its labels name; `Index.owns` says whether that counts."""
     found: tuple[tuple[str, str], ...]
     """Lookups and the values under which they find it, so that taking it out again computes nothing."""
     data: bytes
@@ -105,8 +106,24 @@ class Index:
         return bool(self._found.get((kind, lookup, value)))
 
     def children(self, owner: Ref) -> list[Ref]:
-        """Objects that were made for `owner`, by their labels."""
-        return list(self._children.get(owner, ()))
+        """Objects that were made for `owner`, by their labels and their place."""
+        return [ref for ref in self._children.get(owner, ()) if self.owns(owner, ref)]
+
+    def owns(self, owner: Ref, ref: Ref) -> bool:
+        """Whether the object's labels name this owner and it is where this owner's objects are.
+
+        Tenants may label what is in their namespaces; that must not make it another's business. The objects of a
+        namespaced owner are in its own namespace, those of a cluster-scoped one in namespaces that it owns or is.
+        """
+        entry = self.entry(ref)
+        return bool(entry and entry.owner == owner and self.place_fits(owner, ref))
+
+    def place_fits(self, owner: Ref, ref: Ref) -> bool:
+        """Whether an object in this place can be the owner's."""
+        if owner.kind.namespaced:
+            return owner.namespace is not None and owner.namespace == ref.namespace
+        place = NAMESPACE.ref(ref.namespace) if ref.namespace else None
+        return place in (None, owner) or self.owns(owner, place)
 
     def put(self, obj: Object) -> Change | None:
         """The object is there, says its watch. None when that is nothing new."""

@@ -16,7 +16,7 @@ from agentic_core.cluster.kinds import (
     Object,
 )
 from agentic_operator.controllers.tenant import observe
-from tests.operator.harness import TENANT, World, eventually, world
+from tests.operator.harness import AGENT, PROVIDER, TENANT, World, eventually, world
 from tests.requirements import requirement
 from tests.support.apiserver import ControlPlane
 
@@ -71,6 +71,91 @@ async def test_edits_reach_the_namespaces(plane: ControlPlane) -> None:
             return bool(found and found["metadata"].get("deletionTimestamp"))
 
         await eventually(leaving, "the deletion of the namespace that is not declared any more")
+
+
+async def populated(w: World) -> tuple[str, Object]:
+    """A namespace with a provider and an agent that is declared no more, and the agent."""
+    lab = f"{w.tenant}-lab"
+    await w.apply(TENANT, w.tenant, {"namespaces": {"declared": ["default", "lab"]}})
+    await w.exists(RESOURCE_QUOTA.ref("tenant", lab))
+    await w.provider(namespace=lab)
+    agent = await w.apply(AGENT, "one", {"model": {"name": "m"}}, namespace=lab)
+    await w.condition(AGENT.ref("one", lab), "Resolved", "True")
+    await w.apply(TENANT, w.tenant, {})
+    await w.condition(TENANT.ref(w.tenant), "NamespacesRetained", "True")
+    return lab, agent
+
+
+async def left(w: World, namespace: str) -> None:
+    """Waits until the namespace is being deleted."""
+
+    async def leaving() -> bool:
+        found = await w.cluster.get(NAMESPACE.ref(namespace))
+        return found is None or "deletionTimestamp" in found["metadata"]
+
+    await eventually(leaving, f"the deletion of {namespace}")
+
+
+async def test_a_namespace_in_use_outlives_its_declaration(plane: ControlPlane) -> None:
+    async with world(plane) as w:
+        lab, agent = await populated(w)
+        ready = await w.condition(TENANT.ref(w.tenant), "Ready", "True")
+        assert ready["message"] == "Namespaces in use: 1"
+        status = await tenant_status(w)
+        assert status["namespaces"] == [{"name": w.namespace, "phase": "Active"}, {"name": lab, "phase": "Retained"}]
+        told = next(one["message"] for one in status["conditions"] if one["type"] == "NamespacesRetained")
+        assert f"Namespace {lab}" in told
+        assert "annotate it with agentic.io/delete=true" in told
+        await w.cluster.delete(NETWORK_POLICY.ref("default-deny", lab))
+        await w.exists(NETWORK_POLICY.ref("default-deny", lab))
+        await w.apply(AGENT, "one", {"model": {"name": "n"}}, namespace=lab)
+        resolved = await w.condition(AGENT.ref("one", lab), "Resolved", "True")
+        assert resolved["observedGeneration"] == agent["metadata"]["generation"] + 1
+        assert "deletionTimestamp" not in (await w.exists(NAMESPACE.ref(lab)))["metadata"]
+
+        await w.cluster.delete(AGENT.ref("one", lab))
+        await w.gone(AGENT.ref("one", lab))
+        assert "deletionTimestamp" not in (await w.exists(NAMESPACE.ref(lab)))["metadata"]
+        await w.cluster.delete(PROVIDER.ref("models", lab))
+        await left(w, lab)
+
+
+@pytest.mark.parametrize("way", ["annotated", "redeclared", "tenant deleted"])
+async def test_ways_out_of_retention(plane: ControlPlane, way: str) -> None:
+    async with world(plane) as w:
+        lab, _ = await populated(w)
+        if way == "redeclared":
+            await w.apply(TENANT, w.tenant, {"namespaces": {"declared": ["default", "lab"]}})
+            await w.condition(TENANT.ref(w.tenant), "Ready", "True")
+            status = await tenant_status(w)
+            assert [one["phase"] for one in status["namespaces"]] == ["Active", "Active"]
+            assert "NamespacesRetained" not in {one["type"] for one in status["conditions"]}
+            return
+        if way == "annotated":
+            allowed = {"metadata": {"annotations": {names.DELETE: "true"}}}
+            await w.cluster.patch(NAMESPACE.ref(lab), allowed, "kubectl")
+        else:
+            await w.cluster.delete(TENANT.ref(w.tenant))
+        await left(w, lab)
+        assert await w.get(NETWORK_POLICY, "default-deny")
+
+
+async def test_an_object_elsewhere_that_claims_to_be_the_tenants_delays_nothing(
+    plane: ControlPlane, namespace: str
+) -> None:
+    async with world(plane) as w:
+        labels = {names.MANAGED_BY: names.OPERATOR, names.OWNER_KIND: TENANT.name, names.OWNER_NAME: w.tenant}
+        ref = SERVICE_ACCOUNT.ref("claims", namespace)
+        metadata = {"name": ref.name, "namespace": namespace, "labels": labels, "finalizers": ["test/hold"]}
+        await w.cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}, "kubectl")
+        await w.apply(TENANT, w.tenant, {"displayName": "Edited"})
+        await w.condition(TENANT.ref(w.tenant), "Ready", "True")
+        await w.cluster.delete(TENANT.ref(w.tenant))
+        await left(w, w.namespace)
+        await w.finalize_namespaces()
+        await w.gone(TENANT.ref(w.tenant))
+        assert "deletionTimestamp" not in (await w.exists(ref))["metadata"]
+        await w.cluster.patch(ref, {"metadata": {"finalizers": None}}, "kubectl")
 
 
 async def test_use_of_the_quota_is_summed_up(plane: ControlPlane) -> None:
@@ -161,6 +246,7 @@ async def test_a_tenant_is_gone_after_its_namespaces(plane: ControlPlane) -> Non
             return found if found["metadata"].get("deletionTimestamp") else None
 
         await eventually(leaving, "the deletion of the namespace")
+        assert "default-deny" in await policies(w), "as long as pods may be there, what confines them is too"
         held = await w.exists(TENANT.ref(w.tenant))
         assert held["metadata"]["finalizers"] == [names.FINALIZER]
         await w.finalize_namespaces()

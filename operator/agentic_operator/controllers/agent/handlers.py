@@ -76,7 +76,7 @@ class AgentController(Controller[Agent, Observed]):
 
     def _agents_of(self, obj: Object, index: Index) -> list[Ref]:
         tenant = self._parsers.tenants(obj)
-        places = tenant.namespace_names if tenant else ()
+        places = tenancy.places_of(tenant, index) if tenant else ()
         return [ref for place in places for ref in index.by(AGENT, BY_NAMESPACE, place)]
 
     async def observe(self, resource: Agent, ctx: Context) -> Observed:

@@ -38,13 +38,13 @@ class ModelProviderController(Controller[ModelProvider, Observed]):
         changes = self._changes.get(kind_of(obj))
         if changes is None or not changes.matter(obj, index):
             return ()
-        return [ref for place in self._places(obj) for ref in index.by(PROVIDER, PROVIDERS_BY_NAMESPACE, place)]
+        return [ref for place in self._places(obj, index) for ref in index.by(PROVIDER, PROVIDERS_BY_NAMESPACE, place)]
 
-    def _places(self, obj: Object) -> Iterable[str]:
+    def _places(self, obj: Object, index: Index) -> Iterable[str]:
         if kind_of(obj) == NAMESPACE:
             return (obj["metadata"]["name"],)
         tenant = self._tenants(obj)
-        return tenant.namespace_names if tenant else ()
+        return tenancy.places_of(tenant, index) if tenant else ()
 
     async def observe(self, resource: ModelProvider, ctx: Context) -> Observed:
         return await observe(resource, ctx, self._tenants, self._prober)

@@ -37,7 +37,7 @@ class SharedRuntimeController(Controller[Place, Observed]):
             return (NAMESPACE.ref(obj["metadata"]["namespace"]),)
         if kind == tenancy.TENANT and self._tenant_changes.matter(obj, index):
             tenant = self._tenants(obj)
-            return [NAMESPACE.ref(name) for name in tenant.namespace_names] if tenant else ()
+            return [NAMESPACE.ref(name) for name in tenancy.places_of(tenant, index)] if tenant else ()
         return ()
 
     async def observe(self, resource: Place, ctx: Context) -> Observed:

@@ -15,7 +15,7 @@ def desired(tenant: Tenant, observed: Observed, platform: Platform) -> Wanted:
     for place in observed.places:
         if place.phase != "Terminating":
             objects.append(namespace.namespace(place.name, tenant=tenant.metadata.name))
-        if place.phase in ("Pending", "Active"):
+        if place.phase in ("Pending", "Active", "Retained"):
             objects += contents(tenant, place, platform)
     leaving = (NAMESPACE.ref(place.name) for place in observed.places if place.phase == "Terminating")
     return Wanted(objects, keep=frozenset(leaving))

@@ -11,9 +11,11 @@ from agentic_core.cluster.kinds import (
     SERVICE_ACCOUNT,
     Object,
     Ref,
+    ref_of,
 )
 from agentic_crds import Tenant
-from agentic_operator.controllers.tenancy import TENANT
+from agentic_operator.controllers.agents import AGENT, AGENT_LOOKUPS, PROVIDER, PROVIDER_LOOKUP
+from agentic_operator.controllers.tenancy import TENANT, Parsed
 from agentic_operator.controllers.tenant.desired import desired
 from agentic_operator.controllers.tenant.observe import Observed, observe
 from agentic_operator.controllers.tenant.status import assess
@@ -27,16 +29,25 @@ class TenantController(Controller[Tenant, Observed]):
 
     kind = TENANT
     children = (NAMESPACE, SERVICE_ACCOUNT, RESOURCE_QUOTA, LIMIT_RANGE, NETWORK_POLICY)
+    lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP)
     needs_finalizer = True
 
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
+        self._tenants = Parsed(Tenant)
 
     def parse(self, obj: Object) -> Tenant:
         return Tenant.model_validate(obj)
 
     def related(self, obj: Object, index: Index) -> Iterable[Ref]:
-        return ()
+        """A namespace that is not declared any more goes with the last agent or provider in it."""
+        ref = ref_of(obj)
+        if ref.namespace is None or ref.kind not in (AGENT, PROVIDER) or index.entry(ref):
+            return ()
+        place = index.entry(NAMESPACE.ref(ref.namespace))
+        owner = index.get(place.owner) if place and place.owner and place.owner.kind == TENANT else None
+        tenant = self._tenants(owner) if owner else None
+        return (ref_of(owner),) if owner and tenant and ref.namespace not in tenant.namespace_names else ()
 
     async def observe(self, resource: Tenant, ctx: Context) -> Observed:
         return await observe(resource, ctx)

@@ -8,13 +8,15 @@ from typing import Literal
 from agentic_core import names
 from agentic_core.cluster.kinds import NAMESPACE, RESOURCE_QUOTA, Object
 from agentic_crds import Tenant
+from agentic_operator.controllers import tenancy
+from agentic_operator.controllers.agents import AGENT, BY_NAMESPACE, PROVIDER, PROVIDERS_BY_NAMESPACE
 from agentic_operator.desired.namespace import QUOTA, hard
 from agentic_operator.engine import ownership
 from agentic_operator.engine.controller import Context
 
 PATIENCE = timedelta(seconds=5)
 """How old a quota is, at least, when it is made anew."""
-Phase = Literal["Pending", "Active", "Terminating", "Conflict"]
+Phase = Literal["Pending", "Active", "Terminating", "Conflict", "Retained"]
 
 
 @dataclass(frozen=True)
@@ -36,14 +38,32 @@ class Place:
 
 @dataclass(frozen=True)
 class Observed:
-    """The namespaces of the tenant, in its order."""
+    """The namespaces of the tenant, in its order, then those that are retained."""
 
     places: tuple[Place, ...]
 
 
 async def observe(tenant: Tenant, ctx: Context) -> Observed:
     """The tenant's namespaces and what is used in them."""
-    return Observed(tuple([await _place(name, tenant, ctx) for name in tenant.namespace_names]))
+    declared = [await _place(name, tenant, ctx) for name in tenant.namespace_names]
+    others = tenancy.places_of(tenant, ctx.index)[len(declared) :]
+    return Observed((*declared, *[_retained(name, tenant, ctx) for name in others if await _stays(name, ctx)]))
+
+
+def _retained(name: str, tenant: Tenant, ctx: Context) -> Place:
+    counted = _counted(name, ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)), tenant)
+    return Place(name, "Retained", used=counted.used)
+
+
+async def _stays(name: str, ctx: Context) -> bool:
+    """Whether a namespace that is not declared any more is kept: nobody allowed its end, and agents or providers are
+    in it. That there are none says the API server, since a deletion cannot be taken back."""
+    metadata = (ctx.index.get(NAMESPACE.ref(name)) or {}).get("metadata", {})
+    if metadata.get("deletionTimestamp") or (metadata.get("annotations") or {}).get(names.DELETE) == "true":
+        return False
+    if ctx.index.any(AGENT, BY_NAMESPACE, name) or ctx.index.any(PROVIDER, PROVIDERS_BY_NAMESPACE, name):
+        return True
+    return bool(await ctx.cluster.list(AGENT, name) or await ctx.cluster.list(PROVIDER, name))
 
 
 async def _place(name: str, tenant: Tenant, ctx: Context) -> Place:

@@ -1,10 +1,10 @@
 """The status of a Tenant; pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
 
-from agentic_core import conditions
+from agentic_core import conditions, names
 from agentic_core.conditions import Observation
 from agentic_crds import Tenant, TenantStatus
 from agentic_crds.tenant import NamespaceStatus, QuotaStatus
@@ -39,20 +39,27 @@ def _look_again(observed: Observed) -> float | None:
 
 
 def observations(observed: Observed) -> list[Observation]:
+    """Whether what is declared is there, and beside it what is there without being declared."""
+    kept = [place.name for place in observed.places if place.phase == "Retained"]
+    retained = [conditions.true(names.NAMESPACES_RETAINED, "InUse", "; ".join(map(_retention, kept)))] if kept else []
+    return [*_summary([place for place in observed.places if place.name not in kept]), *retained]
+
+
+def _summary(places: Sequence[Place]) -> list[Observation]:
     """Conflicts first: somebody has to do something about them. What is on its way comes by itself."""
-    conflicts = [place for place in observed.places if place.phase == "Conflict"]
+    conflicts = [place for place in places if place.phase == "Conflict"]
     if conflicts:
         return conditions.stalled("Conflict", "; ".join(map(_conflict, conflicts)))
-    waiting = [place for place in observed.places if place.phase != "Active"]
+    waiting = [place for place in places if place.phase != "Active"]
     if waiting:
         phases = ", ".join(f"{place.name} is {place.phase}" for place in waiting)
         return conditions.reconciling("NamespacesNotReady", f"Waiting for namespaces: {phases}")
-    uncounted = [place.name for place in observed.places if place.uncounted]
+    uncounted = [place.name for place in places if place.uncounted]
     if uncounted:  # the API server refuses agents until Kubernetes, which is slow to notice new kinds, counts them
         return conditions.reconciling(
             "QuotaNotCounted", f"Waiting for the quota of {', '.join(uncounted)} to be counted"
         )
-    return conditions.ready(f"Namespaces in use: {len(observed.places)}")
+    return conditions.ready(f"Namespaces in use: {len(places)}")
 
 
 def _conflict(place: Place) -> str:
@@ -62,8 +69,15 @@ def _conflict(place: Place) -> str:
     )
 
 
+def _retention(name: str) -> str:
+    return (
+        f"Namespace {name} is not declared any more but has Agents or ModelProviders, which go on working; declare it "
+        f"again, delete them, or annotate it with {names.DELETE}=true to delete it with all that is in it"
+    )
+
+
 def _quotas(tenant: Tenant, places: Iterable[Place]) -> Iterable[QuotaStatus]:
-    counted = [place for place in places if place.phase == "Active"]
+    counted = [place for place in places if place.phase in ("Active", "Retained")]
     for resource, limit in hard(tenant.spec.quotas).items():
         used = sum((parse_quantity(place.used.get(resource, "0")) for place in counted), start=Decimal(0))
         total = parse_quantity(limit) * len(counted)
