@@ -54,11 +54,14 @@ class Reconciler:
         self._controllers = controllers
         self._clock = clock
         self._context = Context(index, cluster)
+        self._mixed: dict[Ref, bytes] = {}
+        """Of a status that others write to as well: what we wrote last and what that gave."""
 
     async def reconcile(self, ref: Ref) -> Result:
         """Make the resource come true. Errors that may pass are raised."""
         obj = self._index.get(ref)
         if obj is None:
+            self._mixed.pop(ref, None)
             return Result(Outcome.GONE)
         controller = self._controllers[ref.kind]
         try:
@@ -119,14 +122,19 @@ class Reconciler:
         return written
 
     async def _write_status(self, obj: Object, wanted: Status) -> None:
-        before = obj.get("status") or {}
+        ref, before = ref_of(obj), obj.get("status") or {}
         body = status.document(wanted, before)
-        if not status.differs(body, before):
+        if not status.differs(body, before) or self._mixed.get(ref) == status.outcome(body, before):
             return
         try:
-            self._index.put_written(await self._cluster.apply_status(status.patch(obj, body), names.STATUS_MANAGER))
+            written = await self._cluster.apply_status(status.patch(obj, body), names.STATUS_MANAGER)
         except errors.NotFound:
-            self._index.evict(ref_of(obj))
+            self._index.evict(ref)
+            return
+        self._index.put_written(written)
+        self._mixed.pop(ref, None)
+        if status.differs(body, after := written.get("status") or {}):
+            self._mixed[ref] = status.outcome(body, after)
 
 
 def _first(invalid: ValidationError) -> str:

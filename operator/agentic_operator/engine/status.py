@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from agentic_core import names
 from agentic_core.cluster.kinds import Object
 from agentic_crds.base import Condition, Status
@@ -25,6 +27,11 @@ def document(status: Status, before: dict[str, Any]) -> dict[str, Any]:
 def differs(body: dict[str, Any], before: dict[str, Any]) -> bool:
     """Whether a write would change anything."""
     return _sorted(body) != _sorted(before)
+
+
+def outcome(body: dict[str, Any], after: dict[str, Any]) -> bytes:
+    """A status that was written and what it became; more than that where others have fields in it."""
+    return orjson.dumps([body, after], option=orjson.OPT_SORT_KEYS)
 
 
 def _sorted(body: dict[str, Any]) -> dict[str, Any]:

@@ -79,6 +79,22 @@ async def test_a_broken_edit_leaves_the_last_good_revision(plane: ControlPlane) 
         assert status["readyRevision"] == status["latestRevision"] != before["readyRevision"]
 
 
+async def test_a_revision_that_cannot_be_stored_is_not_named(plane: ControlPlane) -> None:
+    async with world(plane) as w:
+        first = (await serving(w))["readyRevision"]
+        stored = await w.exists(REVISION.ref(first, w.namespace))
+        await w.agent("one", "Second.")
+        second = (await ready(w))["readyRevision"]
+        await w.cluster.delete(REVISION.ref(first, w.namespace))
+        await w.gone(REVISION.ref(first, w.namespace))
+        head = {"name": first, "namespace": w.namespace}
+        await w.cluster.create(stored | {"metadata": head}, "kubectl")
+        await w.agent("one")
+        assert first in await refusal(w, "Conflict")
+        status = await w.status("one")
+        assert (status["readyRevision"], status["latestRevision"]) == (second, second)
+
+
 async def test_what_an_agent_refers_to_is_watched(plane: ControlPlane) -> None:
     async with world(plane) as w:
         model = {"provider": "models", "name": "m"}

@@ -186,6 +186,42 @@ async def test_a_finalizer_holds_until_the_children_are_gone(plane: ControlPlane
         await eventually(gone, "the end of the agent")
 
 
+async def test_what_others_add_to_a_status_stays_and_is_no_reason_to_write(plane: ControlPlane, namespace: str) -> None:
+    ref = AGENT.ref("one", namespace)
+    theirs = {"type": "Audited", "status": "True", "reason": "Theirs", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    async with Cluster(plane.credentials) as user, running(plane.credentials) as operator:
+        await user.apply(agent(namespace, "one"), "user")
+        await settled(user, namespace, "one")
+        head = {"apiVersion": AGENT.api_version, "kind": "Agent", "metadata": {"name": "one", "namespace": namespace}}
+        added = await user.apply_status(head | {"status": {"endpoint": "http://x", "conditions": [theirs]}}, "auditor")
+
+        async def reconciled() -> float:
+            """Status writes of one more reconcile."""
+            before = operator.total("agentic_operator_writes_total", verb="apply_status")
+            ended = operator.total("agentic_operator_reconcile_seconds_count")
+            operator.engine.queue.add(ref)
+
+            async def over() -> bool:
+                return (
+                    operator.total("agentic_operator_reconcile_seconds_count") > ended and operator.engine.queue.quiet
+                )
+
+            await eventually(over, "another reconcile")
+            return operator.total("agentic_operator_writes_total", verb="apply_status") - before
+
+        async def known() -> bool:
+            found = operator.engine.index.entry(ref)
+            return bool(found and found.version >= int(added["metadata"]["resourceVersion"]))
+
+        await eventually(known, "the foreign fields in the index")
+        await reconciled()
+        assert await reconciled() == 0
+        found = await user.get(ref)
+        assert found
+        assert found["status"]["endpoint"] == "http://x"
+        assert {one["type"] for one in found["status"]["conditions"]} == {"Ready", "Audited"}
+
+
 async def test_the_status_keeps_its_transition_time(plane: ControlPlane, namespace: str) -> None:
     async with Cluster(plane.credentials) as user, running(plane.credentials):
         await user.apply(agent(namespace, "one"), "user")

@@ -21,12 +21,13 @@ def assess(agent: Agent, observed: Observed, now: datetime) -> Assessment:
     problems = problems_of(agent, observed)
     before = agent.status or AgentStatus()
     latest = before.latest_revision if problems else _latest(agent, observed)
-    serving = state.available and not problems
+    stored = any(revision.name == latest for revision in observed.revisions)
+    serving = state.available and stored and not problems
     dedicated = agent.spec.runtime.mode == RuntimeMode.DEDICATED
     pods = deployment if deployment and dedicated else None
     status = AgentStatus(
         observed_generation=agent.metadata.generation,
-        latest_revision=latest,
+        latest_revision=latest if stored else before.latest_revision,
         ready_revision=latest if serving else before.ready_revision,
         endpoint=_endpoint(agent) if serving else before.endpoint,
         replicas=(pods.get("status") or {}).get("readyReplicas", 0) if pods else None,
