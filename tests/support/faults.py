@@ -55,6 +55,7 @@ class Faults:
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         headers = {key: value for key, value in request.headers.items() if key not in ("Host", "Content-Length")}
+        headers["Accept-Encoding"] = "identity"  # whether a body is compressed would be lost on the way
         async with self._session.request(
             request.method, self._upstream.server + request.path_qs, headers=headers, data=await request.read() or None
         ) as answer:

@@ -1,6 +1,8 @@
 """Two operators, one leader: as processes against a real API server, killed and suspended."""
 
+import asyncio
 import signal
+import time
 
 import pytest
 
@@ -10,8 +12,11 @@ from tests.operator.engine.tiny import AGENT, agent
 from tests.operator.engine.world import eventually, process, settled
 from tests.support.apiserver import ControlPlane
 
+SUSPENDED = 60.0
+"""Seconds: four times as long as the others wait before they take over."""
 
-@pytest.mark.timeout(180)
+
+@pytest.mark.timeout(240)
 async def test_a_suspended_leader_writes_nothing_after(plane: ControlPlane, namespace: str) -> None:
     with process(plane, namespace, "old") as old, process(plane, namespace, "new") as new:
         async with Cluster(plane.credentials) as user:
@@ -24,11 +29,13 @@ async def test_a_suspended_leader_writes_nothing_after(plane: ControlPlane, name
             await user.apply(agent(namespace, "before"), "user")
             await settled(user, namespace, "before")
             first.popen.send_signal(signal.SIGSTOP)
+            stopped = time.monotonic()
             for number in range(50):
                 await user.apply(agent(namespace, f"a{number}"), "user")
             await eventually(second.leads, "the second one to lead", seconds=60)
             for number in range(50):
                 await settled(user, namespace, f"a{number}")
+            await asyncio.sleep(SUSPENDED - (time.monotonic() - stopped))  # the time is what is tested
             before = {
                 found["metadata"]["name"]: found["metadata"]["resourceVersion"] for found in await user.list(AGENT)
             }
