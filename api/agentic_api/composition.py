@@ -21,6 +21,7 @@ from agentic_api.runs import runtime
 from agentic_api.runs.capacity import Capacity
 from agentic_api.runs.metrics import RunMetrics
 from agentic_api.runs.replica import Replica, Timing
+from agentic_api.runs.retention import Retention
 from agentic_api.runs.service import RunService
 from agentic_api.settings import ApiSettings
 from agentic_api.tenants.sync import TenantSync
@@ -44,6 +45,7 @@ async def opened(
         capacity = Capacity(settings.runs_per_tenant, settings.followers_per_tenant, settings.live_bytes)
         replica = Replica(database, http, RunMetrics(registry), timing=Timing(), capacity=capacity)
         await stack.enter_async_context(replica.open())
+        await stack.enter_async_context(Retention(database, clock, days=settings.event_days).running())
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
         yield Context(
             lifecycle=lifecycle,

@@ -34,7 +34,10 @@ async def list_conversations(
 
 @router.get("/{conversation_id}")
 async def get_conversation(conversation_id: UUID, principal: Viewer, context: Ctx, page: PageParams) -> Conversation:
-    """A conversation and its messages, the oldest first; `limit` and `cursor` page through the messages."""
+    """A conversation and its messages, the oldest first; `limit` and `cursor` page through the messages.
+
+    A page of long messages has fewer than `limit`.
+    """
     return await context.conversations.get(principal, conversation_id, after=_position(page.after), limit=page.limit)
 
 

@@ -6,7 +6,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from agentic_api.conversations.schemas import ConversationMessage, ConversationSummary
-from agentic_core.db import Repository, tables
+from agentic_core.db import Repository, pages, tables
+from agentic_core.db.pages import Piece
 
 agents, conversations, messages, runs = tables.agents, tables.conversations, tables.messages, tables.runs
 
@@ -20,16 +21,24 @@ class ConversationRepository(Repository):
         row = (await self.session.execute(query)).one_or_none()
         return _summary(row) if row else None
 
-    async def messages(self, conversation_id: UUID, *, after: int, most: int) -> list[ConversationMessage]:
+    async def messages(self, conversation_id: UUID, *, after: int, most: int) -> Piece[ConversationMessage]:
         """Messages that follow position `after`."""
+        of_it = messages.c.conversation_id == conversation_id
         query = (
-            self.select(messages)
-            .where(messages.c.conversation_id == conversation_id, messages.c.position > after)
+            self.select(messages, messages.c.position.label("key"), messages.c.size)
+            .where(of_it, messages.c.position > after)
             .order_by(messages.c.position)
-            .limit(most)
         )
-        rows = await self.session.execute(query)
-        return [ConversationMessage.model_validate(row, from_attributes=True) for row in rows]
+        keys = pages.chosen(query, limit=most)
+        found = (
+            self.select(messages, *messages.c, keys.c.known)
+            .join(keys, keys.c.key == messages.c.position)
+            .where(of_it)
+            .order_by(keys.c.place)
+        )
+        rows = list(await self.session.execute(found))
+        said = [ConversationMessage.model_validate(row, from_attributes=True) for row in rows]
+        return pages.piece(said, known=rows[0].known if rows else 0)
 
     async def page(
         self, *, limit: int, before: UUID | None, namespace: str | None, agent: str | None

@@ -27,11 +27,9 @@ class ConversationService:
             found = await repository.get(conversation_id)
             if found is None:
                 raise unknown_conversation(conversation_id)
-            messages = await repository.messages(conversation_id, after=after, most=limit + 1)
-        more = len(messages) > limit
-        messages = messages[:limit]
-        following = cursor(str(messages[-1].position)) if more else None
-        return Conversation(**found.model_dump(), messages=messages, next_cursor=following)
+            messages = await repository.messages(conversation_id, after=after, most=limit)
+        following = cursor(str(messages.items[-1].position)) if messages.more else None
+        return Conversation(**found.model_dump(), messages=messages.items, next_cursor=following)
 
     async def page(
         self, principal: Principal, *, limit: int, before: UUID | None, agent_id: str | None

@@ -79,18 +79,16 @@ async def list_runs(
     status: Annotated[Status | None, Query(description="Runs with this status only.")] = None,
     conversation_id: Annotated[UUID | None, Query(description="Runs of this conversation only.")] = None,
 ) -> Page[RunSummary]:
-    """Your tenant's runs, the newest first."""
-    items = await context.runs.page(
+    """Your tenant's runs, the newest first. A page of long outputs has fewer than `limit`."""
+    found = await context.runs.page(
         principal,
-        limit=page.limit + 1,
+        limit=page.limit,
         before=page_id(page.after),
         agent_id=agent,
         status=status,
         conversation_id=conversation_id,
     )
-    more = len(items) > page.limit
-    items = items[: page.limit]
-    return Page(items=items, next_cursor=cursor(str(items[-1].id)) if more else None)
+    return Page(items=found.items, next_cursor=cursor(str(found.items[-1].id)) if found.more else None)
 
 
 def page_id(after: str | None) -> UUID | None:

@@ -15,6 +15,7 @@ from agentic_core.contract import Message, ToolCall
 from agentic_core.db import Transaction
 
 TOOL_CALLS = TypeAdapter(list[ToolCall])
+EVENTS_BYTES = 1024 * 1024
 ARGUMENTS = TypeAdapter(dict[str, Any])
 
 
@@ -118,8 +119,8 @@ class Journal:
         return RunState(Status(row["status"]), row["last_seq"]) if row else None
 
     async def events(self, run_id: UUID, *, after: int, most: int) -> list[StoredEvent]:
-        """Stored events that follow number `after`."""
-        rows = await self._transaction.fetch(statements.EVENTS, run_id, after, most)
+        """Stored events that follow number `after`: so many of them, or the first that come to some bytes."""
+        rows = await self._transaction.fetch(statements.EVENTS, run_id, after, most, EVENTS_BYTES)
         return [StoredEvent(row["seq"], row["type"], row["payload"]) for row in rows]
 
 

@@ -6,7 +6,8 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from agentic_api.runs.schemas import Failure, Run, RunMessage, RunSummary, RunUsage, ToolExecution
-from agentic_core.db import Repository, tables
+from agentic_core.db import Repository, pages, tables
+from agentic_core.db.pages import Piece
 
 runs, usage, messages, tool_executions = tables.runs, tables.usage, tables.messages, tables.tool_executions
 
@@ -39,17 +40,21 @@ class RunRepository(Repository):
             tool_calls=[_tool(item) for item in await self.session.execute(tools.order_by(tool_executions.c.position))],
         )
 
-    async def page(self, *, limit: int, before: UUID | None, **equal: str | UUID | None) -> list[RunSummary]:
+    async def page(self, *, limit: int, before: UUID | None, **equal: str | UUID | None) -> Piece[RunSummary]:
         """The newest runs before `before` whose columns have these values."""
-        query = self._summaries().order_by(runs.c.id.desc()).limit(limit)
+        size = sa.func.octet_length(runs.c.output) + sa.func.coalesce(sa.func.octet_length(runs.c.error_message), 0)
+        query = self.select(runs, runs.c.id.label("key"), size.label("size")).order_by(runs.c.id.desc())
         if before is not None:
             query = query.where(runs.c.id < before)
         for name, value in equal.items():
             if value is not None:
                 query = query.where(runs.c[name] == value)
-        return [RunSummary(**_summary(row)) for row in await self.session.execute(query)]
+        keys = pages.chosen(query, limit=limit)
+        found = self._summaries(keys.c.known).join(keys, keys.c.key == runs.c.id).order_by(keys.c.place)
+        rows = list(await self.session.execute(found))
+        return pages.piece([RunSummary(**_summary(row)) for row in rows], known=rows[0].known if rows else 0)
 
-    def _summaries(self) -> sa.Select[Any]:
+    def _summaries(self, *more: sa.ColumnElement[Any]) -> sa.Select[Any]:
         spent = (
             sa.select(
                 sa.func.coalesce(sa.func.sum(usage.c.input_tokens), 0).label("input_tokens"),
@@ -59,7 +64,7 @@ class RunRepository(Repository):
             .where(usage.c.tenant_id == runs.c.tenant_id, usage.c.run_id == runs.c.id)
             .lateral("spent")
         )
-        return self.select(runs, *runs.c, *spent.c).select_from(runs.join(spent, sa.true()))
+        return self.select(runs, *runs.c, *spent.c, *more).select_from(runs.join(spent, sa.true()))
 
 
 def _usage(row: sa.Row[Any]) -> RunUsage:

@@ -21,6 +21,7 @@ from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
 from agentic_core.auth import run_tokens
 from agentic_core.db import Database, faults
 from agentic_core.db.audit import AuditRepository
+from agentic_core.db.pages import Piece
 from agentic_core.errors import NotFound
 
 POLL_SECONDS = 0.5
@@ -28,6 +29,8 @@ POLL_SECONDS = 0.5
 TOKEN_SLACK_SECONDS = 60.0
 """How much longer than the run's limit its token is good."""
 EVENTS_AT_ONCE = 500
+EXPIRED = "events.expired"
+"""The event in place of those that were deleted long after the run."""
 REPEAT_SECONDS = 10.0
 """How long a run waits to begin while the database is away."""
 
@@ -103,6 +106,8 @@ class RunService:
             async for events in live.follow(after):
                 after = events[-1].seq
                 yield events
+            if live.result is not None:
+                return
         while True:
             async with self.database.transaction(principal.tenant_id) as transaction:
                 journal = Journal(transaction)
@@ -114,6 +119,8 @@ class RunService:
                 after = events[-1].seq
                 yield events
             elif state.status is not Status.RUNNING:
+                if after < state.last_seq:
+                    yield [StoredEvent(state.last_seq, EXPIRED, "{}")]
                 return
             else:
                 await self.replica.progress(run_id, seconds=POLL_SECONDS)
@@ -141,7 +148,7 @@ class RunService:
         agent_id: str | None,
         status: Status | None,
         conversation_id: UUID | None,
-    ) -> list[RunSummary]:
+    ) -> Piece[RunSummary]:
         """The caller's newest runs."""
         key = self.catalog.locate(principal, agent_id) if agent_id else None
         async with self.database.session(principal.tenant_id) as session:

@@ -52,7 +52,7 @@ with held as (
     for share
 ), events as (
     insert into run_events (tenant_id, run_id, seq, type, payload)
-    select $1, $2, e.seq, e.type, e.payload::jsonb
+    select $1, $2, e.seq, e.type, e.payload
     from held, unnest($4::int[], $5::text[], $6::text[]) e (seq, type, payload)
     on conflict do nothing
 )
@@ -69,7 +69,7 @@ with closed as (
     returning conversation_id, finished_at
 ), events as (
     insert into run_events (tenant_id, run_id, seq, type, payload)
-    select $1, $2, e.seq, e.type, e.payload::jsonb
+    select $1, $2, e.seq, e.type, e.payload
     from closed, unnest($10::int[], $11::text[], $12::text[]) e (seq, type, payload)
     on conflict do nothing
 ), conversation as (
@@ -123,7 +123,7 @@ select id from runs where tenant_id = $1::uuid and conversation_id = $2::uuid an
 
 HISTORY: Final = """
 with latest as (
-    select position, octet_length(content) + pg_column_size(tool_calls) as size from messages
+    select position, size from messages
     where tenant_id = $1::uuid and conversation_id = $2::uuid
     order by position desc limit $3::int
 ), counted as (
@@ -141,8 +141,16 @@ select id, fingerprint from runs where tenant_id = $1::uuid and idempotency_key 
 """
 
 EVENTS: Final = """
-select seq, type, payload::text as payload from run_events
-where tenant_id = $1::uuid and run_id = $2::uuid and seq > $3::int order by seq limit $4::int
+with following as (
+    select seq, octet_length(payload) as size from run_events
+    where tenant_id = $1::uuid and run_id = $2::uuid and seq > $3::int order by seq limit $4::int
+), counted as (
+    select seq, sum(size) over (order by seq) - size as before from following
+)
+select e.seq, e.type, e.payload
+from counted join run_events e on e.tenant_id = $1 and e.run_id = $2 and e.seq = counted.seq
+where counted.before < $5::bigint
+order by e.seq
 """
 
 STATE: Final = "select status, last_seq from runs where tenant_id = $1::uuid and id = $2::uuid"

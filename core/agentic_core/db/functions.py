@@ -41,6 +41,7 @@ class Held:
 _AUTHENTICATE = text("select * from authenticate_key(:key_id)")
 _EXPIRED = text("select * from expired_runs(:most)")
 _EXTEND = text("select * from extend_leases(:replica, cast(:run_ids as uuid[]), :seconds)")
+_EXPIRE = text("select expire_events(:before, :most)")
 _DELETE = text("select delete_tenant(:tenant_id)")
 
 
@@ -73,6 +74,16 @@ async def extend_leases(database: Database, replica: UUID, run_ids: Sequence[UUI
     async with database.platform() as connection:
         rows = (await connection.execute(_EXTEND, values)).all()
     return [Held(row.run_id, row.cancel_requested) for row in rows]
+
+
+async def expire_events(database: Database, *, before: datetime, limit: int) -> int:
+    """Delete events of runs that ended before a time, of all tenants; answers with how many, 0 when others do it now.
+
+    The idempotency keys of these runs become free.
+    """
+    async with database.platform() as connection:
+        deleted: int = (await connection.execute(_EXPIRE, {"before": before, "most": limit})).scalar_one()
+    return deleted
 
 
 async def delete_tenant(database: Database, tenant_id: UUID) -> None:

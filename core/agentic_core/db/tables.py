@@ -90,6 +90,12 @@ messages = sa.Table(
     sa.Column("tool_call_id", sa.Text),
     _flag("is_error"),
     _created_at(),
+    sa.Column(
+        "size",
+        sa.Integer,
+        sa.Computed("octet_length(content) + octet_length(tool_calls::text)", persisted=True),
+        nullable=False,
+    ),
     _refers(["conversation_id"], "conversations", cascade=True),
 )
 """Messages in their order in the conversation, from 0."""
@@ -146,10 +152,10 @@ run_events = sa.Table(
     sa.Column("run_id", sa.Uuid, primary_key=True),
     sa.Column("seq", sa.Integer, primary_key=True),
     _text("type"),
-    _json("payload", "{}"),
+    _text("payload", "{}"),
     _refers(["run_id"], "runs", cascade=True),
 )
-"""What the runtime reported, in order, from 1."""
+"""What the runtime reported, in order, from 1; JSON that only clients read. Deleted some days after the run's end."""
 
 tool_executions = sa.Table(
     "tool_executions",
@@ -204,6 +210,15 @@ usage = sa.Table(
 
 `status` is completed, cancelled or broken; the tokens of `estimated` rows were counted for want of the provider's word.
 """
+
+run_tokens = sa.Table(
+    "run_tokens",
+    metadata,
+    _tenant_id(),
+    sa.Column("run_id", sa.Uuid, primary_key=True),
+    sa.Column("tokens", sa.BigInteger, nullable=False),
+)
+"""The sum of a run's usage in tokens, kept by the statement that appends it."""
 
 audit_log = sa.Table(
     "audit_log",

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from agentic_api.conversations.repository import ConversationRepository
 from agentic_core.db import Database
 from agentic_core.db import tables as t
+from agentic_core.db.pages import PAGE_BYTES, Piece
 from tests.api.runs.stage import Api, Tenant
 from tests.requirements import requirement
 
@@ -81,9 +82,31 @@ async def test_the_repository_knows_nothing_of_another_tenants_conversations(
     async with database.session(stranger.id) as session:
         repository = ConversationRepository(session)
         assert await repository.get(run["conversation_id"]) is None
-        assert await repository.messages(run["conversation_id"], after=-1, most=9) == []
+        assert await repository.messages(run["conversation_id"], after=-1, most=9) == Piece([], more=False)
         assert await repository.page(limit=9, before=None, namespace=None, agent=None) == []
         assert not await repository.lock(run["conversation_id"])
         assert await repository.running(run["conversation_id"]) is None
         await repository.delete(run["conversation_id"])
     assert (await client.get(f"/api/v1/conversations/{run['conversation_id']}")).status_code == 200
+
+
+async def test_a_page_ends_when_its_messages_are_long(
+    client: httpx2.AsyncClient, database: Database, tenant: Tenant
+) -> None:
+    run = await executed(client)
+    sizes = [PAGE_BYTES // 2, PAGE_BYTES // 4, PAGE_BYTES // 4 + 1, 2 * PAGE_BYTES, 1, 1]
+    known = {"tenant_id": tenant.id, "conversation_id": run["conversation_id"], "run_id": run["id"], "role": "user"}
+    calls = [{"id": "c", "name": "t", "arguments": {"a": "b" * (PAGE_BYTES - 1000)}}]  # little once it is compressed
+    rows = [known | {"position": 2 + n, "content": "a" * size, "tool_calls": []} for n, size in enumerate(sizes)]
+    rows += [known | {"position": 8 + n, "content": "", "tool_calls": calls} for n in range(2)]
+    async with database.session(tenant.id) as session:
+        await session.execute(sa.insert(t.messages), rows)
+    pages: list[list[int]] = []
+    query: dict[str, Any] = {"limit": 200}
+    while True:
+        page = (await client.get(f"/api/v1/conversations/{run['conversation_id']}", params=query)).json()
+        pages.append([item["position"] for item in page["messages"]])
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert pages == [[0, 1, 2, 3], [4], [5], [6, 7, 8], [9]]

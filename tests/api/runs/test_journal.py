@@ -17,6 +17,7 @@ from agentic_api.runs.schemas import Status
 from agentic_core.contract import Message
 from agentic_core.db import Database, uuid7
 from agentic_core.db import tables as t
+from agentic_core.db.pages import Piece
 from tests.api.runs.stage import Tenant
 from tests.requirements import requirement
 
@@ -97,7 +98,7 @@ async def test_a_history_is_bounded_in_bytes_too(database: Database, tenant: Ten
     async with database.transaction(tenant.id) as transaction:
         journal = Journal(transaction)
         await journal.close(run.id, closing("x" * 1000), holder=run.replica, closer=run.replica)
-        for most_bytes, lengths in ((900, []), (1010, [1000]), (2000, [5, 1000])):
+        for most_bytes, lengths in ((900, []), (1005, [1000]), (2000, [5, 1000])):
             found = await journal.history(run.conversation_id, most=9, most_bytes=most_bytes)
             assert [len(message.content) for message in found] == lengths
 
@@ -178,10 +179,10 @@ async def test_the_repository_knows_nothing_of_another_tenants_runs(
     async with database.session(stranger.id) as session:
         repository = RunRepository(session)
         assert await repository.get(run.id) is None
-        assert await repository.page(limit=9, before=None) == []
+        assert await repository.page(limit=9, before=None) == Piece([], more=False)
         assert not await repository.request_cancel(run.id)
     async with database.session(tenant.id) as session:
-        assert len(await RunRepository(session).page(limit=9, before=None)) == 1
+        assert len((await RunRepository(session).page(limit=9, before=None)).items) == 1
 
 
 async def test_a_transaction_is_undone_by_an_error_and_by_cancellation(database: Database, tenant: Tenant) -> None:

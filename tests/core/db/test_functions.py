@@ -1,5 +1,7 @@
 """The functions that span tenants answer their one question, to the app alone, and nothing beyond it."""
 
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -7,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
-from agentic_core.db import PLATFORM_TENANT, Database, functions, tables
+from agentic_core.db import PLATFORM_TENANT, Database, functions, tables, uuid7
 from tests.core.db.rows import Rows, insert, rows
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
@@ -41,7 +43,7 @@ async def test_functions_of_the_owner_are_pinned_and_for_the_app_alone(postgres:
     found = await connection.fetch(DEFINERS)
     await connection.close()
     assert [item["proname"] for item in found] == [
-        "authenticate_key", "delete_tenant", "expired_runs", "extend_leases"
+        "authenticate_key", "delete_tenant", "expire_events", "expired_runs", "extend_leases"
     ]  # fmt: skip
     for item in found:
         assert item["owner"] == "agentic_owner"
@@ -86,6 +88,55 @@ async def test_a_lease_is_extended_by_a_minute_at_most(database: Database) -> No
     async with database.session(run["tenant_id"]) as session:
         left = sa.select(tables.runs.c.lease_expires_at - sa.func.now())
         assert (await session.execute(left)).scalar_one().total_seconds() <= 60
+
+
+async def ended(database: Database, *, days: float, events: int, **fields: Any) -> tuple[UUID, UUID]:
+    """Tenant and id of a run that ended some days ago."""
+    tenant, at = uuid4(), datetime.now(UTC) - timedelta(days=days)
+    run = UUID(int=int(at.timestamp() * 1000) << 80 | uuid7().int & (1 << 80) - 1)
+    values = rows(tenant)
+    values[tables.runs] |= {"id": run, "status": "succeeded", "finished_at": at} | fields
+    values[tables.run_events] |= {"run_id": run, "seq": 1}
+    values[tables.tool_executions]["run_id"] = values[tables.run_tokens]["run_id"] = run
+    async with database.session(tenant) as session:
+        await insert(session, values)
+        more = [{**values[tables.run_events], "seq": seq} for seq in range(2, events + 1)]
+        if more:
+            await session.execute(sa.insert(tables.run_events).values(more))
+    return tenant, run
+
+
+async def test_old_events_of_all_tenants_are_deleted_in_pieces_and_nothing_else(database: Database) -> None:
+    old = [await ended(database, days=8, events=5, idempotency_key="k", fingerprint=b"f") for _ in range(3)]
+    young, _ = await ended(database, days=6, events=5, idempotency_key="k")
+    running, _ = await ended(database, days=30, events=5, status="running", finished_at=None)
+    before = datetime.now(UTC) - timedelta(days=7)
+    deleted = [await functions.expire_events(database, before=before, limit=4) for _ in range(5)]
+    assert deleted == [4, 4, 4, 3, 0]
+    for tenant, _ in old:
+        left = await counts(database, tenant)
+        assert {name for name, count in left.items() if not count} == {"run_events", "run_tokens"}
+        async with database.session(tenant) as session:
+            keys = sa.select(tables.runs.c.idempotency_key, tables.runs.c.fingerprint)
+            assert (await session.execute(keys)).one() == (None, None)
+    for tenant in (young, running):
+        left = await counts(database, tenant)
+        assert (left.pop("run_events"), set(left.values())) == (5, {1})
+
+
+async def test_events_of_a_run_that_has_just_ended_stay_whatever_is_asked(database: Database) -> None:
+    await ended(database, days=0.03, events=2)
+    assert await functions.expire_events(database, before=datetime.now(UTC) + timedelta(days=1), limit=9) == 0
+
+
+async def test_one_process_at_a_time_deletes_events(database: Database) -> None:
+    await ended(database, days=8, events=2)
+    before = datetime.now(UTC)
+    async with database.platform() as connection:
+        first = await connection.execute(sa.text("select expire_events(:before, 1)"), {"before": before})
+        assert first.scalar_one() == 1
+        assert await functions.expire_events(database, before=before, limit=9) == 0
+    assert await functions.expire_events(database, before=before, limit=9) == 1
 
 
 @requirement("schema-tables")

@@ -1,0 +1,66 @@
+"""Pages of runs, and pieces of their events, are bounded by bytes."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx2
+import sqlalchemy as sa
+
+from agentic_api.runs import journal
+from agentic_api.runs.journal import Journal
+from agentic_core.db import Database
+from agentic_core.db import tables as t
+from agentic_core.db.pages import PAGE_BYTES
+from tests.api.runs.stage import Tenant
+
+EXECUTE = "/api/v1/agents/helper/execute"
+
+
+async def made(client: httpx2.AsyncClient, database: Database, tenant: Tenant, *sizes: int) -> list[str]:
+    """Runs with outputs of these sizes, the newest first."""
+    ids: list[str] = [(await client.post(EXECUTE, json={"input": "hello"})).json()["id"] for _ in sizes]
+    async with database.session(tenant.id) as session:
+        for run, size in zip(ids, sizes, strict=True):
+            await session.execute(sa.update(t.runs).where(t.runs.c.id == UUID(run)).values(output="a" * size))
+    return ids[::-1]
+
+
+async def test_a_page_of_runs_ends_when_their_outputs_are_long(
+    client: httpx2.AsyncClient, database: Database, tenant: Tenant
+) -> None:
+    ids = await made(client, database, tenant, 1, PAGE_BYTES // 2, PAGE_BYTES // 2, 2 * PAGE_BYTES, 1, 1)
+    pages: list[list[str]] = []
+    query: dict[str, Any] = {"limit": 200}
+    while True:
+        page = (await client.get("/api/v1/runs", params=query)).json()
+        pages.append([item["id"] for item in page["items"]])
+        if page["next_cursor"] is None:
+            break
+        query["cursor"] = page["next_cursor"]
+    assert pages == [ids[:2], ids[2:3], ids[3:5], ids[5:]]
+
+
+async def test_pages_of_short_runs_have_as_many_as_asked(
+    client: httpx2.AsyncClient, database: Database, tenant: Tenant
+) -> None:
+    ids = await made(client, database, tenant, 1, 1, 1)
+    for limit, more in ((2, True), (3, False), (4, False)):
+        page = (await client.get("/api/v1/runs", params={"limit": limit})).json()
+        assert [item["id"] for item in page["items"]] == ids[:limit]
+        assert (page["next_cursor"] is not None) is more
+
+
+async def test_stored_events_come_in_pieces(client: httpx2.AsyncClient, database: Database, tenant: Tenant) -> None:
+    run = UUID((await client.post(EXECUTE, json={"input": "hello"})).json()["id"])
+    size = journal.EVENTS_BYTES // 2
+    rows = [
+        {"tenant_id": tenant.id, "run_id": run, "seq": seq, "type": "message.delta", "payload": '"' + "a" * size + '"'}
+        for seq in range(10, 16)
+    ]
+    async with database.session(tenant.id) as session:
+        await session.execute(sa.insert(t.run_events), rows)
+    pieces: list[list[int]] = []
+    async with database.transaction(tenant.id) as transaction:
+        while piece := await Journal(transaction).events(run, after=pieces[-1][-1] if pieces else 9, most=500):
+            pieces.append([event.seq for event in piece])
+    assert pieces == [[10, 11], [12, 13], [14, 15]]
