@@ -17,7 +17,7 @@ from agentic_api.lifecycle import Lifecycle
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.server import server
 from agentic_api.settings import ApiSettings, InstallSettings
-from agentic_core import telemetry
+from agentic_core import garbage, telemetry
 from agentic_core.cluster import Cluster, credentials
 from agentic_core.db import migrate
 from agentic_core.names import API
@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def serve(settings: ApiSettings) -> None:
     """Serve until a signal says to stop."""
     telemetry.configure(API, settings)
+    garbage.spare()
     registry = CollectorRegistry()
     for collector in (ProcessCollector, PlatformCollector, GCCollector):
         collector(registry=registry)

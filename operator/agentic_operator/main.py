@@ -10,7 +10,7 @@ from typing import Any
 
 import uvloop
 
-from agentic_core import names, telemetry
+from agentic_core import garbage, names, telemetry
 from agentic_core.cluster import Cluster, Options, credentials
 from agentic_operator.controllers.registry import controllers
 from agentic_operator.engine import probes
@@ -27,6 +27,7 @@ def main() -> None:
     """Run the operator until it is told to stop, or another one leads."""
     settings = OperatorSettings()  # pyright: ignore[reportCallIssue] - from the environment
     telemetry.configure(names.OPERATOR, settings)
+    garbage.spare()
     uvloop.run(run(settings, controllers(settings.platform)))
 
 

@@ -6,7 +6,7 @@ The composition root makes it. Imports happen in a thread, so that probes are an
 import asyncio
 from typing import TYPE_CHECKING
 
-from agentic_core import telemetry
+from agentic_core import garbage, telemetry
 from agentic_crds.model_provider import ProviderType
 from agentic_runtime.loop import Run
 from agentic_runtime.metrics import Metrics
@@ -38,6 +38,7 @@ class LazyLoop:
         loop = await self._load()
         for wire in self._settings.warm:
             await asyncio.to_thread(loop.warm, ProviderType(wire))
+        garbage.spare()
 
     async def close(self) -> None:
         """Release connections."""
@@ -49,6 +50,7 @@ class LazyLoop:
             if self._loop is None:
                 loop_class, tools = await asyncio.to_thread(_import)
                 self._loop = loop_class(self._settings, tools, self._metrics)
+                garbage.spare()
                 log.info("agent loop loaded", tools=sorted(tools))
             return self._loop
 
