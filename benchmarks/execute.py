@@ -14,8 +14,9 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks import measure, stack
+from benchmarks import measure
 from benchmarks.measure import Load
+from tests.support import stack
 from tests.support.apiserver import free_port
 
 COUNT = int(os.environ.get("BENCH_COUNT", "1000"))

@@ -2,9 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Callable
 from types import FrameType
-from typing import Any
 
 import orjson
 import uvicorn
@@ -85,12 +83,16 @@ class DrainingServer(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal handlers."""
-        stop: Callable[[], Any] = lambda: uvicorn.Server.handle_exit(self, sig, frame)  # noqa: E731 - called once, later
         if self._lifecycle.draining or sig == signal.SIGINT:
-            stop()
+            self.force_exit = self.should_exit and sig == signal.SIGINT
+            self._stop()
             return
         self._lifecycle.draining = True
-        asyncio.get_running_loop().call_later(self._drain_seconds, stop)
+        asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
+
+    def _stop(self) -> None:
+        """Not uvicorn's way, which ends the process by the same signal: then nobody sends the last spans."""
+        self.should_exit = True
 
 
 def server(

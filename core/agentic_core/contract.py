@@ -69,6 +69,8 @@ class RunRequest(Wire):
     agent: str
     revision: str
     """Name of the AgentRevision; compiled agents are kept by its hash."""
+    conversation_id: str = ""
+    """For traces; empty from an api that does not tell it."""
     definition: Definition
     messages: list[Message]
     """The conversation so far, the new input last."""

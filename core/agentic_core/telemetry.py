@@ -4,8 +4,10 @@ Logs are JSON lines on standard error with the trace, tenant and run of the mome
 conventions and are exported when an endpoint is set. No prompt or answer text goes into any of them.
 """
 
+import atexit
 import logging
 import sys
+import threading
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -19,6 +21,9 @@ from opentelemetry.trace import SpanKind, StatusCode
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from agentic_core.settings import Settings
+
+FLUSH_SECONDS = 3.0
+"""How long the end of a process waits for a collector to take the last spans."""
 
 
 def configure(service: str, settings: Settings) -> None:
@@ -69,13 +74,23 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 def _configure_traces(service: str, endpoint: str | None) -> None:
     # Without an endpoint spans are ids for logs, answers and the next program: nothing is recorded for nobody.
     sampler = None if endpoint else ALWAYS_OFF
-    provider = TracerProvider(sampler, Resource.create({"service.name": service}))
+    provider = TracerProvider(sampler, Resource.create({"service.name": service}), shutdown_on_exit=False)
     if endpoint:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 - costs 40 ms
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - only with an endpoint
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
+        # While a collector is away, one line for each lost batch is enough; the exporter tells each attempt.
+        logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
+        atexit.register(_send_rest, provider)
     trace.set_tracer_provider(provider)
+
+
+def _send_rest(provider: TracerProvider) -> None:
+    """Send the last spans; not by the provider's own way, which waits half a minute for a collector that is away."""
+    sending = threading.Thread(target=provider.shutdown, daemon=True)
+    sending.start()
+    sending.join(FLUSH_SECONDS)
 
 
 def logger(name: str) -> structlog.stdlib.BoundLogger:
@@ -89,6 +104,11 @@ def log_context(**values: str) -> Generator[None]:
     """Adds fields such as tenant and run to every log record inside the block."""
     with structlog.contextvars.bound_contextvars(**values):
         yield
+
+
+def annotate_logs(**values: str) -> None:
+    """The same for the rest of this task, where no block has it all: a server's task of one request."""
+    structlog.contextvars.bind_contextvars(**values)
 
 
 @contextmanager
@@ -107,9 +127,14 @@ def span(
         try:
             yield current
         except Exception as error:
-            current.set_status(StatusCode.ERROR)
-            current.set_attribute("error.type", type(error).__name__)
+            failed(current, type(error).__name__)
             raise
+
+
+def failed(span: trace.Span, kind: str) -> None:
+    """Marks what a span stands for as failed; the kind is an error's type or code, never its message."""
+    span.set_status(StatusCode.ERROR)
+    span.set_attribute("error.type", kind)
 
 
 def inject(headers: dict[str, str]) -> dict[str, str]:

@@ -63,14 +63,18 @@ class RunEndpoint:
                 kind=SpanKind.SERVER,
                 parent=parent,
                 gen_ai__operation__name="invoke_agent",
+                gen_ai__provider__name=request.definition.wire.telemetry_name,
                 gen_ai__agent__name=request.agent,
                 gen_ai__agent__id=f"{request.namespace}.{request.agent}",
-                gen_ai__request__model=request.definition.models[0].ref,
+                gen_ai__conversation__id=request.conversation_id,
+                gen_ai__request__model=request.definition.models[0].name,
                 agentic__run=request.run_id,
                 agentic__tenant=request.tenant,
-            ),
+            ) as span,
         ):
             outcome = await RunStream(receive, send, self._runs).serve(self._loop, request, token)
+            if outcome != "succeeded":
+                telemetry.failed(span, outcome)
             self._runs.ended(outcome)
 
     async def _body(self, headers: Headers, receive: Receive) -> bytes:

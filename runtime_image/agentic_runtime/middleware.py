@@ -16,7 +16,7 @@ from langchain.agents.middleware import AgentMiddleware, ModelRequest, ModelResp
 from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, AnyMessage, SystemMessage, ToolMessage
 from langgraph.types import Command
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
 
 from agentic_core import contract, telemetry
 from agentic_runtime.answer import Answer
@@ -96,13 +96,16 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
                 f"chat {name}",
                 kind=SpanKind.CLIENT,
                 gen_ai__operation__name="chat",
-                gen_ai__request__model=definition.models[0].ref,
+                gen_ai__provider__name=definition.wire.telemetry_name,
+                gen_ai__request__model=name,
                 gen_ai__request__max_tokens=max_tokens,
-            ):
+                gen_ai__conversation__id=state.run.request.conversation_id,
+            ) as span:
                 chunks: Any = model.astream(prompt, extra_headers=_headers(state.run), **settings)
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         await self._chunk(chunk, answer, state)
+                _describe(span, answer)
         except RunFailed:
             raise
         except Exception as error:
@@ -128,9 +131,17 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
         label = call.name if call.name in self._toolbox else "unknown"
         await state.run.emit(contract.ToolStarted(call=call))
         started = time.perf_counter()
-        with telemetry.span(f"execute_tool {label}", gen_ai__operation__name="execute_tool", gen_ai__tool__name=label):
+        with telemetry.span(
+            f"execute_tool {label}",
+            gen_ai__operation__name="execute_tool",
+            gen_ai__tool__name=label,
+            gen_ai__tool__type="function",
+            gen_ai__tool__call__id=call.id,
+        ) as span:
             broken = state.malformed.get(call.id)
             result = Result(broken, is_error=True) if broken else await self._toolbox.run(call, state.tools)
+            if result.is_error:
+                telemetry.failed(span, "tool_error")
         self._metrics.tool_calls.labels(label, "error" if result.is_error else "success").inc()
         await state.run.emit(
             contract.ToolEnded(
@@ -143,6 +154,13 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
         )
         status = "error" if result.is_error else "success"
         return ToolMessage(result.content, tool_call_id=call.id, name=call.name, status=status)
+
+
+def _describe(span: Span, answer: Answer) -> None:
+    """What the provider counted, as far as it did."""
+    if answer.usage:
+        span.set_attribute("gen_ai.usage.input_tokens", answer.usage.input_tokens)
+        span.set_attribute("gen_ai.usage.output_tokens", answer.usage.output_tokens)
 
 
 def _headers(run: Run) -> dict[str, str]:

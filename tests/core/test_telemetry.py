@@ -2,12 +2,29 @@
 
 import json
 import logging
+import socket
+import subprocess
+import sys
+import time
 
 import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
 
 from agentic_core import telemetry
 from agentic_core.settings import Settings
 from tests.requirements import requirement
+from tests.telemetry import collector
+
+
+@pytest.fixture(autouse=True)
+def _own_tracer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tracer of `configure`, without replacing that of the whole test session."""
+
+    def use(provider: TracerProvider) -> None:
+        monkeypatch.setattr(trace, "get_tracer", provider.get_tracer)
+
+    monkeypatch.setattr(trace, "set_tracer_provider", use)
 
 
 @pytest.fixture(autouse=True)
@@ -40,3 +57,36 @@ def test_a_trace_goes_on_through_headers() -> None:
     with telemetry.span("server", parent=telemetry.extract(headers)):
         assert telemetry.trace_id() == expected
     assert telemetry.trace_id() == ""
+
+
+PROGRAM = """
+import sys, time
+from agentic_core import telemetry
+from agentic_core.settings import Settings
+
+telemetry.configure("test", Settings(otlp_endpoint=sys.argv[1]))
+begun = time.perf_counter()
+for _ in range(5000):
+    with telemetry.span("work", gen_ai__operation__name="chat"):
+        pass
+print(time.perf_counter() - begun)
+"""
+
+
+@requirement("observability")
+def test_a_collector_that_is_away_costs_neither_time_nor_log_lines() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    begun = time.monotonic()
+    command = [sys.executable, "-c", PROGRAM, f"http://127.0.0.1:{port}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert time.monotonic() - begun < telemetry.FLUSH_SECONDS + 5, "the end of a process does not wait for it"
+    assert float(done.stdout) < 2, "spans are made and dropped at once"
+    assert len(done.stderr.splitlines()) <= 5, done.stderr
+
+
+def test_the_last_spans_are_sent_when_a_process_ends() -> None:
+    with collector.running() as collected:
+        command = [sys.executable, "-c", PROGRAM.replace("5000", "3"), collected.url]
+        subprocess.run(command, capture_output=True, timeout=60, check=True)
+    assert [span.name for span in collected.spans] == ["work"] * 3

@@ -30,7 +30,6 @@ from agentic_api.gateway.wires.base import Operation, Tokens, expect
 from agentic_api.gateway.wires.openai import ChatCompletions, Embeddings
 from agentic_core import telemetry
 from agentic_core.errors import NotFound, PlatformError
-from agentic_crds.model_provider import ProviderType
 
 LOG = telemetry.logger(__name__)
 CLIENT_GONE: Final = 499
@@ -139,6 +138,14 @@ class Gateway:
 
     async def _answer(self, operation: Operation, exchange: Exchange) -> None:
         """Answer one call of a model, whatever happens."""
+        with _served(exchange) as span:
+            status = await self._measured(operation, exchange)
+            span.set_attribute("http.response.status_code", status)
+            if status >= 500:
+                telemetry.failed(span, str(status))
+
+    async def _measured(self, operation: Operation, exchange: Exchange) -> int:
+        """Answer and count it; returns the status."""
         loop = asyncio.get_running_loop()
         metrics = self._context.metrics
         labels = Labels(operation.name)
@@ -160,12 +167,14 @@ class Gateway:
             metrics.in_flight.dec()
         metrics.requests.labels(operation.name, labels.provider, labels.model, status).inc()
         metrics.seconds.labels(operation.name, labels.provider, labels.model).observe(loop.time() - started)
+        return status
 
     async def _call(self, operation: Operation, exchange: Exchange, labels: "Labels") -> None:
         context = self._context
         loop = asyncio.get_running_loop()
         started = loop.time()
         claims = context.verifier.claims(exchange.headers, time())
+        telemetry.annotate_logs(tenant=claims.tenant, run=claims.run_id)
         limits = context.limits
         if context.meter.full:
             raise UsageBacklog("Usage cannot be recorded at the moment; try again in a while.")
@@ -193,8 +202,6 @@ class Gateway:
             self._context.relay.charge_failure(call, backend, failure)
         LOG.warning(
             "a provider gave no answer",
-            tenant=call.claims.tenant,
-            run=call.claims.run_id,
             provider=f"{backend.namespace}/{backend.provider_name}",
             model=backend.model.name,
             cause=failure.cause,
@@ -224,15 +231,26 @@ async def _tell(operation: Operation, exchange: Exchange, problem: PlatformError
     return problem.status
 
 
+def _served(exchange: Exchange) -> AbstractContextManager[Span]:
+    """The span of the request, below the one that the runtime sent."""
+    parent = exchange.headers.get(b"traceparent")
+    return telemetry.span(
+        f"POST {exchange.path}",
+        kind=SpanKind.SERVER,
+        parent=telemetry.extract({"traceparent": parent.decode("latin-1")}) if parent else None,
+        http__request__method="POST",
+        http__route=exchange.path,
+        url__path=exchange.path,
+    )
+
+
 def _span(call: Call, backend: Backend) -> AbstractContextManager[Span]:
-    """The span of the call, below the one that the runtime sent."""
-    traced = {"traceparent": call.headers[b"traceparent"].decode("latin-1")} if b"traceparent" in call.headers else {}
+    """The span of the call to the provider."""
     return telemetry.span(
         f"{call.operation.name} {backend.model.name}",
         kind=SpanKind.CLIENT,
-        parent=telemetry.extract(traced) if traced else None,
         gen_ai__operation__name=call.operation.name,
-        gen_ai__provider__name="anthropic" if backend.provider.type is ProviderType.ANTHROPIC else "openai",
+        gen_ai__provider__name=backend.provider.type.telemetry_name,
         gen_ai__request__model=backend.model.name,
         agentic__run=call.claims.run_id,
         agentic__tenant=call.claims.tenant,

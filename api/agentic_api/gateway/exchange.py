@@ -33,6 +33,7 @@ class Exchange:
     """A request and its answer."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        self.path: str = scope["path"]
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self._receive = receive
         self._send = send

@@ -1,8 +1,11 @@
 """The program `agentic-gateway`: reads the settings, connects to the cluster, serves."""
 
 import gc
+import signal
+import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -15,6 +18,7 @@ from agentic_api.gateway.settings import GatewaySettings
 from agentic_core import names, telemetry
 from agentic_core.cluster import Cluster, credentials
 
+STARTUP_FAILURE = 3
 KEEP_ALIVE_SECONDS = 75
 """Longer than callers keep their connections, so that it is they who close them."""
 ALLOCATIONS_BEFORE_COLLECTION = 50_000
@@ -37,12 +41,21 @@ async def in_cluster(settings: GatewaySettings) -> AsyncGenerator[Context]:
             yield context
 
 
+class Server(uvicorn.Server):
+    """Uvicorn that ends by itself after a signal; by itself it ends by the signal, and nobody sends the last spans."""
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by the signal handlers."""
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
+
+
 def serve(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContextManager[Context]]) -> None:
     """Run the server in this process."""
     gc.freeze()
     gc.set_threshold(ALLOCATIONS_BEFORE_COLLECTION, 20, 20)
     app: Any = Gateway(lifespan)
-    uvicorn.run(
+    config = uvicorn.Config(
         app,
         host=settings.host,
         port=settings.port,
@@ -58,3 +71,7 @@ def serve(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContext
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=settings.drain_seconds,
     )
+    server = Server(config)
+    server.run()
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)

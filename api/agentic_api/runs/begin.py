@@ -75,6 +75,7 @@ class Fresh:
             namespace=self.agent.namespace,
             agent=self.agent.agent,
             revision=self.agent.revision,
+            conversation_id=str(self.run.conversation_id),
             definition=self.agent.definition,
             messages=self.messages,
         )

@@ -19,6 +19,7 @@ from agentic_api.runs.leases import CANCELLED, Leases, LeaseTimes
 from agentic_api.runs.live import LiveRun
 from agentic_api.runs.metrics import RunMetrics
 from agentic_api.runs.runtime import Bounds, RuntimeClient
+from agentic_api.runs.schemas import Run
 from agentic_core import telemetry
 from agentic_core.contract import RunError, RunRequest
 from agentic_core.db import Database
@@ -93,8 +94,9 @@ class Replica:
         request = driver.task.request
         with self._metrics.running():
             try:
-                with telemetry.log_context(run=request.run_id, tenant=request.tenant), _span(request):
+                with telemetry.log_context(run=request.run_id, tenant=request.tenant), _span(request) as span:
                     await driver.drive()
+                    _tell(span, driver.live.result)
             finally:
                 del self._drivers[driver.live.id]
                 driver.task.place.ended()
@@ -158,8 +160,22 @@ def _span(request: RunRequest) -> AbstractContextManager[Span]:
         f"invoke_agent {request.agent}",
         kind=SpanKind.CLIENT,
         gen_ai__operation__name="invoke_agent",
+        gen_ai__provider__name=request.definition.wire.telemetry_name,
         gen_ai__agent__name=request.agent,
+        gen_ai__agent__id=f"{request.namespace}.{request.agent}",
+        gen_ai__conversation__id=request.conversation_id,
+        gen_ai__request__model=request.definition.models[0].name,
         agentic__run=request.run_id,
         agentic__tenant=request.tenant,
         agentic__revision=request.revision,
     )
+
+
+def _tell(span: Span, run: Run | None) -> None:
+    """How the run ended, in its trace and in the log; nothing when it was closed elsewhere."""
+    if run is None:
+        return
+    code = run.error.code if run.error else None
+    if code:
+        telemetry.failed(span, code)
+    log.info("run ended", agent=run.agent, status=run.status, code=code)

@@ -39,10 +39,13 @@ async def test_a_call_is_a_span_below_the_runtimes(
     gateway.resources.provider("a", upstream.url, "m")
     upstream.plays(answer(200, completion("a secret answer")))
     await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK, extra_headers=PARENT)
-    (span,) = spans.get_finished_spans()
+    span, served = spans.get_finished_spans()
     assert (span.name, span.kind) == ("chat m", SpanKind.CLIENT)
-    assert span.context is not None
-    assert f"{span.context.trace_id:032x}" in PARENT["traceparent"]
+    assert (served.name, served.kind) == ("POST /v1/chat/completions", SpanKind.SERVER)
+    assert span.parent == served.context
+    assert served.parent is not None
+    assert f"00-{served.parent.trace_id:032x}-{served.parent.span_id:016x}-01" == PARENT["traceparent"]
+    assert (served.attributes or {})["http.response.status_code"] == 200
     assert span.attributes is not None
     assert span.attributes["gen_ai.operation.name"] == "chat"
     assert span.attributes["gen_ai.request.model"] == "m"
@@ -58,9 +61,9 @@ async def test_a_failed_call_is_a_failed_span(
     upstream.plays(answer(500, {}))
     with pytest.raises(openai.InternalServerError):
         await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK)
-    (span,) = spans.get_finished_spans()
-    assert span.status.status_code is StatusCode.ERROR
-    assert "secret" not in span.to_json()
+    span, served = spans.get_finished_spans()
+    assert span.status.status_code is served.status.status_code is StatusCode.ERROR
+    assert "secret" not in span.to_json() + served.to_json()
 
 
 async def test_a_trusted_provider_gets_the_trace(
@@ -70,7 +73,7 @@ async def test_a_trusted_provider_gets_the_trace(
         gateway.resources.provider("a", upstream.url, "m")
         upstream.plays(answer(200, completion()))
         await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK, extra_headers=PARENT)
-    (span,) = spans.get_finished_spans()
+    span, _served = spans.get_finished_spans()
     assert span.context is not None
     assert upstream.requests[0].headers["traceparent"].split("-")[1:3] == [
         f"{span.context.trace_id:032x}",

@@ -1,7 +1,7 @@
 """The platform's data path as processes on loopback: API server, PostgreSQL, api, gateway, runtime, echo model.
 
-The benchmark of executions uses it. Everything is real but the model; no operator runs, the resources are written as it
-would write them.
+The benchmark of executions and the tests of what spans programs use it. Everything is real but the model; no operator
+runs, the resources are written as it would write them.
 """
 
 import asyncio
@@ -10,9 +10,9 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,18 +28,37 @@ BIN = Path(sys.executable).parent
 
 
 @dataclass(frozen=True)
+class Model:
+    """What answers instead of the echo model."""
+
+    url: str
+    """Base URL of OpenAI's wire, version included."""
+    key: str
+
+
+@dataclass(frozen=True)
 class Stack:
     """A running data path."""
 
     url: str
     admin_key: str
-    processes: dict[str, int]
-    """Process ids by name."""
+    folder: Path
+    """Where each program writes its log: `<name>.log`."""
+    programs: dict[str, "subprocess.Popen[bytes]"] = field(repr=False)
+    postgres: int
+    """Process id."""
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """Process ids by name."""
+        return {name: program.pid for name, program in self.programs.items()} | {"postgres": self.postgres}
 
 
 @contextmanager
-def running() -> Iterator[Stack]:
-    """Start everything, with one ready agent called `echo`; end it after the block."""
+def running(
+    model: Model | None = None, *, tools: tuple[str, ...] = (), environ: Mapping[str, str] | None = None
+) -> Iterator[Stack]:
+    """Start everything, with one ready agent called `echo`; end it after the block. `environ` is for all programs."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="agentic-bench-")))
         control = ControlPlane(folder)
@@ -48,14 +67,17 @@ def running() -> Iterator[Stack]:
         postgres = stack.enter_context(Postgres(durable=True))
         database = asyncio.run(postgres.fresh())
         ports = {name: free_port() for name in ("echo", "api", "gateway", "runtime")}
-        _write_resources(control, ports)
+        _write_resources(control, ports, model, tools)
         admin_key = _install(folder, database.migrator)
         environs = _environs(folder, control, database.app, ports)
-        processes = {name: stack.enter_context(_process(name, environs[name], folder)) for name in environs}
-        pids = {name: process.pid for name, process in processes.items()}
+        if model:
+            del environs["echo"]
+        processes = {
+            name: stack.enter_context(_process(name, own | (environ or {}), folder)) for name, own in environs.items()
+        }
         for name in ("gateway", "runtime", "api"):
             _wait_ready(name, processes[name], ports[name], folder)
-        yield Stack(f"http://127.0.0.1:{ports['api']}", admin_key, pids | {"postgres": postgres.pid})
+        yield Stack(f"http://127.0.0.1:{ports['api']}", admin_key, folder, processes, postgres.pid)
 
 
 def _install(folder: Path, dsn: str) -> str:
@@ -119,25 +141,34 @@ def _wait_ready(name: str, process: subprocess.Popen[bytes], port: int, folder: 
     wait_until(ready, f"readiness of {name}; see {folder}/{name}.log")
 
 
-def _write_resources(control: ControlPlane, ports: dict[str, int]) -> None:
+def _write_resources(control: ControlPlane, ports: dict[str, int], model: Model | None, tools: tuple[str, ...]) -> None:
+    secret = {"secretRef": {"name": "echo", "key": "key"}} if model else {}
     provider = _object(
         "ModelProvider",
         "echo",
-        {"type": "openaiCompatible", "baseUrl": f"http://127.0.0.1:{ports['echo']}/v1"}
-        | {"models": [{"name": "echo", "price": {"input": "1", "output": "2"}}]},
+        {"type": "openaiCompatible", "baseUrl": model.url if model else f"http://127.0.0.1:{ports['echo']}/v1"}
+        | {"models": [{"name": "echo", "price": {"input": "1", "output": "2"}}]}
+        | secret,
     )
     agent = _object(
-        "Agent", "echo", {"systemPrompt": "You are an echo.", "model": {"provider": "echo", "name": "echo"}}
+        "Agent",
+        "echo",
+        {"systemPrompt": "You are an echo.", "model": {"provider": "echo", "name": "echo"}}
+        | {"tools": [{"builtin": name} for name in tools]},
     )
-    around = resolve.Surroundings(NAMESPACE, {"echo": ModelProvider.model_validate(provider).spec})
+    known = {"echo": ModelProvider.model_validate(provider).spec}
+    around = resolve.Surroundings(NAMESPACE, known, installed_tools=frozenset(tools))
     resolution = resolve.resolve(Agent.model_validate(agent).spec, around)
-    assert resolution.definition is not None
+    assert resolution.definition is not None, resolution.problems
     name = names.revision_name("echo", resolution.digest)
     definition = resolution.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
     revision = _object("AgentRevision", name, {"agent": "echo", "hash": resolution.digest, "definition": definition})
     tenant = {"apiVersion": f"{names.GROUP}/v1alpha1", "kind": "Tenant", "metadata": {"name": "bench"}, "spec": {}}
     control.create_namespace(NAMESPACE, **{names.TENANT: "bench"})
     control.request("POST", f"{GROUP}/tenants", tenant)
+    if model:
+        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "echo"}, "stringData": {"key": model.key}}
+        control.request("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", body)
     for plural, body in (("modelproviders", provider), ("agents", agent), ("agentrevisions", revision)):
         control.request("POST", f"{GROUP}/namespaces/{NAMESPACE}/{plural}", body)
     ready = {"type": "Ready", "status": "True", "reason": "Converged", "message": ""}
