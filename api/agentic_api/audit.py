@@ -1,27 +1,78 @@
-"""Denied requests in the audit log; `app` calls it for every request that the caller's role does not allow.
+"""What no transaction of a change can record: denied requests, and changes outside the database.
 
-Changes are recorded by the services, in the transaction of the change.
+`app` notes every request that the caller's role does not allow, the agents' service its writes to the API server. All
+other changes are recorded by the services, in the transaction of the change.
 """
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID
 
 from agentic_api.dependencies.principal import Caller, Principal
 from agentic_core import telemetry
-from agentic_core.db import PLATFORM_TENANT, Database
+from agentic_core.db import PLATFORM_TENANT, Database, faults
 from agentic_core.db.audit import AuditRepository
+from agentic_core.errors import PlatformError, Unavailable
 
+PATIENCE_SECONDS = 2.0
+"""How long the answer to a change that was made waits for a database that is away."""
 log = telemetry.logger(__name__)
 
 
 class Audit:
-    """Records what was refused."""
+    """Records what was refused, intended, and done."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def denied(self, caller: Caller, what: str, *, code: str) -> None:
         """Note that the caller may not do `what`. The request is refused also when this cannot be written."""
-        tenant = caller.tenant_id if isinstance(caller, Principal) else PLATFORM_TENANT
         try:
-            async with self._database.session(tenant) as session:
-                await AuditRepository(session).record(actor=caller.key_id, action="denied", target=what, code=code)
+            await self._record(caller, "denied", target=what, code=code)
         except Exception:
             log.exception("denied request not in the audit log", actor=caller.key_id, target=what)
+
+    @asynccontextmanager
+    async def intended(self, caller: Principal, action: str, *, target: str) -> AsyncGenerator[dict[str, Any]]:
+        """Note what the caller is about to change in the block, and afterwards how that went; yields details of it.
+
+        Without the first note nothing is changed. An intention without an outcome is of a process that ended between.
+        """
+        try:
+            intent = await self._record(caller, action, target=target, outcome="intended")
+        except Exception as error:
+            log.warning("intention not in the audit log", actor=caller.key_id, target=target, error=repr(error))
+            raise _unnoted() from error
+        details: dict[str, Any] = {}
+        try:
+            yield details
+        except Exception as error:
+            await self._ended(caller, action, target=target, intent=str(intent), **_failure(error))
+            raise
+        await self._ended(caller, action, target=target, intent=str(intent), outcome="done", **details)
+
+    async def _ended(self, caller: Principal, action: str, *, target: str, **details: Any) -> None:
+        try:
+            await faults.patiently(
+                lambda: self._record(caller, action, target=target, **details), seconds=PATIENCE_SECONDS
+            )
+        except Exception:
+            log.exception("outcome not in the audit log", actor=caller.key_id, action=action, target=target, **details)
+
+    async def _record(self, caller: Caller, action: str, *, target: str, **details: Any) -> UUID:
+        tenant = caller.tenant_id if isinstance(caller, Principal) else PLATFORM_TENANT
+        async with self._database.session(tenant) as session:
+            return await AuditRepository(session).record(actor=caller.key_id, action=action, target=target, **details)
+
+
+def _failure(error: Exception) -> dict[str, str]:
+    """How a change failed. When something did not answer, nobody knows whether it was made."""
+    known = isinstance(error, PlatformError) and not isinstance(error, Unavailable)
+    return {"outcome": "refused" if known else "unknown", "code": getattr(error, "code", "internal")}
+
+
+def _unnoted() -> Unavailable:
+    error = Unavailable("The change cannot be noted in the audit log now, so it was not made; try again in a moment.")
+    error.headers["Retry-After"] = "1"
+    return error

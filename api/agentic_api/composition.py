@@ -46,6 +46,7 @@ async def opened(
         replica = Replica(database, http, RunMetrics(registry), timing=Timing(), capacity=capacity)
         await stack.enter_async_context(replica.open())
         await stack.enter_async_context(Retention(database, clock, days=settings.event_days).running())
+        audit = Audit(database)
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
         yield Context(
             lifecycle=lifecycle,
@@ -62,9 +63,9 @@ async def opened(
                 default_namespace=lambda tenant: catalog.tenant(tenant).default_namespace,
             ),
             limiter=RateLimiter(per_minute=settings.requests_per_minute, clock=clock),
-            audit=Audit(database),
+            audit=audit,
             keys=Keys(database, catalog, pepper=pepper, clock=clock),
-            agents=Agents(None if settings.gitops_only else cluster, catalog),
+            agents=Agents(None if settings.gitops_only else cluster, catalog, audit),
             runs=RunService(database, catalog, replica, key),
             conversations=ConversationService(database, catalog),
         )

@@ -7,15 +7,12 @@ from pydantic import ValidationError
 
 from agentic_api.agents import translate
 from agentic_api.agents.schemas import AgentPatch, AgentView, ChangedAgent, NewAgent
-from agentic_api.context import Context
 from agentic_api.dependencies.auth import Developer, Viewer
 from agentic_api.dependencies.context import Ctx
 from agentic_api.dependencies.pagination import Page, PageParams, cursor
-from agentic_api.dependencies.principal import Principal
 from agentic_api.errors import invalid
 from agentic_api.routing import router as domain_router
 from agentic_core.cluster.kinds import Object
-from agentic_core.db.audit import AuditRepository
 
 router = domain_router("/api/v1/agents", tag="agents")
 
@@ -35,7 +32,6 @@ IfMatch = Annotated[
 async def create_agent(body: NewAgent, caller: Developer, context: Ctx, response: Response) -> AgentView:
     """Create an agent. It runs as soon as the operator has resolved it: see `status` of what GET answers."""
     created = await context.agents.create(caller, body)
-    await _record(context, caller, "agent.create", created)
     shown = translate.view(created)
     response.headers["Location"] = f"/api/v1/agents/{shown.id}"
     return shown
@@ -62,7 +58,6 @@ async def replace_agent(
 ) -> AgentView:
     """Give an agent a new definition. Runs that have begun go on with the old one."""
     changed = await context.agents.change(caller, agent_id, lambda _: body, version=_version(if_match))
-    await _record(context, caller, "agent.update", changed)
     return translate.view(changed)
 
 
@@ -75,16 +70,13 @@ async def patch_agent(
     changed = await context.agents.change(
         caller, agent_id, lambda current: _patched(current, changes), version=_version(if_match)
     )
-    await _record(context, caller, "agent.update", changed)
     return translate.view(changed)
 
 
 @router.delete("/{agent_id}", status_code=204)
 async def delete_agent(agent_id: AgentId, caller: Developer, context: Ctx) -> None:
     """Delete an agent. Its conversations stay."""
-    key = await context.agents.delete(caller, agent_id)
-    async with context.database.session(caller.tenant_id) as session:
-        await AuditRepository(session).record(actor=caller.key_id, action="agent.delete", target=str(key))
+    await context.agents.delete(caller, agent_id)
 
 
 def _version(if_match: str | None) -> str | None:
@@ -96,14 +88,3 @@ def _patched(current: Object, changes: Object) -> ChangedAgent:
         return ChangedAgent.model_validate(translate.patched(current, changes))
     except ValidationError as error:
         raise invalid(error.errors()) from error
-
-
-async def _record(context: Context, caller: Principal, action: str, agent: Object) -> None:
-    meta = agent["metadata"]
-    async with context.database.session(caller.tenant_id) as session:
-        await AuditRepository(session).record(
-            actor=caller.key_id,
-            action=action,
-            target=f"{meta['namespace']}.{meta['name']}",
-            generation=meta.get("generation", 0),
-        )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from agentic_api.agents import translate
 from agentic_api.agents.schemas import AgentBody, NewAgent
+from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import AgentKey, Catalog, unknown
 from agentic_api.dependencies.principal import Principal
 from agentic_api.errors import AlreadyExists, GitOpsOnly, PreconditionFailed
@@ -37,6 +38,7 @@ class Agents:
     cluster: Cluster | None
     """The API server; None when agents come from Git or from a folder alone."""
     catalog: Catalog
+    audit: Audit
 
     async def create(self, caller: Principal, body: NewAgent) -> Object:
         """Create an agent that does not exist yet."""
@@ -44,11 +46,13 @@ class Agents:
         key = self.catalog.locate(caller, f"{body.namespace or caller.default_namespace}.{body.label}")
         prompt = _long_prompt(key, body)
         wanted = translate.manifest(key, translate.spec(body, prompt))
-        with _explained(key):
-            created = await cluster.create(wanted, names.API_MANAGER)
-            created = await self._as_applied(cluster, created)
-            if prompt:
-                await cluster.apply(_config_map(prompt, body, created), names.API_MANAGER)
+        async with self.audit.intended(caller, "agent.create", target=str(key)) as done:
+            with _explained(key):
+                created = await cluster.create(wanted, names.API_MANAGER)
+                created = await self._as_applied(cluster, created)
+                if prompt:
+                    await cluster.apply(_config_map(prompt, body, created), names.API_MANAGER)
+            done["generation"] = _generation(created)
         self.catalog.agents.put(created)
         return created
 
@@ -56,18 +60,23 @@ class Agents:
         """Give an agent a new definition; with `version` only if it is still the one that the caller saw."""
         cluster = self._writable()
         key = _key(self.catalog.find(caller, agent_id))
+        async with self.audit.intended(caller, "agent.update", target=str(key)) as done:
+            changed = await self._change(cluster, key, edit, version=version)
+            done["generation"] = _generation(changed)
+        self.catalog.agents.put(changed)
+        return changed
+
+    async def _change(self, cluster: Cluster, key: AgentKey, edit: Edit, *, version: str | None) -> Object:
         for attempt in range(ATTEMPTS):
             current = await self._current(cluster, key, version=version)
             try:
-                changed = await self._replace(cluster, current, edit(current))
+                return await self._replace(cluster, current, edit(current))
             except errors.Conflict as error:
                 if attempt + 1 < ATTEMPTS and FIELD_CONFLICT not in error.message:
                     continue  # somebody wrote between our reading and our writing
                 raise _meaning(key, error) from error
             except errors.ClusterError as error:
                 raise _meaning(key, error) from error
-            self.catalog.agents.put(changed)
-            return changed
         raise AssertionError("the last attempt returns or raises")
 
     async def _current(self, cluster: Cluster, key: AgentKey, *, version: str | None) -> Object:
@@ -96,16 +105,16 @@ class Agents:
         await self._prune_prompt(cluster, current, prompt)
         return changed
 
-    async def delete(self, caller: Principal, agent_id: str) -> AgentKey:
+    async def delete(self, caller: Principal, agent_id: str) -> None:
         """Delete an agent."""
         cluster = self._writable()
         current = self.catalog.find(caller, agent_id)
         key = _key(current)
-        with _explained(key):
-            if not await cluster.delete(AGENT.ref(key.name, key.namespace), uid=current["metadata"]["uid"]):
-                raise unknown(agent_id)
+        async with self.audit.intended(caller, "agent.delete", target=str(key)):
+            with _explained(key):
+                if not await cluster.delete(AGENT.ref(key.name, key.namespace), uid=current["metadata"]["uid"]):
+                    raise unknown(agent_id)
         self.catalog.agents.remove_ahead(key.namespace, key.name)
-        return key
 
     def _writable(self) -> Cluster:
         if self.cluster is None:
@@ -137,6 +146,11 @@ def _by_create(entry: Object) -> bool:
 
 def _key(agent: Object) -> AgentKey:
     return AgentKey(agent["metadata"]["namespace"], agent["metadata"]["name"])
+
+
+def _generation(agent: Object) -> int:
+    generation: int = agent["metadata"].get("generation", 0)
+    return generation
 
 
 def _name(agent: Object) -> tuple[str, str]:

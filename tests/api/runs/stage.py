@@ -126,7 +126,7 @@ async def composition(
             limiter=RateLimiter(per_minute=0, clock=clock),
             audit=Audit(database),
             keys=Keys(database, catalog, pepper=PEPPER, clock=clock),
-            agents=Agents(None, catalog),
+            agents=Agents(None, catalog, Audit(database)),
             runs=RunService(database, catalog, replica, run_tokens.private_key(signing_key)),
             conversations=ConversationService(database, catalog),
         )
