@@ -43,6 +43,7 @@ async def run(settings: OperatorSettings, all_controllers: Sequence[Controller[A
         async with Cluster(access, options) as cluster:
             engine = Engine(cluster, access, controllers=all_controllers, metrics=metrics)
             metrics.leader.set_function(lambda: float(lease.may_write()))
+            measuring = asyncio.create_task(metrics.measure_lag())
             server = await probes.serve(
                 metrics,
                 host=settings.host,
@@ -52,6 +53,7 @@ async def run(settings: OperatorSettings, all_controllers: Sequence[Controller[A
             try:
                 await _lead(lease, engine, stop)
             finally:
+                await cancel([measuring])
                 await lease.release()
                 await server.cleanup()
 
