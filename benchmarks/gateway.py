@@ -12,17 +12,18 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import orjson
 import uvloop
 
 from agentic_core.auth import run_tokens
-from benchmarks.gateway_server import NAMESPACE
+from benchmarks.gateway_server import NAMESPACE, TENANT_ID
 from benchmarks.measure import cpu_seconds
 from benchmarks.processes import process, wait_until_ready
 from tests.support.apiserver import free_port
 from tests.support.postgres import Postgres, PostgresDatabase
+from tests.support.runs import begin_run
 
 SEQUENTIAL = 1500
 CONCURRENCY = 16
@@ -194,12 +195,13 @@ def main() -> None:
     """Start everything, measure, print."""
     private, public = run_tokens.generate()
     claims = run_tokens.RunClaims(
-        tenant_id=str(uuid4()),
+        tenant_id=TENANT_ID,
         tenant="bench",
         namespace=NAMESPACE,
         agent="bench",
         run_id=str(uuid4()),
         models=("echo/echo", "claude/echo"),
+        max_tokens=1_000_000_000,
     )
     token = run_tokens.sign(claims, run_tokens.private_key(private), lifetime=3600)
     port = free_port()
@@ -208,6 +210,7 @@ def main() -> None:
         key = Path(folder) / "public.pem"
         key.write_text(public)
         database = asyncio.run(postgres.fresh())
+        asyncio.run(begin_run(database.app, UUID(claims.tenant_id), UUID(claims.run_id)))
         settings = environment(database, key, port)
         with process([python, "-m", "benchmarks.echo"]) as echo:
             assert echo.stdout

@@ -16,6 +16,7 @@ from agentic_api.gateway.settings import GatewaySettings
 from agentic_core import names, telemetry
 
 NAMESPACE = "bench-default"
+TENANT_ID = "5b2c8d1e-0000-4000-8000-000000000001"
 SECRET = {"data": {"api-key": "c2stYmVuY2g="}}
 API = {"apiVersion": "agentic.io/v1alpha1"}
 
@@ -27,7 +28,7 @@ class Resources(Known):
 
     def __init__(self, echo: str) -> None:
         super().__init__()
-        self.note_tenant("ADDED", API | {"kind": "Tenant", "metadata": {"name": "bench"}, "spec": {}})
+        self.note_tenant("ADDED", API | {"kind": "Tenant", "metadata": {"name": "bench", "uid": TENANT_ID}, "spec": {}})
         for name, kind, url in (("echo", "openaiCompatible", f"{echo}/v1"), ("claude", "anthropic", echo)):
             spec = {
                 "type": kind,

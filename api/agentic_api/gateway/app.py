@@ -4,7 +4,7 @@ It is plain ASGI: the few paths need no framework, and every request of every ag
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from time import time
@@ -13,7 +13,8 @@ from typing import Any, Final
 from opentelemetry.trace import Span, SpanKind
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from agentic_api.gateway import routing
+from agentic_api.gateway import routing, tokens
+from agentic_api.gateway.allowances import Allowances
 from agentic_api.gateway.attempts import Failure
 from agentic_api.gateway.circuit import Circuits
 from agentic_api.gateway.exchange import CallerGone, Exchange, Receive, Send
@@ -57,6 +58,7 @@ class Context:
     circuits: Circuits
     relay: Relay
     meter: Meter
+    allowances: Allowances
     metrics: Metrics
     limits: Limits
     problems: Callable[[], Awaitable[str | None]]
@@ -117,7 +119,7 @@ class Gateway:
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _models(self, exchange: Exchange) -> None:
-        claims = self._context.verifier.claims(exchange.headers, time())
+        claims = self._context.verifier.credential(exchange.headers, time()).claims
         refs = [backend.ref for backend in routing.offered(claims, self._context.catalog)]
         page = listing.anthropic(refs) if b"anthropic-version" in exchange.headers else listing.openai(refs)
         await exchange.reply_json(200, page)
@@ -173,26 +175,37 @@ class Gateway:
         context = self._context
         loop = asyncio.get_running_loop()
         started = loop.time()
-        claims = context.verifier.claims(exchange.headers, time())
+        credential = context.verifier.credential(exchange.headers, time())
+        claims = credential.claims
         telemetry.annotate_logs(tenant=claims.tenant, run=claims.run_id)
         limits = context.limits
         if context.meter.full:
             raise UsageBacklog("Usage cannot be recorded at the moment; try again in a while.")
         request = await exchange.json(most=limits.body_bytes, seconds=limits.receive_seconds)
         expect(request, "model", str)
-        operation.check(request)
+        operation.check(request, exchange.headers)
         backends = routing.backends(request["model"], claims, operation, context.catalog)
         labels.tell(backends[0])
-        call = Call(claims, operation, request, exchange.headers, started + limits.request_seconds)
-        async with exchange.while_connected(), asyncio.timeout_at(call.deadline):
-            with _span(call, backends[0]) as span:
-                answer = await context.upstream.answer(call, backends, lambda *failed: self._note(call, *failed))
-                labels.tell(answer.backend)
-                context.metrics.first_byte.labels(operation.name, labels.provider, labels.model).observe(
-                    loop.time() - started
-                )
-                used = await context.relay.pass_on(call, answer, exchange.send)
-                _describe(span, answer.backend, used)
+        allowance = await context.allowances.current(credential)
+        prompt = tokens.prompt(request)
+        most = allowance.grant(prompt, operation.most_output(request, backends[0].provider.type))
+        call = Call(claims, operation, request, exchange.headers, started + limits.request_seconds, prompt, most)
+        with allowance.spending(prompt + most):
+            async with exchange.while_connected(), asyncio.timeout_at(call.deadline):
+                await self._pass(call, backends, exchange.send, labels, started=started)
+
+    async def _pass(
+        self, call: Call, backends: Sequence[Backend], send: Send, labels: "Labels", *, started: float
+    ) -> None:
+        """Have a backend answer and pass its answer on."""
+        context = self._context
+        with _span(call, backends[0]) as span:
+            answer = await context.upstream.answer(call, backends, lambda *failed: self._note(call, *failed))
+            labels.tell(answer.backend)
+            seconds = asyncio.get_running_loop().time() - started
+            context.metrics.first_byte.labels(call.operation.name, labels.provider, labels.model).observe(seconds)
+            used = await context.relay.pass_on(call, answer, send)
+            _describe(span, answer.backend, used)
 
     def _note(self, call: Call, backend: Backend, failure: Failure) -> None:
         """Count and log an attempt that failed, and charge it if it cost."""

@@ -1,9 +1,12 @@
 """Puts the gateway together from its settings and the resources it reads; `main`, tests and benchmarks call it."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from urllib.parse import urlsplit
 
 from agentic_api.gateway import repository, upstream
+from agentic_api.gateway.allowances import Allowances
 from agentic_api.gateway.app import Context, Limits
 from agentic_api.gateway.circuit import Circuits
 from agentic_api.gateway.identity import Verifier
@@ -15,6 +18,7 @@ from agentic_api.gateway.repository import UsageRepository
 from agentic_api.gateway.resources import Resources
 from agentic_api.gateway.settings import GatewaySettings
 from agentic_api.gateway.upstream import Upstream
+from agentic_core import egress, names
 from agentic_core.auth import run_tokens
 from agentic_core.db import faults
 from agentic_core.egress import Guard
@@ -23,21 +27,26 @@ from agentic_core.egress import Guard
 @asynccontextmanager
 async def running(settings: GatewaySettings, resources: Resources) -> AsyncGenerator[Context]:
     """Everything that is open while the gateway serves; at the end all usage is written before the database closes."""
-    guard = Guard(
-        private=settings.private_providers, loopback=settings.loopback_providers, foreign_namespace=settings.namespace
-    )
+    guard = await _guard(settings)
     session = upstream.session(
         guard,
         connect=settings.connect_seconds,
         silence=settings.silence_seconds,
         per_host=settings.connections_per_provider,
     )
-    pool = repository.pool(settings.database_url.get_secret_value(), connections=settings.database_connections)
+    pool = repository.pool(
+        settings.database_url.get_secret_value(),
+        connections=settings.database_connections,
+        transaction_pooler=settings.database_pooler,
+    )
     async with pool, session:
         metrics = Metrics()
         usage = UsageRepository(pool)
+        allowances = Allowances(usage)
+        watching = asyncio.create_task(allowances.watch())
         meter = Meter(
             usage,
+            allowances,
             metrics,
             writers=settings.database_connections,
             backlog=settings.usage_backlog,
@@ -60,12 +69,33 @@ async def running(settings: GatewaySettings, resources: Resources) -> AsyncGener
                 circuits=circuits,
                 relay=Relay(meter, metrics, max_event_bytes=settings.max_answer_bytes),
                 meter=meter,
+                allowances=allowances,
                 metrics=metrics,
                 limits=Limits(settings.max_request_bytes, settings.receive_seconds, settings.request_seconds),
                 problems=Readiness(resources, usage, meter).problem,
             )
         finally:
+            watching.cancel()
             await meter.close()
+
+
+async def _guard(settings: GatewaySettings) -> Guard:
+    """Private providers must not be the platform itself, by whatever name; on loopback there are no such names."""
+    inside = settings.private_providers and not settings.loopback_providers
+    return Guard(
+        private=settings.private_providers,
+        loopback=settings.loopback_providers,
+        foreign_namespace=settings.namespace,
+        foreign=await egress.addresses_of(_hosts(settings)) if inside else frozenset(),
+    )
+
+
+def _hosts(settings: GatewaySettings) -> list[str]:
+    """Where the platform's Services, the API server and the database are."""
+    hosts = urlsplit(settings.database_url.get_secret_value()).netloc.rpartition("@")[2].split(",")
+    databases = [urlsplit(f"//{host}").hostname for host in hosts]
+    services = [f"{name}.{settings.namespace}.svc" for name in (names.API, names.GATEWAY)]
+    return [*services, "kubernetes.default.svc", *filter(None, databases)]
 
 
 class Readiness:

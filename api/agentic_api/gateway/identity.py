@@ -3,6 +3,7 @@
 from base64 import urlsafe_b64decode
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
@@ -18,26 +19,35 @@ MOST_TOKENS: Final = 10_000
 LONGEST_TOKEN: Final = 16 * 1024
 
 
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A run token that was verified; times are seconds since the epoch."""
+
+    claims: RunClaims
+    issued_at: float
+    expires_at: float
+
+
 class Verifier:
     """Verifies run tokens."""
 
     def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
         self._keys = keys
-        self._known: OrderedDict[str, tuple[float, RunClaims]] = OrderedDict()
+        self._known: OrderedDict[str, Credential] = OrderedDict()
 
-    def claims(self, headers: Mapping[bytes, bytes], now: float) -> RunClaims:
-        """The claims of the request's token; `now` is the wall clock's."""
+    def credential(self, headers: Mapping[bytes, bytes], now: float) -> Credential:
+        """The request's token; `now` is the wall clock's."""
         token = bearer(headers)
         known = self._known.get(token)
-        if known is not None and now < known[0]:
-            return known[1]
+        if known is not None and now < known.expires_at:
+            return known
         claims = run_tokens.verify(token, self._keys)
         _check_ids(claims)
-        self._known[token] = expiry(token), claims
+        verified = self._known[token] = Credential(claims, *times(token))
         self._known.move_to_end(token)
         if len(self._known) > MOST_TOKENS:
             self._known.popitem(last=False)
-        return claims
+        return verified
 
 
 def _check_ids(claims: RunClaims) -> None:
@@ -62,7 +72,8 @@ def bearer(headers: Mapping[bytes, bytes]) -> str:
     return token.decode("latin-1")
 
 
-def expiry(token: str) -> float:
-    """When a token that was verified expires, in seconds since the epoch."""
-    body = token.split(".")[1]
-    return float(orjson.loads(urlsafe_b64decode(body + "=" * (-len(body) % 4)))["exp"])
+def times(token: str) -> tuple[float, float]:
+    """When a token that was verified was issued and when it expires."""
+    text = token.split(".")[1]
+    body = orjson.loads(urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    return float(body["iat"]), float(body["exp"])

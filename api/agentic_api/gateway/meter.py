@@ -13,8 +13,9 @@ from time import monotonic
 from typing import Final, Protocol
 from uuid import UUID
 
+from agentic_api.gateway.allowances import Allowance, Allowances
 from agentic_api.gateway.metrics import Metrics
-from agentic_api.gateway.usage import UsageRow
+from agentic_api.gateway.usage import RunState, UsageRow
 from agentic_core import telemetry
 
 MOST_ROWS: Final = 500
@@ -27,18 +28,19 @@ LOG = telemetry.logger(__name__)
 class Ledger(Protocol):
     """Where usage is kept for ever."""
 
-    async def append(self, tenant_id: UUID, rows: Sequence[UsageRow]) -> None:
-        """Commit rows of one tenant; rows that are there already are left alone."""
+    async def append(self, tenant_id: UUID, rows: Sequence[UsageRow]) -> Sequence[RunState]:
+        """Commit rows of one tenant; rows that are there already are left alone. Gives the states of their runs."""
         ...
 
 
 class Entry:
     """A row on its way."""
 
-    __slots__ = ("committed", "row", "since")
+    __slots__ = ("allowance", "committed", "row", "since")
 
-    def __init__(self, row: UsageRow) -> None:
+    def __init__(self, row: UsageRow, allowance: Allowance | None) -> None:
         self.row = row
+        self.allowance = allowance
         self.since = monotonic()
         self.committed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -46,8 +48,18 @@ class Entry:
 class Meter:
     """The line of rows and the writers that empty it."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics, *, writers: int, backlog: int, wait_seconds: float) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        allowances: Allowances,
+        metrics: Metrics,
+        *,
+        writers: int,
+        backlog: int,
+        wait_seconds: float,
+    ) -> None:
         self._ledger = ledger
+        self._allowances = allowances
         self._metrics = metrics
         self._backlog = backlog
         self._wait_seconds = wait_seconds
@@ -65,7 +77,10 @@ class Meter:
 
     def record(self, row: UsageRow) -> Entry:
         """Put a row in line. It is written even if nobody waits for it."""
-        entry = Entry(row)
+        allowance = self._allowances.of(row)
+        if allowance is not None:
+            allowance.charged(row)
+        entry = Entry(row, allowance)
         self._pending += 1
         self._metrics.usage_pending.set(self._pending)
         self._enqueue(row.tenant_id, [entry])
@@ -120,7 +135,7 @@ class Meter:
             if rest:
                 self._enqueue(tenant_id, rest)
             try:
-                await self._ledger.append(tenant_id, [entry.row for entry in batch])
+                states = await self._ledger.append(tenant_id, [entry.row for entry in batch])
             except Exception as error:  # noqa: BLE001 - whatever the database says, the rows must not be lost
                 self._put_back(tenant_id, batch, error)
                 await asyncio.sleep(pause)
@@ -130,7 +145,7 @@ class Meter:
                 raise
             else:
                 pause = FIRST_PAUSE
-                self._done(batch)
+                self._done(batch, states)
 
     def _put_back(self, tenant_id: UUID, batch: list[Entry], error: Exception) -> None:
         self._metrics.usage_failures.inc()
@@ -142,8 +157,12 @@ class Meter:
         else:
             line[:0] = batch
 
-    def _done(self, batch: list[Entry]) -> None:
+    def _done(self, batch: list[Entry], states: Sequence[RunState]) -> None:
         now = monotonic()
+        for entry in batch:
+            if entry.allowance is not None:
+                entry.allowance.committed(entry.row)
+        self._allowances.learn(states)
         self._pending -= len(batch)
         self._metrics.usage_pending.set(self._pending)
         self._metrics.usage_batch.observe(len(batch))

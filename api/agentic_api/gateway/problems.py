@@ -3,7 +3,46 @@
 A wire puts them into its own error format.
 """
 
-from agentic_core.errors import Forbidden, Malformed, NotFound, Timeout, Unavailable, UpstreamFailed
+from agentic_core.errors import (
+    Forbidden,
+    Malformed,
+    NotFound,
+    PlatformError,
+    Timeout,
+    Unauthenticated,
+    Unavailable,
+    UpstreamFailed,
+)
+
+
+class TokensUsedUp(PlatformError):
+    """The run has used the tokens that it may use."""
+
+    status, code, title = 402, "max_tokens_exceeded", "Token limit of the run used up"
+
+
+class RunEnded(Unauthenticated):
+    """The token's run has ended."""
+
+    code, title = "run_ended", "Run ended"
+
+
+class RunUnknown(Unavailable):
+    """Nobody can say at the moment what the run has used."""
+
+    code, title = "run_unknown", "State of the run unknown"
+
+
+class TenantGone(Unauthenticated):
+    """The token is of a Tenant that is no more, whether or not there is another of its name."""
+
+    code, title = "tenant_gone", "Tenant gone"
+
+
+class Unpriced(Malformed):
+    """The request asks for something that the price list has no price for."""
+
+    code, title = "unpriced_feature", "Feature without a price"
 
 
 class ModelNotAllowed(Forbidden):

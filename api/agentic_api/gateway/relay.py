@@ -7,6 +7,7 @@ looked into. The end of every answer is held back until its usage is committed: 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
@@ -61,7 +62,7 @@ class Relay:
     def charge_failure(self, call: Call, backend: Backend, failure: Failure) -> None:
         """A model that was given the whole request may have worked on it in vain; the provider bills that too."""
         outcome = Outcome.CANCELLED if failure.cause == "cancelled" else Outcome.BROKEN
-        self.charge(call, backend, Tokens(tokens.prompt(call.request)), estimated=True, outcome=outcome)
+        self.charge(call, backend, Tokens(call.prompt_tokens), estimated=True, outcome=outcome)
 
     def charge(self, call: Call, backend: Backend, used: Tokens, *, estimated: bool, outcome: Outcome) -> Entry:
         """Put the row of an answer in line. From here on it is written whatever happens to the request."""
@@ -150,8 +151,8 @@ class Streaming:
         """What was told so far where that is more than what was counted: providers tell the input first."""
         counted = self._transcript.tokens()
         if told is None:
-            return Tokens(tokens.prompt(self._call.request), counted)
-        return Tokens(told.input, max(told.output, counted))
+            return Tokens(self._call.prompt_tokens, counted)
+        return replace(told, output=max(told.output, counted))
 
     def _whole(self, chunk: bytes) -> bytes:
         """The complete events so far; what comes after the last one waits for more.
@@ -214,7 +215,7 @@ def _used(call: Call, answer: Answer) -> Tokens | None:
 
 def _estimate(call: Call, answer: Answer) -> Tokens:
     """For an answer without usage: its text is counted, or all of it when it is in no form that we know."""
-    counted = tokens.prompt(call.request)
+    counted = call.prompt_tokens
     try:
         body = orjson.loads(answer.body)
     except orjson.JSONDecodeError:

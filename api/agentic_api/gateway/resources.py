@@ -30,8 +30,8 @@ class Resources(Protocol):
         """Whether everything that existed at the start is known."""
         ...
 
-    def allowed_models(self, tenant: str) -> Sequence[str] | None:
-        """The patterns of the models that a tenant may call; None when there is no such tenant."""
+    def allowed_models(self, tenant: str, uid: str) -> Sequence[str] | None:
+        """The patterns of the models that a tenant may call; None when there is no Tenant of this name and uid."""
         ...
 
     def providers(self, namespace: str) -> Mapping[str, ModelProviderSpec]:
@@ -47,12 +47,14 @@ class Known:
     """Tenants and providers, parsed."""
 
     def __init__(self) -> None:
-        self._allowed: dict[str, Sequence[str]] = {}
+        self._allowed: dict[str, tuple[str, Sequence[str]]] = {}
+        """For each Tenant its uid and what it may call: the next Tenant of the same name is another."""
         self._providers: dict[str, dict[str, ModelProviderSpec]] = {}
 
-    def allowed_models(self, tenant: str) -> Sequence[str] | None:
-        """The patterns of the models that a tenant may call; None when there is no such tenant."""
-        return self._allowed.get(tenant)
+    def allowed_models(self, tenant: str, uid: str) -> Sequence[str] | None:
+        """The patterns of the models that a tenant may call; None when there is no Tenant of this name and uid."""
+        known, allowed = self._allowed.get(tenant, ("", None))
+        return allowed if known == uid else None
 
     def providers(self, namespace: str) -> Mapping[str, ModelProviderSpec]:
         """The providers of a namespace by name."""
@@ -64,7 +66,7 @@ class Known:
         self._allowed.pop(name, None)
         if change != "DELETED":
             try:
-                self._allowed[name] = Tenant.model_validate(obj).spec.ai.models.allowed
+                self._allowed[name] = obj["metadata"]["uid"], Tenant.model_validate(obj).spec.ai.models.allowed
             except ValidationError as error:
                 LOG.warning("a Tenant cannot be read", tenant=name, errors=error.error_count())
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from agentic_api.gateway.problems import ModelNotAllowed, ModelNotFound, WrongWire
+from agentic_api.gateway.problems import ModelNotAllowed, ModelNotFound, TenantGone, WrongWire
 from agentic_api.gateway.wires.base import Operation
 from agentic_core.auth.run_tokens import RunClaims
 from agentic_core.resolve import model_allowed
@@ -14,8 +14,8 @@ from agentic_crds.model_provider import ModelProviderSpec, ProviderModel
 class Catalog(Protocol):
     """What the custom resources say about tenants and providers."""
 
-    def allowed_models(self, tenant: str) -> Sequence[str] | None:
-        """The patterns of the models that a tenant may call; None when there is no such tenant."""
+    def allowed_models(self, tenant: str, uid: str) -> Sequence[str] | None:
+        """The patterns of the models that a tenant may call; None when there is no Tenant of this name and uid."""
         ...
 
     def providers(self, namespace: str) -> Mapping[str, ModelProviderSpec]:
@@ -63,10 +63,10 @@ def backends(requested: str, claims: RunClaims, operation: Operation, catalog: C
 
 def backend(ref: str, claims: RunClaims, operation: Operation, catalog: Catalog) -> Backend:
     """The backend of one model, if the run may call it with this operation."""
-    allowed = catalog.allowed_models(claims.tenant)
+    allowed = _allowed(claims, catalog)
     if ref not in claims.models:
         raise ModelNotAllowed(f"This run may not call {ref!r}; it may call {', '.join(claims.models) or 'no model'}.")
-    if allowed is None or not model_allowed(allowed, ref):
+    if not model_allowed(allowed, ref):
         raise ModelNotAllowed(f"The tenant {claims.tenant} may not call {ref!r}: spec.ai.models.allowed excludes it.")
     found = _offered(ref, claims, catalog)
     if found.provider.type not in operation.types:
@@ -76,7 +76,7 @@ def backend(ref: str, claims: RunClaims, operation: Operation, catalog: Catalog)
 
 def offered(claims: RunClaims, catalog: Catalog) -> list[Backend]:
     """All models that the run may call now."""
-    allowed = catalog.allowed_models(claims.tenant) or ()
+    allowed = _allowed(claims, catalog)
     found: list[Backend] = []
     for ref in claims.models:
         if model_allowed(allowed, ref):
@@ -85,6 +85,13 @@ def offered(claims: RunClaims, catalog: Catalog) -> list[Backend]:
             except ModelNotFound:
                 continue
     return found
+
+
+def _allowed(claims: RunClaims, catalog: Catalog) -> Sequence[str]:
+    allowed = catalog.allowed_models(claims.tenant, claims.tenant_id)
+    if allowed is None:
+        raise TenantGone(f"The Tenant {claims.tenant} of this run does not exist any more, or cannot be read.")
+    return allowed
 
 
 def _offered(ref: str, claims: RunClaims, catalog: Catalog) -> Backend:

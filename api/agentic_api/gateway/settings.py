@@ -52,6 +52,8 @@ class GatewaySettings(Settings):
     """How long the end of an answer waits for its usage to be committed."""
     usage_backlog: int = Field(default=10_000, ge=1)
     """With so many rows of usage not yet committed, new requests are refused rather than answered without charge."""
+    database_pooler: bool = False
+    """Whether the DSN is that of a pooler in transaction mode, such as PgBouncer."""
     database_connections: int = Field(default=4, ge=1, le=64)
     """Most connections to PostgreSQL."""
     drain_seconds: int = Field(default=50, ge=0)

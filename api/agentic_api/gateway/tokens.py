@@ -48,6 +48,8 @@ def _read(value: Any) -> int:
             rest += [(one, parent, name) for one in item]
         elif isinstance(item, dict):
             rest += [(one, name, key) for key, one in item.items()]
+        elif isinstance(item, int):
+            total += 1  # embeddings take tokens by their numbers
     return total
 
 

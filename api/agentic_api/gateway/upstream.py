@@ -39,6 +39,10 @@ class Call:
     headers: Mapping[bytes, bytes]
     deadline: float
     """When its answer has to be complete, in the event loop's time."""
+    prompt_tokens: int
+    """About how many tokens the model reads."""
+    most_output: int
+    """Most tokens that the model may write."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,9 @@ class Upstream:
         headers = operation.upstream_headers(call.headers, key)
         if self._trusted_trace:
             telemetry.inject(headers)
-        body = orjson.dumps(operation.upstream_body(call.request, backend.model.name))
+        kind = backend.provider.type
+        wanted = operation.upstream_body(call.request, backend.model.name, kind, most=call.most_output)
+        body = orjson.dumps(wanted)
         return await self._session.post(
             base + operation.upstream_path, data=body, headers=headers, allow_redirects=False, trace_request_ctx=sending
         )

@@ -48,10 +48,27 @@ class UsageRow:
     status: Outcome
     created_at: datetime
 
+    @property
+    def tokens(self) -> int:
+        """What counts against the limit of the run."""
+        return self.input_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class RunState:
+    """A run as the database has it."""
+
+    run_id: UUID
+    tokens: int
+    """Tokens of all its calls, at all replicas."""
+    running: bool
+    """Whether it runs and nobody wants it to end."""
+
 
 def cost(tokens: Tokens, price: Price) -> Decimal:
     """The price of these tokens in US dollars."""
-    return min(MOST, (tokens.input * Decimal(price.input) + tokens.output * Decimal(price.output)) / PER_TOKENS)
+    read = tokens.input + Decimal(tokens.surcharge)
+    return min(MOST, (read * Decimal(price.input) + tokens.output * Decimal(price.output)) / PER_TOKENS)
 
 
 def row(

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from agentic_core.errors import Unauthenticated
+from agentic_crds.agent import Limits
 
 ISSUER: Final = "agentic-api"
 AUDIENCE: Final = "agentic-run"
@@ -38,6 +39,8 @@ class RunClaims(BaseModel):
     run_id: str
     models: tuple[str, ...]
     """`provider/model` that may be called: the agent's model, then its fallbacks in order."""
+    max_tokens: int = Limits().max_tokens
+    """Tokens that all model calls of the run may use; a token that does not say has the default of agents."""
 
 
 def generate() -> tuple[str, str]:

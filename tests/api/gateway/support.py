@@ -24,6 +24,7 @@ from agentic_api.gateway.settings import GatewaySettings
 from agentic_core.auth import run_tokens
 from agentic_core.auth.run_tokens import RunClaims
 from agentic_core.errors import NotFound
+from tests.support.runs import begin_run
 
 TENANT_ID = UUID("0b5f7a70-5d1c-4f0a-9e6e-0a0b0c0d0e0f")
 NAMESPACE = "acme-default"
@@ -42,10 +43,11 @@ class WrittenDown(Known):
         self.reads: list[tuple[str, str]] = []
         self.tenant()
 
-    def tenant(self, name: str = "acme", *, allowed: Sequence[str] = ("*",)) -> None:
+    def tenant(self, name: str = "acme", *, allowed: Sequence[str] = ("*",), uid: UUID = TENANT_ID) -> None:
         """Add a Tenant."""
         spec = {"ai": {"models": {"allowed": list(allowed)}}}
-        self.note_tenant("ADDED", {"metadata": {"name": name}, "spec": spec, **_kind("Tenant")})
+        metadata = {"name": name, "uid": str(uid)}
+        self.note_tenant("ADDED", {"metadata": metadata, "spec": spec, **_kind("Tenant")})
 
     def provider(
         self,
@@ -95,7 +97,7 @@ class Running:
     clients: list[openai.AsyncOpenAI | anthropic.AsyncAnthropic] = field(default_factory=list)
     """Clients that were handed out; they are closed with the gateway."""
 
-    def token(self, *models: str, lifetime: float = 60, **claims: str) -> str:
+    def token(self, *models: str, lifetime: float = 60, **claims: Any) -> str:
         """A run token for these models."""
         values: dict[str, Any] = {
             "tenant_id": str(TENANT_ID),
@@ -175,6 +177,7 @@ async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Runn
         Gateway(lifespan), http=bounded(settings.max_header_bytes, seconds=settings.receive_seconds)
     ) as url:
         served = Running(url, resources, run_tokens.private_key(private), contexts[0], dsn)
+        await begin_run(dsn, TENANT_ID, UUID(served.run_id))
         try:
             yield served
         finally:

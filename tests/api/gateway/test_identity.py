@@ -19,7 +19,7 @@ def test_a_token_is_remembered_until_it_expires(monkeypatch: pytest.MonkeyPatch)
     verifier = Verifier(run_tokens.public_keys(public))
     token = run_tokens.sign(CLAIMS, run_tokens.private_key(private), lifetime=60)
     headers = {b"authorization": b"Bearer " + token.encode()}
-    assert verifier.claims(headers, time.time()) == CLAIMS
+    assert verifier.credential(headers, time.time()).claims == CLAIMS
     calls: list[str] = []
 
     def counting(presented: str, _keys: object) -> RunClaims:
@@ -27,10 +27,10 @@ def test_a_token_is_remembered_until_it_expires(monkeypatch: pytest.MonkeyPatch)
         raise Unauthenticated("expired")
 
     monkeypatch.setattr(run_tokens, "verify", counting)
-    assert verifier.claims(headers, time.time() + 59) == CLAIMS
+    assert verifier.credential(headers, time.time() + 59).claims == CLAIMS
     assert calls == []
     with pytest.raises(Unauthenticated):
-        verifier.claims(headers, time.time() + 61)
+        verifier.credential(headers, time.time() + 61)
     assert calls == [token]
 
 
@@ -40,7 +40,7 @@ def test_a_key_that_was_rotated_in_is_good(monkeypatch: pytest.MonkeyPatch) -> N
     verifier = Verifier(run_tokens.public_keys(old_public + new_public))
     for private in (old, new, old, new):
         token = run_tokens.sign(CLAIMS, run_tokens.private_key(private), lifetime=60 + id(private) % 50)
-        assert verifier.claims({b"x-api-key": token.encode()}, time.time()) == CLAIMS
+        assert verifier.credential({b"x-api-key": token.encode()}, time.time()).claims == CLAIMS
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from agentic_api.gateway.allowances import Allowances
 from agentic_api.gateway.meter import MOST_ROWS, Entry, Meter
 from agentic_api.gateway.metrics import Metrics
 from agentic_api.gateway.repository import UsageRepository, pool
-from agentic_api.gateway.usage import Outcome, UsageRow
+from agentic_api.gateway.usage import Outcome, RunState, UsageRow
 from agentic_core.db.ids import uuid7
 from tests.support.postgres import PostgresDatabase
 
@@ -33,12 +34,13 @@ class Ledger:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def append(self, tenant_id: UUID, rows: Sequence[UsageRow]) -> None:
+    async def append(self, tenant_id: UUID, rows: Sequence[UsageRow]) -> Sequence[RunState]:
         await self.open.wait()
         if self.failures:
             self.failures -= 1
             raise ConnectionError("the database is away")
         self.batches.append((tenant_id, list(rows)))
+        return []
 
     @property
     def rows(self) -> list[UsageRow]:
@@ -48,7 +50,7 @@ class Ledger:
 
 def meter(ledger: Any, **changed: Any) -> Meter:
     values: dict[str, Any] = {"writers": 2, "backlog": 2000, "wait_seconds": 5}
-    return Meter(ledger, Metrics(), **values | changed)
+    return Meter(ledger, Allowances(ledger), Metrics(), **values | changed)
 
 
 async def settle(meter: Meter, entries: Sequence[Entry]) -> None:

@@ -1,6 +1,7 @@
 """OpenAI's own client against the gateway, aimock behind it."""
 
 from decimal import Decimal
+from uuid import uuid4
 
 import openai
 import pytest
@@ -112,9 +113,19 @@ async def test_a_tenants_patterns_hold_at_the_gateway(mocked: Running) -> None:
     mocked.resources.tenant(allowed=["claude/*"])
     with pytest.raises(openai.PermissionDeniedError, match=r"spec\.ai\.models\.allowed"):
         await mocked.openai("mock/gpt-mock").chat.completions.create(model="mock/gpt-mock", messages=HELLO)
-    mocked.resources.note_tenant("DELETED", {"metadata": {"name": "acme"}})
-    with pytest.raises(openai.PermissionDeniedError):
-        await mocked.openai("mock/gpt-mock").chat.completions.create(model="mock/gpt-mock", messages=HELLO)
+
+
+async def test_a_token_is_good_for_the_tenant_that_it_was_signed_for_and_no_other(mocked: Running) -> None:
+    client = mocked.openai("mock/gpt-mock")
+    mocked.resources.tenant(uid=uuid4())
+    for _ in range(2):
+        with pytest.raises(openai.AuthenticationError) as refused:
+            await client.chat.completions.create(model="mock/gpt-mock", messages=HELLO)
+        assert refused.value.code == "tenant_gone"
+        with pytest.raises(openai.AuthenticationError):
+            await client.models.list()
+        mocked.resources.note_tenant("DELETED", {"metadata": {"name": "acme"}})
+    assert await mocked.rows() == []
 
 
 async def test_a_model_that_no_provider_lists_is_not_found(mocked: Running) -> None:

@@ -113,7 +113,7 @@ async def test_usage_that_no_column_holds_keeps_no_other_from_being_charged(
     gateway: Running, upstream: FaultServer
 ) -> None:
     gateway.resources.provider("a", upstream.url, "m", price={"input": "999999999", "output": "999999999"})
-    client = gateway.openai("a/m")
+    client = gateway.openai("a/m", token=gateway.token("a/m", max_tokens=10**9))
     absurd = {"prompt_tokens": 10**18, "completion_tokens": 10**18, "total_tokens": 0}
     usual = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3}
     upstream.plays(answer(200, completion(usage=absurd)), answer(200, completion(usage=usual)))

@@ -1,9 +1,21 @@
 """Anthropic's wire: messages. The application uses it."""
 
+import re
 from collections.abc import Iterator, Mapping
-from typing import Final
+from typing import Any, Final
 
-from agentic_api.gateway.wires.base import JSON, Operation, Tokens, count, expect, strings, told
+from agentic_api.gateway.problems import Unpriced
+from agentic_api.gateway.wires.base import (
+    JSON,
+    Operation,
+    Tokens,
+    count,
+    expect,
+    refuse_unpriced,
+    refuse_unpriced_tools,
+    strings,
+    told,
+)
 from agentic_core.errors import PlatformError
 from agentic_crds.model_provider import ProviderType
 
@@ -12,6 +24,7 @@ VERSION: Final = "2023-06-01"
 ERROR_TYPES: Final = {
     400: "invalid_request_error",
     401: "authentication_error",
+    402: "billing_error",
     403: "permission_error",
     404: "not_found_error",
     413: "request_too_large",
@@ -19,6 +32,29 @@ ERROR_TYPES: Final = {
     503: "overloaded_error",
     504: "timeout_error",
 }
+PRICED: Final[dict[str, tuple[Any, ...]]] = {
+    "service_tier": ("auto", "standard_only"),
+    "speed": ("standard",),
+    "inference_geo": ("global",),
+    "container": (),
+    "mcp_servers": ([],),
+    "context_management": (),
+    "compaction": (),
+    "fallbacks": (),
+    "fallback_credit_token": (),
+    "billing_policy": (),
+    "thread": (),
+}
+"""Members of a request that change its price, or its usage beyond what answers tell, with the values by which they do
+not."""
+CALLERS_TOOL: Final = re.compile(r"custom|(bash|text_editor|computer|memory)_\d{8}")
+"""Types of tools that the caller runs: they cost their tokens and no more."""
+LONG_CONTEXT: Final = b"context-1m"
+"""The beta by which a long prompt has another price."""
+CACHE_WRITE: Final = 0.25
+"""What writing a token to the prompt cache for minutes costs on top of reading it."""
+CACHE_WRITE_LONG: Final = 1.0
+"""The same for an hour, and for a time that is not told."""
 WRITTEN: Final = ("text", "thinking", "partial_json", "input")
 """Members of a content block or delta that the model writes."""
 
@@ -32,13 +68,20 @@ class Messages(Operation):
     types = frozenset({ProviderType.ANTHROPIC})
     end_mark = b"message_stop"
 
-    def check(self, body: JSON) -> None:
+    def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
         expect(body, "messages", list)
         expect(body, "max_tokens", int)
         expect(body, "stream", bool, required=False)
+        refuse_unpriced(body, PRICED)
+        refuse_unpriced_tools(body, lambda kind: CALLERS_TOOL.fullmatch(kind) is not None)
+        if LONG_CONTEXT in headers.get(b"anthropic-beta", b""):
+            raise Unpriced("The beta 'context-1m' of 'anthropic-beta' has another price than the list says.")
 
-    def upstream_body(self, body: JSON, model: str) -> JSON:
-        return body | {"model": model}
+    def most_output(self, body: JSON, kind: ProviderType) -> int:
+        return max(0, int(body["max_tokens"]))
+
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
+        return body | {"model": model, "max_tokens": min(body["max_tokens"], most)}
 
     def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
         sent = {"anthropic-version": headers.get(b"anthropic-version", VERSION.encode()).decode("latin-1")}
@@ -50,7 +93,7 @@ class Messages(Operation):
         usage = answer.get("usage")
         if not isinstance(usage, dict):
             return None
-        return told(_input(usage), count(usage.get("output_tokens")))
+        return told(_input(usage), count(usage.get("output_tokens")), _surcharge(usage))
 
     def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
         """The first event tells the input; the counts of later ones are totals."""
@@ -58,7 +101,9 @@ class Messages(Operation):
         found = self.used(message) if isinstance(message, dict) else None
         if found is None or before is None:
             return found or before
-        return Tokens(max(found.input, before.input), max(found.output, before.output))
+        return Tokens(
+            max(found.input, before.input), max(found.output, before.output), max(found.surcharge, before.surcharge)
+        )
 
     def ends(self, event: bytes) -> bool:
         return event.startswith((b"event: message_stop", b"event:message_stop"))
@@ -79,3 +124,11 @@ def _input(usage: JSON) -> int:
     """Anthropic counts what it read from and wrote to its prompt cache apart."""
     names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
     return sum(count(usage.get(name)) for name in names)
+
+
+def _surcharge(usage: JSON) -> float:
+    """What it wrote to its prompt cache, by how long it is kept there."""
+    written = count(usage.get("cache_creation_input_tokens"))
+    kept = usage.get("cache_creation")
+    short = min(written, count(kept.get("ephemeral_5m_input_tokens"))) if isinstance(kept, dict) else 0
+    return short * CACHE_WRITE + (written - short) * CACHE_WRITE_LONG

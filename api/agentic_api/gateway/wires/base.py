@@ -1,12 +1,13 @@
 """What the gateway has to know about a wire protocol; `openai` and `anthropic` say it, the rest of the gateway asks."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import orjson
 
+from agentic_api.gateway.problems import Unpriced
 from agentic_core.errors import Malformed, PlatformError
 from agentic_crds.model_provider import ProviderType
 
@@ -22,6 +23,9 @@ class Tokens:
 
     input: int = 0
     output: int = 0
+    surcharge: float = 0
+    """Input tokens to pay on top, in quarters: what is written to a prompt cache costs more than other input. What is
+    read from one costs less, which no price list here tells; it is paid in full."""
 
 
 class Operation(ABC):
@@ -41,12 +45,16 @@ class Operation(ABC):
     """Whether the answer of another model is as good."""
 
     @abstractmethod
-    def check(self, body: JSON) -> None:
-        """Raises `Malformed` when the request lacks what every provider asks for."""
+    def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
+        """Raises `Malformed` when the request lacks what every provider asks for, or asks for what has no price."""
 
     @abstractmethod
-    def upstream_body(self, body: JSON, model: str) -> JSON:
-        """The body for the provider, with its own name of the model."""
+    def most_output(self, body: JSON, kind: ProviderType) -> int:
+        """Most tokens that the request lets the model write."""
+
+    @abstractmethod
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
+        """The body for the provider, with its own name of the model and `most` tokens of output."""
 
     @abstractmethod
     def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
@@ -81,12 +89,32 @@ class Operation(ABC):
         return b"event: error\ndata: " + orjson.dumps(self.error(problem)) + b"\n\n"
 
 
+def refuse_unpriced(body: JSON, priced: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raises `Unpriced` for a member that is in `priced` with another value than those that cost nothing more."""
+    for name in body.keys() & priced.keys():
+        value = body[name]
+        if value is not None and value not in priced[name]:
+            allowed = ", ".join(map(repr, priced[name]))
+            told = f"it may be {allowed}" if allowed else "leave it out"
+            raise Unpriced(f"'{name}' is not passed on, since its price is not known: {told}.")
+
+
+def refuse_unpriced_tools(body: JSON, is_priced: Callable[[str], bool]) -> None:
+    """Raises `Unpriced` for a tool that the provider runs, and charges for, itself."""
+    expect(body, "tools", list, required=False)
+    tools: list[Any] = body.get("tools") or []
+    for number, tool in enumerate(tools):
+        kind: Any = tool.get("type") if isinstance(tool, dict) else None
+        if kind is not None and not (isinstance(kind, str) and is_priced(kind)):
+            raise Unpriced(f"'tools[{number}].type' is {kind!r}: tools that the provider runs have no price here.")
+
+
 def expect(body: JSON, name: str, *kinds: type, required: bool = True) -> None:
     """Raises `Malformed` unless the member of the body has one of the types; bool is no number here."""
     value = body.get(name)
     if value is None and not required:
         return
-    if not isinstance(value, kinds):
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
         wanted = " or ".join(NAMES[kind] for kind in kinds)
         raise Malformed(f"'{name}' has to be {wanted}.")
 
@@ -94,9 +122,9 @@ def expect(body: JSON, name: str, *kinds: type, required: bool = True) -> None:
 NAMES: dict[type, str] = {str: "a string", list: "an array", dict: "an object", bool: "true or false", int: "a number"}
 
 
-def told(read: int, written: int) -> Tokens | None:
+def told(read: int, written: int, surcharge: float) -> Tokens | None:
     """A provider that says that an answer used nothing has not said what it used."""
-    return Tokens(read, written) if read or written else None
+    return Tokens(read, written, surcharge) if read or written else None
 
 
 def count(value: Any) -> int:
