@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
+from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver, addresses_of
 
 
 @pytest.mark.parametrize(
@@ -49,3 +49,28 @@ async def test_a_name_is_as_good_as_its_addresses() -> None:
     found = await permissive.resolve("localhost", 80, socket.AF_INET)
     assert [one["host"] for one in found] == ["127.0.0.1"]
     await permissive.close()
+
+
+async def test_no_name_leads_to_an_address_of_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {
+        "agentic-api.agentic-system.svc": "10.96.0.7",
+        "models.example.com": "10.96.0.7",
+        "other.example": "10.9.9.9",
+    }
+
+    def getaddrinfo(host: str, port: int | None, *_: object, **__: object) -> list[object]:
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (known[host], port or 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    foreign = await addresses_of(["agentic-api.agentic-system.svc", "gone.agentic-system.svc"])
+    guard = Guard(private=True, foreign=foreign)
+    for url in ("http://10.96.0.7:8080", "http://[::ffff:10.96.0.7]:8080", "http://[64:ff9b::a60:7]"):
+        with pytest.raises(ForbiddenAddress, match="an address of the platform"):
+            guard.refuse_url(url)
+    resolver = GuardedResolver(guard)
+    with pytest.raises(ForbiddenAddress, match="an address of the platform"):
+        await resolver.resolve("models.example.com", 80)
+    assert [one["host"] for one in await resolver.resolve("other.example", 80)] == ["10.9.9.9"]
+    await resolver.close()

@@ -1,6 +1,7 @@
 """Bad input, hostile providers and broken keys: each gets a clear answer, in the format of its wire."""
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -159,6 +160,23 @@ async def test_a_private_address_needs_the_setting_and_metadata_never_passes(
             gateway.resources.provider("a", url, "m")
             with pytest.raises(openai.InternalServerError, match="must not be called"):
                 await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK)
+
+
+@pytest.mark.parametrize("url", ["http://models.example/v1", "http://10.96.0.7:8080/v1"])
+async def test_a_private_provider_is_not_the_platform_by_another_name(
+    postgres: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: Any, *rest: Any, **options: Any) -> Any:
+        inside = host in ("agentic-api.agentic-system.svc", "models.example")
+        return real("10.96.0.7" if inside else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with support.gateway(postgres.app, tmp_path, private_providers=True, loopback_providers=False) as gateway:
+        gateway.resources.provider("a", url, "m")
+        with pytest.raises(openai.InternalServerError, match="an address of the platform"):
+            await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK)
 
 
 async def test_redirects_are_not_followed(gateway: Running, upstream: FaultServer) -> None:
