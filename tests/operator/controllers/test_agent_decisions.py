@@ -1,0 +1,192 @@
+"""What shall exist because of an Agent and of a namespace with Shared agents, and what an Agent's status says; pure."""
+
+from typing import Any
+
+import pytest
+
+from agentic_core import names
+from agentic_core.cluster.kinds import DEPLOYMENT, SERVICE, Object
+from agentic_core.resolve import Surroundings
+from agentic_crds import Agent, ModelProviderSpec
+from agentic_operator.controllers.agent.desired import desired
+from agentic_operator.controllers.agent.observe import REVISION, Observed, Revision
+from agentic_operator.controllers.agent.status import assess
+from agentic_operator.controllers.shared_runtime import desired as shared
+from agentic_operator.controllers.shared_runtime.observe import Observed as Need
+from agentic_operator.controllers.shared_runtime.observe import Place
+from agentic_operator.controllers.shared_runtime.status import assess as say_nothing
+from agentic_operator.desired import runtime
+from agentic_operator.desired.runtime import Runtime
+from tests.operator.controllers.decisions import AVAILABLE, NOW, PLATFORM, condition, deployment, listed, shown
+
+PLACE = "acme-default"
+PROVIDER = ModelProviderSpec.model_validate({"type": "openai", "models": [{"name": "m"}]})
+AROUND = Surroundings(namespace=PLACE, providers={"p": PROVIDER}, installed_tools=frozenset({"clock"}))
+SHARED = runtime.deployment(Runtime(name="agent-runtime", namespace=PLACE, tenant="acme", image="runtime:1"), PLATFORM)
+
+
+def agent(status: Object | None = None, **spec: Any) -> Agent:
+    """An agent."""
+    body: Object = {"metadata": {"name": "one", "namespace": PLACE, "generation": 3}}
+    told = {"status": status} if status else {}
+    return Agent.model_validate(body | {"spec": {"model": {"name": "m"}} | spec} | told)
+
+
+def observed(
+    of: Agent, *revisions: str, tenant: str | None = "acme", around: Surroundings = AROUND, **more: Any
+) -> Observed:
+    """What is there; the revisions came to be in their order."""
+    made = tuple(Revision(name, f"2026-01-01T00:00:{number:02}Z") for number, name in enumerate(revisions))
+    return Observed(of.spec, around, tenant, made, **more)
+
+
+def latest(of: Agent) -> str:
+    """The revision that the agent resolves to."""
+    return names.revision_name("one", observed(of).resolution.digest)
+
+
+def test_a_shared_agent_is_one_revision() -> None:
+    one = agent(systemPrompt="Be brief.", tools=[{"builtin": "clock"}])
+    wanted = desired(one, observed(one), PLATFORM)
+    (revision,) = wanted.objects
+    assert revision == {
+        "apiVersion": "agentic.io/v1alpha1",
+        "kind": "AgentRevision",
+        "metadata": {
+            "name": latest(one),
+            "namespace": PLACE,
+            "labels": {
+                "agentic.io/tenant": "acme",
+                "agentic.io/agent": "one",
+                "app.kubernetes.io/managed-by": "agentic-operator",
+                "app.kubernetes.io/part-of": "agentic-platform",
+            },
+        },
+        "spec": {
+            "agent": "one",
+            "hash": observed(one).resolution.digest,
+            "definition": {
+                "systemPrompt": "Be brief.",
+                "wire": "openai",
+                "models": [{"provider": "p", "name": "m"}],
+                "maxOutputTokens": 4096,
+                "tools": ["clock"],
+                "limits": {"maxTokens": 100000, "maxExecutionTime": 300, "maxIterations": 25},
+            },
+        },
+    }
+    assert wanted.keep == frozenset()
+
+
+def test_a_dedicated_agent_has_pods_too() -> None:
+    wanted = {"mode": "Dedicated", "image": "mine:2", "autoscaling": {"maxReplicas": 3}}
+    one = agent(runtime=wanted)
+    assert listed(desired(one, observed(one), PLATFORM)) == [
+        f"AgentRevision {PLACE}/{latest(one)}",
+        *(f"{kind} {PLACE}/agent-one" for kind in ("Deployment", "Service", "HorizontalPodAutoscaler")),
+    ]
+
+
+def test_an_agent_that_does_not_resolve_leaves_everything_as_it_is() -> None:
+    one = agent({"readyRevision": "one-good"}, model={"name": "unknown"}, revisionHistoryLimit=2)
+    own = frozenset({DEPLOYMENT.ref("agent-one", PLACE), SERVICE.ref("agent-one", PLACE)})
+    wanted = desired(one, observed(one, "one-good", "one-old", "one-new", children=own), PLATFORM)
+    assert wanted.objects == ()
+    assert wanted.keep == own | {REVISION.ref("one-good", PLACE), REVISION.ref("one-new", PLACE)}
+
+
+def test_pods_of_its_own_stay_until_the_shared_ones_serve() -> None:
+    own = DEPLOYMENT.ref("agent-one", PLACE)
+    one = agent()
+    common = {"dedicated": deployment("agent-one", **AVAILABLE), "children": frozenset({own})}
+    starting = desired(one, observed(one, shared=deployment("agent-runtime"), **common), PLATFORM)
+    serving = desired(one, observed(one, shared=deployment("agent-runtime", **AVAILABLE), **common), PLATFORM)
+    assert (starting.keep, serving.keep) == ({own}, frozenset())
+
+
+def test_the_status_of_an_agent_that_serves() -> None:
+    one = agent()
+    found = observed(one, latest(one), shared=deployment("agent-runtime", **AVAILABLE))
+    assert shown(assess(one, found, NOW)) == {
+        "observedGeneration": 3,
+        "latestRevision": latest(one),
+        "readyRevision": latest(one),
+        "endpoint": "http://agent-runtime.acme-default.svc:8080",
+        "conditions": [
+            condition("Ready", "True", "Converged", f"Revision {latest(one)} serves"),
+            condition("Resolved", "True", "Resolved", f"Revision {latest(one)}"),
+            condition("RuntimeReady", "True", "RuntimeAvailable", "Deployment agent-runtime serves"),
+        ],
+    }
+
+
+BEFORE = {"latestRevision": "one-good", "readyRevision": "one-good", "endpoint": "http://before"}
+
+
+def test_a_revision_that_is_not_there_is_not_named() -> None:
+    one = agent(BEFORE)
+    found = observed(one, "one-good", shared=deployment("agent-runtime", **AVAILABLE))
+    assert shown(assess(one, found, NOW)).items() >= BEFORE.items()
+
+
+def test_a_new_runtime_is_waited_for() -> None:
+    one = agent(BEFORE, runtime={"mode": "Dedicated"})
+    pods = deployment("agent-one", readyReplicas=0)
+    starting = "No pod of Deployment agent-one is ready yet"
+    assert shown(assess(one, observed(one, latest(one), dedicated=pods), NOW)) == BEFORE | {
+        "observedGeneration": 3,
+        "latestRevision": latest(one),
+        "replicas": 0,
+        "selector": "app=agent-one",
+        "conditions": [
+            condition("Ready", "False", "RuntimeStarting", starting),
+            condition("Reconciling", "True", "RuntimeStarting", starting),
+            condition("Resolved", "True", "Resolved", f"Revision {latest(one)}"),
+            condition("RuntimeReady", "False", "RuntimeStarting", starting),
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("more", "reason", "message"),
+    [
+        (
+            {"tenant": None},
+            "NoTenant",
+            f"Namespace {PLACE} belongs to no Tenant; create the agent in a namespace of a Tenant",
+        ),
+        (
+            {"around": Surroundings(namespace=PLACE)},
+            "ProviderNotFound",
+            f"Namespace {PLACE} has no ModelProvider; create one that offers m",
+        ),
+    ],
+)
+def test_an_agent_with_a_problem_keeps_what_served(more: dict[str, Any], reason: str, message: str) -> None:
+    one = agent(BEFORE)
+    found = observed(one, "one-good", shared=deployment("agent-runtime", **AVAILABLE), **more)
+    assert shown(assess(one, found, NOW)) == BEFORE | {
+        "observedGeneration": 3,
+        "conditions": [
+            condition("Ready", "False", reason, message),
+            condition("Stalled", "True", reason, message),
+            condition("Resolved", "False", reason, message),
+            condition("RuntimeReady", "True", "RuntimeAvailable", "Deployment agent-runtime serves"),
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("place", "need", "wanted"),
+    [
+        (Place(PLACE, leaving=False), Need("acme", needed=True), True),
+        (Place(PLACE, leaving=False), Need("acme", needed=False), False),
+        (Place(PLACE, leaving=False), Need(None, needed=True), False),
+        (Place(PLACE, leaving=True), Need("acme", needed=True), False),
+    ],
+)
+def test_a_shared_runtime_is_where_shared_agents_are(place: Place, need: Need, wanted: bool) -> None:
+    made = shared.desired(place, need, PLATFORM)
+    assert listed(made) == ([f"{kind} {PLACE}/agent-runtime" for kind in ("Deployment", "Service")] if wanted else [])
+    assert not wanted or made.objects[0] == SHARED
+    assert say_nothing().status is None

@@ -1,0 +1,106 @@
+"""What shall exist because of a Tenant, and what its status says; pure."""
+
+from agentic_core.cluster.kinds import NAMESPACE
+from agentic_crds import Tenant
+from agentic_operator.controllers.tenant.desired import desired
+from agentic_operator.controllers.tenant.observe import Observed, Place
+from agentic_operator.controllers.tenant.status import RECOUNT, SOON, assess
+from agentic_operator.desired import namespace
+from tests.operator.controllers.decisions import NOW, PLATFORM, condition, listed, shown
+
+TENANT = Tenant.model_validate(
+    {"metadata": {"name": "acme", "generation": 3}, "spec": {"namespaces": {"declared": ["a", "b"]}}}
+)
+
+
+def contents(place: str) -> list[str]:
+    """What a namespace has, in the order in which it is made."""
+    policies = [f"NetworkPolicy {place}/{name}" for name in ("default-deny", "allow-dns", "allow-platform")]
+    limits = [f"ResourceQuota {place}/tenant", f"LimitRange {place}/tenant"]
+    return [f"Namespace {place}", *policies, *limits, f"ServiceAccount {place}/agent-runtime"]
+
+
+def test_each_namespace_gets_what_its_phase_allows() -> None:
+    places = (
+        Place("acme-a", "Pending"),
+        Place("acme-b", "Active"),
+        Place("acme-c", "Conflict", "somebody else"),
+        Place("acme-d", "Terminating"),
+        Place("acme-e", "Retained"),
+    )
+    wanted = desired(TENANT, Observed(places), PLATFORM)
+    assert listed(wanted) == [
+        *contents("acme-a"),
+        *contents("acme-b"),
+        "Namespace acme-c",
+        *contents("acme-e"),
+    ]
+    assert wanted.keep == {NAMESPACE.ref("acme-d")}
+    assert wanted.objects[0] == namespace.namespace("acme-a", tenant="acme")
+
+
+def test_a_quota_to_be_counted_anew_is_left_out() -> None:
+    wanted = desired(TENANT, Observed((Place("acme-a", "Active", uncounted=True, recount=True),)), PLATFORM)
+    assert listed(wanted) == [one for one in contents("acme-a") if "ResourceQuota" not in one]
+
+
+def test_the_status_of_a_tenant_that_is_well() -> None:
+    used = {"requests.cpu": "500m", "requests.memory": "1Gi", "pods": "2", "count/agents.agentic.io": "3"}
+    places = (Place("acme-a", "Active", used=used), Place("acme-b", "Active", used=used))
+    assessment = assess(TENANT, Observed(places), NOW)
+    assert assessment.requeue_after is None
+    assert shown(assessment) == {
+        "observedGeneration": 3,
+        "defaultNamespace": "acme-a",
+        "namespaces": [{"name": "acme-a", "phase": "Active"}, {"name": "acme-b", "phase": "Active"}],
+        "quotas": [
+            {"resource": "requests.cpu", "used": "1", "hard": "16"},
+            {"resource": "requests.memory", "used": "2Gi", "hard": "32Gi"},
+            {"resource": "pods", "used": "4", "hard": "200"},
+            {"resource": "count/agents.agentic.io", "used": "6", "hard": "2000"},
+        ],
+        "conditions": [condition("Ready", "True", "Converged", "Namespaces in use: 2")],
+    }
+
+
+def test_conditions_of_tenants_that_are_not() -> None:
+    def told(*places: Place) -> tuple[list[object], float | None]:
+        assessment = assess(TENANT, Observed(places), NOW)
+        return shown(assessment)["conditions"], assessment.requeue_after
+
+    advice = "delete or rename it, or annotate it with agentic.io/adopt=true to hand it over"
+    message = f"Namespace acme-b belongs to Agent x; {advice}"
+    assert told(Place("acme-a"), Place("acme-b", "Conflict", "Agent x")) == (
+        [condition("Ready", "False", "Conflict", message), condition("Stalled", "True", "Conflict", message)],
+        SOON,
+    )
+    message = "Waiting for namespaces: acme-a is Pending, acme-b is Terminating"
+    assert told(Place("acme-a"), Place("acme-b", "Terminating")) == (
+        [
+            condition("Ready", "False", "NamespacesNotReady", message),
+            condition("Reconciling", "True", "NamespacesNotReady", message),
+        ],
+        SOON,
+    )
+    message = "Waiting for the quota of acme-a to be counted"
+    assert told(Place("acme-a", "Active", uncounted=True)) == (
+        [
+            condition("Ready", "False", "QuotaNotCounted", message),
+            condition("Reconciling", "True", "QuotaNotCounted", message),
+        ],
+        RECOUNT,
+    )
+
+
+def test_a_retained_namespace_is_told_and_harms_nothing() -> None:
+    assessment = assess(TENANT, Observed((Place("acme-a", "Active"), Place("acme-x", "Retained"))), NOW)
+    message = (
+        "Namespace acme-x is not declared any more but has Agents or ModelProviders, which go on working; declare it "
+        "again, delete them, or annotate it with agentic.io/delete=true to delete it with all that is in it"
+    )
+    assert shown(assessment)["conditions"] == [
+        condition("Ready", "True", "Converged", "Namespaces in use: 1"),
+        condition("NamespacesRetained", "True", "InUse", message),
+    ]
+    assert shown(assessment)["namespaces"][1] == {"name": "acme-x", "phase": "Retained"}
+    assert shown(assessment)["quotas"][2] == {"resource": "pods", "used": "0", "hard": "200"}
