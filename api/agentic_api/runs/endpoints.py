@@ -64,7 +64,7 @@ async def execute(
     return _json(await context.runs.result(principal, begun.run_id))
 
 
-def _events(service: RunService, principal: Viewer, run: Run, *, after: int, greet: bool) -> Response:
+def _events(service: RunService, principal: Viewer, run: RunSummary, *, after: int, greet: bool) -> Response:
     started = run.model_dump_json(include={"id", "agent", "revision", "conversation_id"}) if greet else None
     content = sse.stream(service, principal, run.id, after=after, started=started)
     return StreamingResponse(content, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
@@ -119,7 +119,7 @@ async def follow_run(
     last_event_id: Annotated[int | None, Header(ge=0, le=2**31 - 1, description="The last event seen.")] = None,
 ) -> Response:
     """The events of a run, those to come included; after a lost connection, from `Last-Event-ID` on."""
-    run = await context.runs.get(principal, run_id)
+    run = await context.runs.summary(principal, run_id)
     if last_event_id is not None and await context.runs.is_over(principal, run_id, seen=last_event_id):
         return Response(status_code=204)
     return _events(context.runs, principal, run, after=last_event_id or 0, greet=last_event_id is None)

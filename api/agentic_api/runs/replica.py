@@ -18,6 +18,7 @@ from agentic_api.runs.driver import Driver, Equipment, Pace, Task
 from agentic_api.runs.leases import CANCELLED, Leases, LeaseTimes
 from agentic_api.runs.live import LiveRun
 from agentic_api.runs.metrics import RunMetrics
+from agentic_api.runs.remote import Remote
 from agentic_api.runs.runtime import Bounds, RuntimeClient
 from agentic_api.runs.schemas import Run
 from agentic_core import telemetry
@@ -62,9 +63,8 @@ class Replica:
         self._drivers: dict[UUID, Driver] = {}
         self._ended: dict[UUID, LiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._followed: dict[UUID, asyncio.Event] = {}
-        """Runs of other replicas that somebody follows here."""
         self._notices = Notices(database.dsn, CHANNEL, self._hear)
+        self.remote = Remote(database, self._notices.send)
         self._equipment = Equipment(database, RuntimeClient(http, timing.bounds), self.id, timing.pace, self._announce)
         self._leases = Leases(database, self.id, timing.leases, self._drivers.values, metrics.closed)
 
@@ -122,14 +122,6 @@ class Replica:
         else:
             await self._notices.send(f"cancel {run_id}")
 
-    async def progress(self, run_id: UUID, *, seconds: float) -> None:
-        """Wait until there may be more of a run that is driven elsewhere, for `seconds` at most."""
-        changed = self._followed.setdefault(run_id, asyncio.Event())
-        await self._notices.send(f"follow {run_id}")
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(changed.wait(), seconds)
-        self._followed.pop(run_id, None)
-
     async def _announce(self, run_id: UUID) -> None:
         await self._notices.send(f"progress {run_id}")
 
@@ -137,8 +129,8 @@ class Replica:
         verb, _, rest = text.partition(" ")
         run_id = UUID(rest)
         driver = self._drivers.get(run_id)
-        if verb == "progress" and (changed := self._followed.get(run_id)):
-            changed.set()
+        if verb == "progress":
+            self.remote.hear(run_id)
         elif verb == "cancel" and driver is not None:
             driver.stop(CANCELLED)
         elif verb == "follow" and driver is not None:

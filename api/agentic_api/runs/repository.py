@@ -40,6 +40,11 @@ class RunRepository(Repository):
             tool_calls=[_tool(item) for item in await self.session.execute(tools.order_by(tool_executions.c.position))],
         )
 
+    async def summary(self, run_id: UUID) -> RunSummary | None:
+        """A run without its messages and tools."""
+        row = (await self.session.execute(self._summaries().where(runs.c.id == run_id))).one_or_none()
+        return RunSummary(**_summary(row)) if row else None
+
     async def page(self, *, limit: int, before: UUID | None, **equal: str | UUID | None) -> Piece[RunSummary]:
         """The newest runs before `before` whose columns have these values."""
         size = sa.func.octet_length(runs.c.output) + sa.func.coalesce(sa.func.octet_length(runs.c.error_message), 0)

@@ -15,6 +15,7 @@ from agentic_api.runs.begin import Begin, Begun, Fresh, begin
 from agentic_api.runs.driver import Task
 from agentic_api.runs.journal import Journal
 from agentic_api.runs.records import StoredEvent
+from agentic_api.runs.remote import END
 from agentic_api.runs.replica import Replica
 from agentic_api.runs.repository import RunRepository
 from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
@@ -24,11 +25,8 @@ from agentic_core.db.audit import AuditRepository
 from agentic_core.db.pages import Piece
 from agentic_core.errors import NotFound
 
-POLL_SECONDS = 0.5
-"""How often a run that is driven elsewhere is looked at when no notice comes."""
 TOKEN_SLACK_SECONDS = 60.0
 """How much longer than the run's limit its token is good."""
-EVENTS_AT_ONCE = 500
 EXPIRED = "events.expired"
 """The event in place of those that were deleted long after the run."""
 REPEAT_SECONDS = 10.0
@@ -95,9 +93,9 @@ class RunService:
         live = self.replica.live(run_id, principal.tenant_id)
         if live is not None and (run := await live.ended()) is not None:
             return run
-        async for _events in self.follow(principal, run_id, after=0):
-            pass
-        return await self.get(principal, run_id)
+        remote = self.replica.remote
+        await remote.read(principal.tenant_id, run_id, after=END)
+        return await remote.once((principal.tenant_id, run_id, "result"), lambda: self.get(principal, run_id))
 
     async def follow(self, principal: Principal, run_id: UUID, *, after: int) -> AsyncGenerator[list[StoredEvent]]:
         """Events of a run that follow number `after`, as they come, until it has ended."""
@@ -109,21 +107,15 @@ class RunService:
             if live.result is not None:
                 return
         while True:
-            async with self.database.transaction(principal.tenant_id) as transaction:
-                journal = Journal(transaction)
-                state = await journal.state(run_id)
-                events = await journal.events(run_id, after=after, most=EVENTS_AT_ONCE)
-            if state is None:
+            progress = await self.replica.remote.read(principal.tenant_id, run_id, after=after)
+            if progress.state is None:
                 raise unknown(run_id)
-            if events:
-                after = events[-1].seq
-                yield events
-            elif state.status is not Status.RUNNING:
-                if after < state.last_seq:
-                    yield [StoredEvent(state.last_seq, EXPIRED, "{}")]
+            if not progress.events:
+                if after < progress.state.last_seq:
+                    yield [StoredEvent(progress.state.last_seq, EXPIRED, "{}")]
                 return
-            else:
-                await self.replica.progress(run_id, seconds=POLL_SECONDS)
+            after = progress.events[-1].seq
+            yield progress.events
 
     async def is_over(self, principal: Principal, run_id: UUID, *, seen: int) -> bool:
         """Whether there is nothing to come for a client that has seen this number: it has seen the end."""
@@ -138,6 +130,18 @@ class RunService:
         if run is None:
             raise unknown(run_id)
         return run
+
+    async def summary(self, principal: Principal, run_id: UUID) -> RunSummary:
+        """A run without what was said in it."""
+        key = (principal.tenant_id, run_id, "summary")
+        found = await self.replica.remote.once(key, lambda: self._summary(principal.tenant_id, run_id))
+        if found is None:
+            raise unknown(run_id)
+        return found
+
+    async def _summary(self, tenant_id: UUID, run_id: UUID) -> RunSummary | None:
+        async with self.database.session(tenant_id) as session:
+            return await RunRepository(session).summary(run_id)
 
     async def page(
         self,
