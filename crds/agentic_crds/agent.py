@@ -129,7 +129,7 @@ class AgentRuntime(Model):
     resources: Resources | None = None
     """Compute resources of each pod."""
     image: Annotated[str, Field(min_length=1, max_length=512, pattern=r"^[a-zA-Z0-9][-a-zA-Z0-9._:/@]*$")] | None = None
-    """An image of your own that speaks the runtime protocol; the platform's when empty."""
+    """An image of your own that speaks the runtime protocol; the platform's when empty. It runs as user 10001."""
     env: Annotated[list[EnvVar], Field(max_length=64), map_list("name")] = []
     """Environment variables of the pods."""
 

@@ -10,8 +10,14 @@ from agentic_operator.desired import metadata
 from agentic_operator.desired.platform import Platform
 
 CONTAINER = "runtime"
-GRACE_SECONDS = 60
-"""Seconds that a stopping pod has to end its runs."""
+GRACE_SECONDS = 600
+"""Seconds that a stopping pod has to end its runs: as long as cluster autoscalers wait. An idle one ends at once."""
+FOREIGN_GRACE_SECONDS = 60
+"""The same for an image of the user's own, which may do what it likes meanwhile, in a namespace that is going too."""
+STOPPING_SECONDS = 20
+"""What a stopping pod keeps of that to interrupt the runs that are left, and to end."""
+USER = 10001
+"""That of the platform's images; without one the kubelet refuses images whose user is root or a name."""
 PRE_STOP_SECONDS = 3
 """Seconds until proxies have taken a stopping pod out of the Service."""
 LOCKED_DOWN = {
@@ -91,12 +97,21 @@ def _pod(runtime: Runtime, platform: Platform) -> dict[str, Any]:
         "serviceAccountName": names.RUNTIME,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "terminationGracePeriodSeconds": _grace(runtime, platform),
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": USER,
+            "runAsGroup": USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
         "topologySpreadConstraints": [_spread(runtime)],
         "containers": [_container(runtime, platform)],
         "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}],
     }
+
+
+def _grace(runtime: Runtime, platform: Platform) -> int:
+    return GRACE_SECONDS if runtime.image == platform.runtime_image else FOREIGN_GRACE_SECONDS
 
 
 def _spread(runtime: Runtime) -> dict[str, Any]:
@@ -133,6 +148,7 @@ def _environment(runtime: Runtime, platform: Platform) -> dict[str, str]:
         "AGENTIC_RUN_TOKEN_KEYS": platform.run_token_keys,
         "AGENTIC_NAMESPACE": runtime.namespace,
         "AGENTIC_LOG_LEVEL": platform.log_level,
+        "AGENTIC_DRAIN_GRACE": str(_grace(runtime, platform) - PRE_STOP_SECONDS - STOPPING_SECONDS),
     }
     return {name: value for name, value in runtime.env.items() if name not in ours} | ours
 
