@@ -28,6 +28,8 @@ async def test_a_suspended_leader_writes_nothing_after(plane: ControlPlane, name
             first, second = (old, new) if await old.leads() else (new, old)
             await user.apply(agent(namespace, "before"), "user")
             await settled(user, namespace, "before")
+            await eventually(second.ready, "the stand-by to be ready")
+            assert not await second.leads()
             first.popen.send_signal(signal.SIGSTOP)
             stopped = time.monotonic()
             for number in range(50):

@@ -98,6 +98,14 @@ class Process:
             text = answer.read().decode()
         return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
 
+    async def ready(self) -> bool:
+        """Whether it says so."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
     async def leads(self) -> bool:
         """Whether it is the leader."""
         try:
