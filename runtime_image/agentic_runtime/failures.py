@@ -36,6 +36,8 @@ class Busy(Unavailable):
 def model_failure(error: Exception) -> RunFailed:
     """What the run reports when a model call raised: the gateway's own words, never a key or a prompt."""
     status = getattr(error, "status_code", None)
+    if _wire_member(error, "code") == "max_tokens_exceeded":
+        return RunFailed("max_tokens_exceeded", _safe(_wire_message(error)))
     if status == 403:
         return RunFailed("model_not_allowed", _safe(_wire_message(error) or "The model is not allowed for this agent."))
     if status is None:
@@ -44,12 +46,16 @@ def model_failure(error: Exception) -> RunFailed:
 
 
 def _wire_message(error: Exception) -> str:
-    """The message of an OpenAI or Anthropic error body, empty when there is none."""
+    return _wire_member(error, "message")
+
+
+def _wire_member(error: Exception, name: str) -> str:
+    """A member of an OpenAI or Anthropic error body, empty when there is none."""
     body: Any = getattr(error, "body", None)
     if isinstance(body, dict) and isinstance(body.get("error"), dict):
         body = body["error"]
-    message = body.get("message") if isinstance(body, dict) else None
-    return message if isinstance(message, str) else ""
+    value = body.get(name) if isinstance(body, dict) else None
+    return value if isinstance(value, str) else ""
 
 
 def _connection_message(error: Exception) -> str:

@@ -76,6 +76,14 @@ async def test_a_gateway_that_is_not_there(model: Provider) -> None:
     assert "connection to the model gateway failed" in error.message
 
 
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+async def test_the_gateways_count_of_the_run_is_the_runs_limit(wire: str, model: Provider, client: Client) -> None:
+    refusal = {"message": "The run may use 1000 tokens.", "code": "max_tokens_exceeded", "type": "billing_error"}
+    model.replies.append(Reply([json.dumps({"type": "error", "error": refusal}).encode()], status=402))
+    error = of(await client.run(request(wire=wire)), "error")[0].error
+    assert (error.code, error.message) == ("max_tokens_exceeded", "The run may use 1000 tokens.")
+
+
 def test_a_long_message_is_cut() -> None:
     error = model_failure(type("E", (Exception,), {"status_code": 500, "body": {"message": "x" * 9999}})())
     assert len(error.error.message) == 500

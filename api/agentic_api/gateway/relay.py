@@ -103,10 +103,11 @@ class Streaming:
             await self._pass_events(send)
         except (aiohttp.ClientError, OSError):
             response.close()
-        except asyncio.CancelledError:
+        except BaseException as error:
             response.close()
             late = asyncio.get_running_loop().time() >= self._call.deadline
-            self._charge(Outcome.BROKEN if late else Outcome.CANCELLED)
+            left = isinstance(error, asyncio.CancelledError) and not late
+            self._charge(Outcome.CANCELLED if left else Outcome.BROKEN)
             raise
         return await self._end(send)
 
@@ -198,7 +199,7 @@ class Streaming:
 
 def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
     headers = answer.response.headers
-    passed = [(name.encode(), headers[name].encode("latin-1")) for name in PASSED_HEADERS if name in headers]
+    passed = [(name.encode(), headers[name].encode("latin-1", "replace")) for name in PASSED_HEADERS if name in headers]
     if answer.streamed:
         return [*passed, (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
     return [*passed, (b"content-length", b"%d" % len(answer.body))]

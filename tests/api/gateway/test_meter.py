@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -123,6 +124,30 @@ async def test_closing_writes_what_waits(capfd: pytest.CaptureFixture[str]) -> N
     stuck.record(lost)
     await stuck.close()
     assert str(lost.id) in "".join(capfd.readouterr()), "what cannot be written is at least told"
+
+
+async def test_sums_of_runs_are_exact_whoever_writes_and_however_often(postgres: PostgresDatabase) -> None:
+    tenant, runs = uuid4(), [uuid4() for _ in range(5)]
+    rows = [replace(row(tenant), run_id=run) for run in runs * 20]
+    async with pool(postgres.app, connections=8) as connections:
+        repository = UsageRepository(connections)
+        batches = [rows[at : at + 10][:: -1 if at % 20 else 1] for at in range(0, 100, 10)]
+        await asyncio.gather(*(repository.append(tenant, batch) for batch in batches * 2))
+        told = await repository.append(tenant, rows[:7])
+        assert {(state.tokens, state.running) for state in told} == {(60, False)}, "also for rows that were there"
+        assert sorted(await repository.states(tenant, runs), key=str) == sorted(told, key=str)
+        assert {state.tokens for state in await repository.states(uuid4(), runs)} == {0}, (
+            "another tenant's are not told"
+        )
+
+
+async def test_behind_a_pooler_no_statement_lasts(postgres: PostgresDatabase) -> None:
+    async with pool(postgres.app, connections=1, transaction_pooler=True) as connections:
+        repository = UsageRepository(connections)
+        for _ in range(3):
+            await repository.append(uuid4(), [row(uuid4())])
+            await repository.states(uuid4(), [uuid4()])
+        assert await connections.fetchval("select count(*) from pg_prepared_statements where name <> ''") == 0
 
 
 async def test_the_repository_keeps_a_row_once_and_only_for_its_tenant(postgres: PostgresDatabase) -> None:

@@ -1,6 +1,7 @@
 """Every answer is charged, however it ends: row 17 of the platform's conformance table."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 from decimal import Decimal
 
 import openai
@@ -9,6 +10,7 @@ import pytest
 from tests.api.gateway.faults import (
     DONE,
     FaultServer,
+    Request,
     answer,
     completion,
     delta,
@@ -155,6 +157,23 @@ async def test_events_may_be_cut_anywhere(gateway: Running, upstream: FaultServe
     answered = await client.chat.completions.create(model="a/m", messages=ASK, stream=True)
     chunks = [chunk async for chunk in answered]
     assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "Hello [DONE] größer"
+    (row,) = await gateway.rows()
+    assert (row["input_tokens"], row["output_tokens"], row["status"]) == (7, 3, "completed")
+
+
+async def test_headers_in_any_letters_keep_no_stream_from_being_charged(
+    gateway: Running, upstream: FaultServer
+) -> None:
+    client = provide(gateway, upstream, "a")
+    whole = stream(delta("Hello"), usage(7, 3), DONE)
+
+    async def odd(request: Request) -> AsyncGenerator[bytes]:
+        async for piece in whole(request):
+            yield piece.replace(b"200 OK\r\n", b"200 OK\r\nx-request-id: \xe2\x82\xac\r\n")
+
+    upstream.plays(odd)
+    async for _ in await client.chat.completions.create(model="a/m", messages=ASK, stream=True):
+        pass
     (row,) = await gateway.rows()
     assert (row["input_tokens"], row["output_tokens"], row["status"]) == (7, 3, "completed")
 

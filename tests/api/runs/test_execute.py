@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import httpx2
+import jwt
 import pytest
 
 from agentic_core.contract import Final, MessageDelta
@@ -33,6 +34,12 @@ async def test_a_run_answers_with_what_was_said_and_is_kept(client: httpx2.Async
     assert run["revision"] == "helper-0123456789"
     assert run["metadata"] == {"ticket": "7"}
     assert (await client.get(f"/api/v1/runs/{run['id']}")).json() == run
+
+
+async def test_the_run_token_says_what_the_run_may_use(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    run = await executed(client, input="hello")
+    claims = jwt.decode(runtime.tokens[-1], options={"verify_signature": False})
+    assert (claims["run_id"], claims["models"], claims["max_tokens"]) == (run["id"], ["local/echo"], 1000)
 
 
 async def test_tools_are_part_of_the_run(client: httpx2.AsyncClient, runtime: Runtime) -> None:
