@@ -7,51 +7,23 @@ from types import FrameType
 import orjson
 import uvicorn
 from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from agentic_api.errors import PROBLEM_JSON, URN
 from agentic_api.lifecycle import Lifecycle
+from agentic_api.protocol import BoundedProtocol
 
 HEAD_BYTES = 64 * 1024
 """Most bytes of a request's headers."""
 HEAD_SECONDS = 10.0
-"""Seconds in which they must arrive: a slow client cannot hold a connection for nothing."""
+"""Seconds in which they must arrive."""
 KEEP_ALIVE_SECONDS = 75
 
 
-class BoundedProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with bounds for the head of a request. Bodies are bounded by the edge."""
+class ApiProtocol(BoundedProtocol):
+    """HTTP/1.1 whose refusals are problem documents."""
 
-    _head_bytes = 0
-    _head_timer: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn types it
-        """The clock starts with the connection."""
-        super().connection_made(transport)
-        self._begin_head()
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        super().on_message_begin()
-        self._begin_head()
-
-    def data_received(self, data: bytes) -> None:
-        """Bytes of a head or of a body."""
-        super().data_received(data)
-        if self._head_timer is not None:
-            self._head_bytes += len(data)
-            if self._head_bytes > HEAD_BYTES and not self.transport.is_closing():
-                self.send_400_response(f"The request's head is larger than {HEAD_BYTES} bytes.")
-
-    def on_headers_complete(self) -> None:
-        """The head is there."""
-        self._stop_timer()
-        super().on_headers_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
-        self._stop_timer()
-        super().connection_lost(exc)
+    most = HEAD_BYTES
+    seconds = HEAD_SECONDS
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is not HTTP."""
@@ -61,16 +33,6 @@ class BoundedProtocol(HttpToolsProtocol):
         head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n"
         self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
         self.transport.close()
-
-    def _begin_head(self) -> None:
-        self._head_bytes = 0
-        self._stop_timer()
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
-
-    def _stop_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
 
 class DrainingServer(uvicorn.Server):
@@ -104,7 +66,7 @@ def server(
         host=host,
         port=port,
         loop="uvloop",
-        http=BoundedProtocol,
+        http=ApiProtocol,
         ws="none",
         lifespan="on",
         log_config=None,

@@ -92,14 +92,14 @@ async def test_a_truncated_body_harms_nobody(strict: Api) -> None:
 
 
 async def test_a_slow_head_is_cut_off(strict: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(server.ApiProtocol, "seconds", 0.2)
     async with connection(strict) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
         assert await asyncio.wait_for(reader.read(), 5) == b""
 
 
 async def test_a_silent_connection_is_cut_off(strict: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(server, "HEAD_SECONDS", 0.2)
+    monkeypatch.setattr(server.ApiProtocol, "seconds", 0.2)
     async with connection(strict) as (reader, _writer):
         assert await asyncio.wait_for(reader.read(), 5) == b""
 
@@ -107,6 +107,13 @@ async def test_a_silent_connection_is_cut_off(strict: Api, monkeypatch: pytest.M
 async def test_a_huge_head_is_refused(strict: Api) -> None:
     async with connection(strict) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\n" + b"X-Big: %s\r\n" % (b"x" * server.HEAD_BYTES))
+        assert await answer(reader) == (400, "malformed")
+
+
+async def test_a_huge_head_that_comes_at_once_is_refused(strict: Api) -> None:
+    async with connection(strict) as (reader, writer):
+        lines = b"X-Big: %s\r\n" % (b"x" * 1000) * (server.HEAD_BYTES // 1000 + 1)
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: api\r\n" + lines + b"\r\n")
         assert await answer(reader) == (400, "malformed")
 
 
