@@ -9,6 +9,7 @@ name=${1:-${AGENTIC_CLUSTER:-hub}}
 state=$clusters/$name
 
 own() {
+  need kubectl
   kubectl --kubeconfig "$AGENTIC_KUBECONFIG" get --raw /readyz >/dev/null ||
     fail "the cluster of AGENTIC_KUBECONFIG ($AGENTIC_KUBECONFIG) does not answer: check that it runs, or unset the variable"
   echo "$AGENTIC_KUBECONFIG"

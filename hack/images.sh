@@ -138,7 +138,6 @@ main() {
   cd "$root"
   mkdir -p "$images"
   log=$cache/images.log
-  : >"$log"
   if docker_answers; then engine=docker; else engine=buildah; fi
   tags
   if [ "$engine" = buildah ]; then
@@ -147,10 +146,12 @@ main() {
     python_here
   fi
   only_one images
+  : >"$log"
   build_all
   sizes
   if [ -n "${AGENTIC_KUBECONFIG:-}" ]; then push; else load; fi
-  printf 'registry=%s\nplatform_tag=%s\nservices_tag=%s\n' "$registry" "$platform_tag" "$services_tag" >"$cache/images.env"
+  printf 'registry=%s\nplatform_tag=%s\nservices_tag=%s\n' "$registry" "$platform_tag" "$services_tag" >"$cache/images.env.part"
+  mv "$cache/images.env.part" "$cache/images.env"
 }
 
 main

@@ -34,10 +34,25 @@ step() {
   if ! wait "$step_child"; then
     say "failed after $((SECONDS - started)) s; the end of $log:"
     tail -n 25 "$log" >&2
+    tell_full_disk
     exit 1
   fi
   trap - INT TERM
   say "$((SECONDS - started)) s"
+}
+
+# What fails on a full disk says so last, if at all.
+tell_full_disk() {
+  local left
+  left=$(df --output=avail -BM "$cache" | tail -n 1 | tr -dc 0-9)
+  [ "$left" -ge 500 ] || say "error: only $left MB are free on the disk of $cache: free some, or set AGENTIC_CACHE to another disk"
+}
+
+# Programs that a script cannot do without.
+need() {
+  local program missing=()
+  for program in "$@"; do command -v "$program" >/dev/null || missing+=("$program"); done
+  [ "${#missing[@]}" = 0 ] || fail "not on the PATH: ${missing[*]}; install what is missing and call this again"
 }
 
 # Wait for a condition: `until_true SECONDS WHAT COMMAND...`.
@@ -54,6 +69,7 @@ until_true() {
 only_one() {
   mkdir -p "$cache"
   exec {lock}>"$cache/$1.lock"
+  export locks="${locks:-} $lock"
   flock --nonblock "$lock" && return
   say "waiting for another call that works on $1"
   flock "$lock"

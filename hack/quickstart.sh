@@ -162,6 +162,7 @@ TEXT
 main() {
   local started=$SECONDS
   choose_provider
+  only_one "quickstart-$name"
   say "== Cluster"
   KUBECONFIG=$("$hack/cluster-up.sh" "$name")
   export KUBECONFIG
@@ -169,6 +170,7 @@ main() {
   "$hack/images.sh" "$name"
   # shellcheck disable=SC1091,SC2154  # images.sh has just written it
   . "$cache/images.env"
+  need kubectl helm openssl curl python3
   say "== Platform"
   mkdir -p "$state"
   steps=4 log=$state/quickstart.log

@@ -23,8 +23,8 @@ bare_import() { # cluster, files…
 
 detached() { # file for its process id, file for its output, command…: run it on after this script, away from its terminal
   (
-    # A lock lasts as long as anyone has it open.
-    if [ -n "${lock:-}" ]; then exec {lock}>&-; fi
+    # A lock lasts as long as anyone has it open, callers' locks too.
+    for held in ${locks:-}; do exec {held}>&-; done
     exec setsid "${@:3}" >"$2" 2>&1 </dev/null
   ) &
   echo $! >"$1"

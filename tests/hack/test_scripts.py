@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +78,66 @@ def test_a_cluster_that_is_not_there_needs_no_stopping(tmp_path: Path) -> None:
     done = run("cluster-down.sh", "nobody", AGENTIC_CACHE=str(tmp_path))
     assert done.returncode == 0
     assert "there is no cluster nobody" in done.stderr
+
+
+def shell(lines: str, cache: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    """What the scripts share, in a script of the test's."""
+    script = f"set -e; . {HACK}/lib.sh; . {HACK}/cluster/bare.sh; {lines}"
+    return subprocess.run(
+        ["bash", "-c", script],
+        env=os.environ | {"AGENTIC_CACHE": str(cache)} | environ,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def test_who_comes_second_waits_and_says_so(tmp_path: Path) -> None:
+    def caller(name: str) -> subprocess.Popen[str]:
+        script = f". {HACK}/lib.sh; only_one thing; echo {name} >>{tmp_path}/order; echo here; read -r"
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(
+            ["bash", "-c", script], env=os.environ | {"AGENTIC_CACHE": str(tmp_path)}, text=True, **pipes
+        )
+
+    with caller("first") as first:
+        assert first.stdout
+        assert first.stdout.readline() == "here\n"
+        with caller("second") as second:
+            assert second.stderr
+            assert second.stderr.readline() == "waiting for another call that works on thing\n"
+            assert (tmp_path / "order").read_text() == "first\n"
+            first.communicate("\n", timeout=30)
+            second.communicate("\n", timeout=30)
+    assert (tmp_path / "order").read_text() == "first\nsecond\n"
+
+
+def test_what_goes_on_after_a_script_holds_no_lock_of_it_or_its_caller(tmp_path: Path) -> None:
+    inner = f". {HACK}/lib.sh; . {HACK}/cluster/bare.sh; only_one inner; detached {tmp_path}/pid /dev/null sleep 50"
+    done = shell(f"only_one outer; bash -c '{inner}'", tmp_path)
+    assert done.returncode == 0, done.stderr
+    try:
+        for name in ("outer", "inner"):
+            subprocess.run(["flock", "--timeout", "5", tmp_path / f"{name}.lock", "true"], check=True)
+    finally:
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_a_program_that_is_missing_is_named(tmp_path: Path) -> None:
+    done = shell("need bash no-such-program", tmp_path)
+    assert done.returncode == 1
+    assert "error: not on the PATH: no-such-program" in done.stderr
+
+
+def test_a_step_that_fails_on_a_full_disk_says_so(tmp_path: Path) -> None:
+    stub = tmp_path / "bin" / "df"
+    stub.parent.mkdir()
+    stub.write_text("#!/bin/sh\nprintf 'Avail\\n   3M\\n'\n")
+    stub.chmod(0o755)
+    done = shell(f"log={tmp_path}/log; step working false", tmp_path)
+    assert done.returncode == 1
+    assert "only 3 MB are free" in done.stderr
+    stub.write_text("#!/bin/sh\nprintf 'Avail\\n9000M\\n'\n")
+    done = shell(f"log={tmp_path}/log; step working false", tmp_path)
+    assert "MB are free" not in done.stderr

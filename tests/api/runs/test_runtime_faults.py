@@ -1,5 +1,6 @@
 """Runtimes that are away, die, hang or send nonsense: every run ends, with what there is of it, and says why."""
 
+import asyncio
 import gzip
 from http.cookies import SimpleCookie
 from typing import Any
@@ -22,8 +23,10 @@ from agentic_core.contract import (
     ToolStarted,
     line,
 )
+from agentic_core.db import Database, functions
 from tests.api.runs import runtime as stand_in
 from tests.api.runs.runtime import Answer, Runtime
+from tests.api.runs.stage import Tenant
 from tests.requirements import requirement
 
 EXECUTE = "/api/v1/agents/helper/execute"
@@ -194,3 +197,14 @@ async def test_newer_fields_and_blank_lines_are_ignored(client: httpx2.AsyncClie
 
     runtime.scripts["hello"] = newer
     assert (await executed(client, "hello"))["output"] == "a"
+
+
+async def test_a_deleted_tenants_runs_end_at_their_runtime(
+    client: httpx2.AsyncClient, runtime: Runtime, database: Database, tenant: Tenant
+) -> None:
+    """So that the namespaces of a tenant need not wait for its runs: a runtime that stops lets them end."""
+    runtime.scripts["hello"] = runtime.hang
+    async with client.stream("POST", EXECUTE, json={"input": "hello", "stream": True}):
+        await asyncio.wait_for(runtime.began.wait(), 5)
+        await functions.delete_tenant(database, tenant.id)
+        await asyncio.wait_for(runtime.dropped.wait(), 5)
