@@ -58,6 +58,9 @@ STATES: Final = f"""
 """  # noqa: S608 - made of constants
 _values = attrgetter(*COLUMNS)
 
+PLANNED_ONCE: Final = {"plan_cache_mode": "force_generic_plan"}
+"""By itself PostgreSQL plans these statements anew each time, for what few rows they have: twice the cost of running
+them. They find rows by whole primary keys, so that no value of a parameter makes for another plan."""
 CONNECT_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 10.0
 LOOK_UP_SECONDS: Final = 2.0
@@ -99,6 +102,7 @@ def pool(dsn: str, *, connections: int, transaction_pooler: bool = False) -> asy
         timeout=CONNECT_SECONDS,
         reset=_nothing,
         statement_cache_size=0 if transaction_pooler else 100,
+        server_settings={} if transaction_pooler else PLANNED_ONCE,
     )
 
 

@@ -141,6 +141,14 @@ async def test_sums_of_runs_are_exact_whoever_writes_and_however_often(postgres:
         )
 
 
+async def test_statements_are_planned_once(postgres: PostgresDatabase) -> None:
+    async with pool(postgres.app, connections=1) as connections:
+        for _ in range(9):
+            await UsageRepository(connections).append(uuid4(), [row(uuid4())])
+        plans = "select max(generic_plans), max(custom_plans) from pg_prepared_statements where statement ~ $1"
+        assert tuple(await connections.fetchrow(plans, "insert into usage")) == (9, 0)
+
+
 async def test_behind_a_pooler_no_statement_lasts(postgres: PostgresDatabase) -> None:
     async with pool(postgres.app, connections=1, transaction_pooler=True) as connections:
         repository = UsageRepository(connections)
