@@ -21,7 +21,9 @@ OURS: dict[str, frozenset[str]] = {
     "operator": frozenset({"namespace", "private_providers", "run_token_keys", "runtime_image", "tools"}),
 }
 """Set by the chart from its own values, or not for clusters."""
-NOWHERE = frozenset({"host", "identity", "kubeconfig", "log_level", "otlp_endpoint", "port", "resources"})
+NOWHERE = frozenset(
+    {"host", "identity", "kubeconfig", "log_level", "metrics_port", "otlp_endpoint", "port", "resources"}
+)
 """Set by the chart for all programs, or of no use in a pod."""
 KEPT = frozenset({"type", "description", "items", "enum", "minimum", "maximum", "exclusiveMinimum"})
 

@@ -12,6 +12,7 @@ from agentic_api.catalog.watch import Watch
 from agentic_api.clock import Clock
 from agentic_api.context import Context
 from agentic_api.conversations.service import ConversationService
+from agentic_api.exposition import exposed
 from agentic_api.keys.authenticator import Authenticator
 from agentic_api.keys.service import Keys
 from agentic_api.lifecycle import Lifecycle
@@ -48,9 +49,9 @@ async def opened(
         await stack.enter_async_context(Retention(database, clock, days=settings.event_days).running())
         audit = Audit(database)
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
+        await stack.enter_async_context(exposed(registry, host=settings.host, port=settings.metrics_port))
         yield Context(
             lifecycle=lifecycle,
-            registry=registry,
             http_metrics=http_metrics,
             database=database,
             catalog=catalog,

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prometheus_client import CollectorRegistry
-
 from agentic_api.agents.service import Agents
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
@@ -23,8 +21,6 @@ class Context:
     """What a request may use."""
 
     lifecycle: Lifecycle
-    registry: CollectorRegistry
-    """Where metrics are registered; `/metrics` shows all of them."""
     http_metrics: HttpMetrics
     database: Database
     catalog: Catalog

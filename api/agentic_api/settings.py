@@ -11,6 +11,8 @@ from agentic_core.settings import Settings
 class ApiSettings(Settings):
     """Environment variables `AGENTIC_...` of the program `agentic-api`."""
 
+    metrics_port: int = 9090
+    """TCP port of `/metrics`."""
     database_url: SecretStr = SecretStr("postgresql://agentic_app@localhost:5432/agentic")
     """DSN of the role that serves requests; it owns nothing and row-level security holds for it."""
     database_pooler: bool = False

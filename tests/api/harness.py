@@ -37,6 +37,8 @@ class Api:
     url: str
     admin_key: str = field(repr=False)
     context: Context
+    metrics: str
+    """Where Prometheus reads."""
 
     def client(self, key: str | None = None) -> httpx2.AsyncClient:
         """A client with a key; the admin's without one, anonymous with an empty one."""
@@ -80,6 +82,7 @@ async def running(
         "runtimes_anywhere": True,
         "host": "127.0.0.1",
         "port": free_port(),
+        "metrics_port": free_port(),
         "drain_seconds": 0,
         "shutdown_timeout": 1,
     }
@@ -102,7 +105,12 @@ async def running(
 
     try:
         await until(serving, what="the api to serve")
-        yield Api(f"http://127.0.0.1:{configured.port}", key, app.state.context)
+        yield Api(
+            f"http://127.0.0.1:{configured.port}",
+            key,
+            app.state.context,
+            f"http://127.0.0.1:{configured.metrics_port}/metrics",
+        )
     finally:
         process.should_exit = True
         with contextlib.suppress(asyncio.CancelledError):

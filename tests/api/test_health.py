@@ -49,7 +49,9 @@ async def test_metrics_are_by_route_not_by_path(api: Api) -> None:
     async with api.client() as client:
         await client.get("/api/v1/tenants/somebody")
         await client.get("/nowhere/at/all")
-        text = (await client.get("/metrics")).text
+        assert (await client.get("/metrics")).status_code == 404, "tenants' pods come here"
+    async with api.client("") as prometheus:
+        text = (await prometheus.get(api.metrics)).text
     assert (
         'agentic_http_request_duration_seconds_count{method="GET",route="/api/v1/tenants/{name}",status="404"} 1.0'
         in text
@@ -108,6 +110,7 @@ async def test_sigterm_fails_readiness_first_and_ends_cleanly(
         "AGENTIC_KUBECONFIG": str(plane.kubeconfig),
         "AGENTIC_HOST": "127.0.0.1",
         "AGENTIC_PORT": address.rpartition(":")[2],
+        "AGENTIC_METRICS_PORT": "0",
         "AGENTIC_DRAIN_SECONDS": "1",
     }
     program = Path(sys.executable).with_name("agentic-api")

@@ -11,7 +11,7 @@ from agentic_api.errors import PROBLEM_JSON
 from tests.api.harness import Api, World
 from tests.requirements import requirement
 
-PUBLIC = {"/healthz", "/readyz", "/metrics"}
+PUBLIC = {"/healthz", "/readyz"}
 EXAMPLES = "25"
 
 

@@ -32,7 +32,7 @@ QUERIES = {
     "executemany",
 }
 SESSIONS = {"session", "transaction", "connection", "database"}
-PUBLIC = {"/healthz", "/readyz", "/metrics", "/docs", "/docs/start.js", "/docs/{asset}"}
+PUBLIC = {"/healthz", "/readyz", "/docs", "/docs/start.js", "/docs/{asset}"}
 DOMAINS: tuple[APIRouter, ...] = tuple(
     module.router for module in (agents, conversations, docs, health, keys, runs, tenants)
 )

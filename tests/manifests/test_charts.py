@@ -189,6 +189,22 @@ def test_metrics_are_scraped_when_asked() -> None:
     assert all(monitor["metadata"]["labels"]["release"] == "prometheus" for monitor in monitors)
 
 
+@pytest.mark.parametrize("program", ["agentic-api", "agentic-gateway", "agentic-operator"])
+def test_a_monitor_leads_to_the_port_where_metrics_are(program: str) -> None:
+    values = {"serviceMonitor": {"enabled": True}, "api": {"service": {"type": "LoadBalancer"}}}
+    objects = charts.parse(charts.template(charts.PLATFORM, values))
+    monitor = charts.one(objects, "ServiceMonitor", program)["spec"]
+    services = [obj for obj in objects if obj["kind"] == "Service"]
+    (service,) = [
+        obj for obj in services if monitor["selector"]["matchLabels"].items() <= obj["metadata"]["labels"].items()
+    ]
+    assert service["spec"].get("type", "ClusterIP") == "ClusterIP", "nobody outside the cluster reads them"
+    assert service["spec"]["selector"] == {"app.kubernetes.io/name": program}
+    assert [port["name"] for port in service["spec"]["ports"]] == [monitor["endpoints"][0]["port"]]
+    (container,) = charts.one(objects, "Deployment", program)["spec"]["template"]["spec"]["containers"]
+    assert service["spec"]["ports"][0]["targetPort"] in {port["name"] for port in container["ports"]}
+
+
 def notes(name: str) -> str:
     """What a user reads after the installation."""
     values = yaml.safe_dump(charts.VALUES[name])

@@ -2,6 +2,8 @@
 
 import pytest
 
+from agentic_api.gateway.settings import GatewaySettings
+from agentic_api.settings import ApiSettings
 from tests.manifests import charts
 from tests.requirements import requirement
 
@@ -10,6 +12,8 @@ Rule = tuple[frozenset[str], frozenset[int]]
 
 RUNTIMES = "agent-runtime pods in namespaces with agentic.io/tenant"
 CHECK = "agentic-check pods"
+OWN = "all pods"
+"""Of the platform's namespace."""
 ANYWHERE = "anywhere"
 API_SERVER: Rule = (frozenset({ANYWHERE}), frozenset({443, 6443}))
 DATABASE: Rule = (frozenset({ANYWHERE}), frozenset({5432}))
@@ -70,8 +74,8 @@ def test_everything_is_denied_but_dns() -> None:
 @pytest.mark.parametrize(
     ("name", "ingress", "egress"),
     [
-        ("agentic-api", {on(8080, ANYWHERE)}, {API_SERVER, DATABASE, on(8080, RUNTIMES)}),
-        ("agentic-gateway", {on(8080, RUNTIMES, CHECK)}, {API_SERVER, DATABASE, PROVIDERS}),
+        ("agentic-api", {on(8080, ANYWHERE), on(9090, OWN)}, {API_SERVER, DATABASE, on(8080, RUNTIMES)}),
+        ("agentic-gateway", {on(8080, RUNTIMES, CHECK), on(9090, OWN)}, {API_SERVER, DATABASE, PROVIDERS}),
         ("agentic-operator", set(), {API_SERVER, PROVIDERS}),
         ("agentic-install", set(), {API_SERVER, DATABASE}),
         ("agentic-check", set(), {on(8080, "agentic-api and agentic-gateway pods")}),
@@ -85,8 +89,9 @@ def test_each_program_has_the_paths_it_needs(name: str, ingress: set[Rule], egre
 
 def test_paths_can_be_narrowed_and_models_inside_added() -> None:
     monitoring = "namespace monitoring"
-    assert rules("everything", "agentic-api", INGRESS) == {on(8080, "namespace ingress", RUNTIMES, monitoring, CHECK)}
-    assert rules("everything", "agentic-gateway", INGRESS) == {on(8080, RUNTIMES, monitoring, CHECK)}
+    metrics = on(9090, monitoring, OWN)
+    assert rules("everything", "agentic-api", INGRESS) == {on(8080, "namespace ingress", RUNTIMES, CHECK), metrics}
+    assert rules("everything", "agentic-gateway", INGRESS) == {on(8080, RUNTIMES, CHECK), metrics}
     assert rules("everything", "agentic-operator", INGRESS) == {on(8080, monitoring)}
     assert rules("everything", "agentic-gateway", EGRESS) == {
         on(6443, "192.0.2.1/32"),
@@ -95,6 +100,18 @@ def test_paths_can_be_narrowed_and_models_inside_added() -> None:
         on(8000, "namespace yes"),
         PROVIDERS,
     }
+
+
+@pytest.mark.parametrize("values", ["defaults", "everything"])
+@pytest.mark.parametrize("name", ["agentic-api", "agentic-gateway"])
+def test_tenants_pods_do_not_reach_the_port_of_metrics(name: str, values: str) -> None:
+    program = {"agentic-api": ApiSettings, "agentic-gateway": GatewaySettings}[name]
+    port = program.model_fields["metrics_port"].default
+    (container,) = charts.one(charts.platform(values), "Deployment", name)["spec"]["template"]["spec"]["containers"]
+    assert {"name": "metrics", "containerPort": port} in container["ports"]
+    assert [
+        peers for peers, ports in rules(values, name, INGRESS) if port in ports and peers & {RUNTIMES, ANYWHERE}
+    ] == []
 
 
 @pytest.mark.parametrize("values", ["defaults", "everything"])

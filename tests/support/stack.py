@@ -107,7 +107,7 @@ def _environs(folder: Path, control: ControlPlane, dsn: str, ports: dict[str, in
             "AGENTIC_RUNTIMES_ANYWHERE": "true",
         },
     }
-    common = {"AGENTIC_HOST": "127.0.0.1", "AGENTIC_LOG_LEVEL": "warning"}
+    common = {"AGENTIC_HOST": "127.0.0.1", "AGENTIC_LOG_LEVEL": "warning", "AGENTIC_METRICS_PORT": "0"}
     return {name: common | {"AGENTIC_PORT": str(ports[name])} | own for name, own in specific.items()}
 
 

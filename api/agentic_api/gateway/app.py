@@ -11,12 +11,10 @@ from time import time
 from typing import Any, Final
 
 from opentelemetry.trace import Span, SpanKind
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from agentic_api.gateway import routing, tokens
 from agentic_api.gateway.allowances import Allowances
 from agentic_api.gateway.attempts import Failure
-from agentic_api.gateway.circuit import Circuits
 from agentic_api.gateway.exchange import CallerGone, Exchange, Receive, Send
 from agentic_api.gateway.identity import Verifier
 from agentic_api.gateway.meter import Meter
@@ -55,7 +53,6 @@ class Context:
     verifier: Verifier
     catalog: Catalog
     upstream: Upstream
-    circuits: Circuits
     relay: Relay
     meter: Meter
     allowances: Allowances
@@ -78,7 +75,6 @@ class Gateway:
             ("GET", "/v1/models"): self._models,
             ("GET", "/healthz"): self._health,
             ("GET", "/readyz"): self._ready,
-            ("GET", "/metrics"): self._metrics,
         }
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
@@ -131,12 +127,6 @@ class Gateway:
         reason = await self._context.problems()
         status = 503 if reason else 200
         await exchange.reply_json(status, {"status": "not ready", "reason": reason} if reason else {"status": "ok"})
-
-    async def _metrics(self, exchange: Exchange) -> None:
-        metrics = self._context.metrics
-        for state, number in self._context.circuits.states().items():
-            metrics.circuits.labels(state).set(number)
-        await exchange.reply(200, generate_latest(metrics.registry), {"content-type": CONTENT_TYPE_LATEST})
 
     async def _answer(self, operation: Operation, exchange: Exchange) -> None:
         """Answer one call of a model, whatever happens."""

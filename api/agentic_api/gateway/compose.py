@@ -52,7 +52,7 @@ async def running(settings: GatewaySettings, resources: Resources) -> AsyncGener
             backlog=settings.usage_backlog,
             wait_seconds=settings.usage_wait_seconds,
         )
-        circuits = Circuits(failures=settings.circuit_failures, seconds=settings.circuit_seconds)
+        circuits = _circuits(settings, metrics)
         try:
             yield Context(
                 verifier=Verifier(run_tokens.public_keys(settings.run_token_public_key_file.read_text())),
@@ -66,7 +66,6 @@ async def running(settings: GatewaySettings, resources: Resources) -> AsyncGener
                     max_answer_bytes=settings.max_answer_bytes,
                     trusted_trace=settings.trusted_trace,
                 ),
-                circuits=circuits,
                 relay=Relay(meter, metrics, max_event_bytes=settings.max_answer_bytes),
                 meter=meter,
                 allowances=allowances,
@@ -77,6 +76,12 @@ async def running(settings: GatewaySettings, resources: Resources) -> AsyncGener
         finally:
             watching.cancel()
             await meter.close()
+
+
+def _circuits(settings: GatewaySettings, metrics: Metrics) -> Circuits:
+    circuits = Circuits(failures=settings.circuit_failures, seconds=settings.circuit_seconds)
+    metrics.show_circuits(circuits.states)
+    return circuits
 
 
 async def _guard(settings: GatewaySettings) -> Guard:

@@ -10,6 +10,7 @@ from typing import Any
 
 import uvicorn
 
+from agentic_api.exposition import exposed
 from agentic_api.gateway.app import Context, Gateway
 from agentic_api.gateway.compose import running
 from agentic_api.gateway.protocol import bounded
@@ -37,7 +38,11 @@ async def in_cluster(settings: GatewaySettings) -> AsyncGenerator[Context]:
     """The gateway with the resources of the cluster."""
     async with Cluster(credentials.load(settings.kubeconfig)) as cluster:
         resources = ClusterResources(cluster)
-        async with resources.watching(), running(settings, resources) as context:
+        async with (
+            resources.watching(),
+            running(settings, resources) as context,
+            exposed(context.metrics.registry, host=settings.host, port=settings.metrics_port),
+        ):
             yield context
 
 

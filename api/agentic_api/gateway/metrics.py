@@ -1,5 +1,7 @@
 """The gateway's Prometheus metrics. No label grows with tenants: models are counted by family, providers by type."""
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -77,6 +79,11 @@ class Metrics:
         )
         self._add_usage()
 
+    def show_circuits(self, states: Callable[[], Mapping[str, int]]) -> None:
+        """Show, whenever metrics are read, how many circuits are in each state."""
+        for state in states():
+            self.circuits.labels(state).set_function(partial(_number, states, state))
+
     def _add_usage(self) -> None:
         self.usage_pending = Gauge(
             "agentic_gateway_usage_pending", "Usage rows not committed yet.", registry=self.registry
@@ -101,3 +108,7 @@ class Metrics:
             "Rows that went to the log because they were not committed in time.",
             registry=self.registry,
         )
+
+
+def _number(states: Callable[[], Mapping[str, int]], state: str) -> int:
+    return states()[state]

@@ -10,6 +10,8 @@ from agentic_core.settings import Settings
 class GatewaySettings(Settings):
     """Environment variables of the gateway, prefix `AGENTIC_`."""
 
+    metrics_port: int = 9090
+    """TCP port of `/metrics`."""
     database_url: SecretStr
     """DSN of PostgreSQL, for the role that owns nothing: postgresql://app:…@host/agentic."""
     run_token_public_key_file: Path

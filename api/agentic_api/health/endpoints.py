@@ -1,10 +1,9 @@
-"""`/healthz`, `/readyz` and `/metrics`: public, for probes and Prometheus inside the cluster."""
+"""`/healthz` and `/readyz`: public, for probes."""
 
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Response
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from agentic_api import openapi
@@ -38,12 +37,6 @@ async def readyz(context: Ctx) -> Health:
     if missing:
         raise Unavailable(f"Not ready: {'; '.join(missing)}.")
     return Health()
-
-
-@router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
-async def metrics(context: Ctx) -> Response:
-    """Metrics in Prometheus' text format."""
-    return Response(generate_latest(context.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _missing(context: Context) -> list[str]:

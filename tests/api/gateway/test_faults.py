@@ -11,6 +11,7 @@ import httpx2
 import openai
 import orjson
 import pytest
+from prometheus_client import generate_latest
 
 from tests.api.gateway import support
 from tests.api.gateway.faults import FaultServer, Request, answer, completion
@@ -270,12 +271,14 @@ async def test_health_readiness_and_metrics(gateway: Running, upstream: FaultSer
     async with httpx2.AsyncClient(base_url=gateway.url) as client:
         assert (await client.get("/healthz")).json() == {"status": "ok"}
         assert (await client.get("/readyz")).status_code == 200
-        metrics = (await client.get("/metrics")).text
+        assert (await client.get("/metrics")).status_code == 404, "tenants' pods come here"
+        metrics = generate_latest(gateway.context.metrics.registry).decode()
         gateway.resources.synced = False  # type: ignore[misc]
         unready = await client.get("/readyz")
     labels = '{model="claude-sonnet",operation="chat",provider="openaiCompatible",status="200"}'
     assert f"agentic_gateway_requests_total{labels} 1.0" in metrics
     assert "agentic_gateway_usage_pending 0.0" in metrics
+    assert 'agentic_gateway_circuits{state="open"} 0.0' in metrics
     assert (unready.status_code, unready.json()["reason"][:14]) == (503, "the API server")
 
 

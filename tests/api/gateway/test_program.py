@@ -35,6 +35,7 @@ class Program:
     """The gateway as a process."""
 
     url: str
+    metrics: str
     process: "subprocess.Popen[bytes]"
     token: str
 
@@ -109,7 +110,7 @@ class Site:
     @asynccontextmanager
     async def program(self, dsn: str, **changed: str) -> AsyncGenerator[Program]:
         """The program, ready to serve."""
-        port = free_port()
+        port, metrics_port = free_port(), free_port()
         settings = {
             "AGENTIC_DATABASE_URL": dsn,
             "AGENTIC_KUBECONFIG": str(self._plane.kubeconfig),
@@ -117,13 +118,16 @@ class Site:
             "AGENTIC_LOOPBACK_PROVIDERS": "true",
             "AGENTIC_HOST": "127.0.0.1",
             "AGENTIC_PORT": str(port),
+            "AGENTIC_METRICS_PORT": str(metrics_port),
             "AGENTIC_DRAIN_SECONDS": "5",
         }
         run_id = uuid4()
         await begin_run(dsn, self.tenant_id, run_id)
         command = [sys.executable, "-c", "from agentic_api.gateway.main import main; main()"]
         process = await asyncio.to_thread(subprocess.Popen[bytes], command, env=os.environ | settings | changed)
-        running = Program(f"http://127.0.0.1:{port}", process, self._token(run_id))
+        running = Program(
+            f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", process, self._token(run_id)
+        )
         try:
             await running.becomes("/readyz", 200)
             yield running
@@ -241,4 +245,4 @@ async def test_usage_waits_for_a_database_that_was_killed(
         async with asyncio.timeout(15):
             while len(await site.charged(database.app)) < 2:
                 pass
-        assert "agentic_gateway_usage_spilled_total 1.0" in (await client.get("/metrics")).text
+        assert "agentic_gateway_usage_spilled_total 1.0" in (await client.get(gateway.metrics)).text

@@ -111,7 +111,6 @@ async def composition(
         await stack.enter_async_context(replica.open())
         yield Context(
             lifecycle=Lifecycle(),
-            registry=registry,
             http_metrics=HttpMetrics(registry),
             database=database,
             catalog=catalog,

@@ -77,10 +77,15 @@ volumes:
     emptyDir: {sizeLimit: 64Mi}
 {{- end }}
 
-{{/* Port and probes of a server. Readiness is about what it needs, liveness about itself. */}}
-{{- define "agentic.probes" -}}
+{{/* Ports of a server; metrics are not where tenants' pods come. */}}
+{{- define "agentic.ports" -}}
 ports:
   - {name: http, containerPort: 8080}
+  - {name: metrics, containerPort: 9090}
+{{- end }}
+
+{{/* Probes of a server. Readiness is about what it needs, liveness about itself. */}}
+{{- define "agentic.probes" -}}
 startupProbe:
   httpGet: {path: /healthz, port: http}
   periodSeconds: 1
