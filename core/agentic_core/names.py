@@ -24,7 +24,7 @@ PLATFORM = "agentic-platform"
 ADOPT = f"{GROUP}/adopt"
 """`true` on a foreign object lets the operator take it over."""
 DELETE = f"{GROUP}/delete"
-"""`true` on a namespace that its Tenant does not declare any more lets the operator delete it with all that is in it."""
+"""`true` on a namespace that its Tenant does not declare any more lets the operator delete it with all in it."""
 SPEC_HASH = f"{GROUP}/spec-hash"
 
 # Finalizers

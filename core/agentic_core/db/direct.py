@@ -12,6 +12,10 @@ from uuid import UUID
 
 import asyncpg
 
+PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
+"""By itself PostgreSQL plans these statements anew each time, for what few rows they have: it costs more than running
+them. They find rows by the leading columns of indexes, so that no value of a parameter makes for another plan."""
+
 
 class Transaction:
     """A transaction of one tenant."""
@@ -41,6 +45,7 @@ class Direct:
             max_size=pool_size,
             timeout=connect_timeout,
             statement_cache_size=100 if statement_cache else 0,
+            server_settings=PLANNED_ONCE if statement_cache else {},
             reset=_nothing,
         )
         self._pool: asyncpg.Pool | None = None
