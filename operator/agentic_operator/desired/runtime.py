@@ -16,6 +16,8 @@ FOREIGN_GRACE_SECONDS = 60
 """The same for an image of the user's own, which may do what it likes meanwhile, in a namespace that is going too."""
 STOPPING_SECONDS = 20
 """What a stopping pod keeps of that to interrupt the runs that are left, and to end."""
+PROGRESS_SECONDS = 180
+"""Seconds without progress after which a rollout has failed: a pod may take two minutes to start."""
 USER = 10001
 """That of the platform's images; without one the kubelet refuses images whose user is root or a name."""
 PRE_STOP_SECONDS = 3
@@ -65,6 +67,7 @@ def deployment(runtime: Runtime, platform: Platform) -> Object:
             "selector": {"matchLabels": runtime.selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": PROGRESS_SECONDS,
             "template": {"metadata": {"labels": runtime.labels}, "spec": _pod(runtime, platform)},
         }
     }

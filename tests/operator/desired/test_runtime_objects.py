@@ -73,6 +73,7 @@ def test_shared_deployment() -> None:
             "selector": {"matchLabels": SELECTOR},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
             "revisionHistoryLimit": 2,
+            "progressDeadlineSeconds": 180,
             "template": {
                 "metadata": {"labels": LABELS},
                 "spec": {

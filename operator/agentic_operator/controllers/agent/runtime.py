@@ -47,7 +47,8 @@ def state(deployment: Object | None) -> State:
     if failure := _failure(status):
         return State(available, False, failure[0], f"Deployment {name}: {failure[1]}", failed=True)
     if not available:
-        return State(False, False, "RuntimeStarting", f"No pod of Deployment {name} is ready yet")
+        message = f"No pod of Deployment {name} is ready yet; if that lasts, kubectl describe pods tells why"
+        return State(False, False, "RuntimeStarting", message)
     if _rolling(deployment, status, wanted):
         return State(True, False, "RuntimeUpdating", f"Deployment {name} replaces its pods; the old ones serve")
     return State(True, True, "RuntimeAvailable", f"Deployment {name} serves")
