@@ -43,6 +43,10 @@ class Ref:
     name: str
     namespace: str | None = None
 
+    def __hash__(self) -> int:
+        """References are looked up all the time; the name of the kind says enough of it."""
+        return hash((self.kind.name, self.name, self.namespace))
+
     @property
     def path(self) -> str:
         """The URL path of the object."""

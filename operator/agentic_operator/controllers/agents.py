@@ -1,6 +1,6 @@
 """How agents and what they refer to are found; all controllers of namespaced kinds use it."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
 
 from agentic_core import names
 from agentic_core.cluster.kinds import Object, custom
@@ -46,11 +46,6 @@ def _providers(agent: Object) -> Iterable[str]:
 def _prompt(agent: Object) -> Iterable[str]:
     source = agent["spec"].get("systemPromptFrom")
     return (f"{_namespace(agent)}/{source['name']}",) if source else ()
-
-
-def runtime_of(agent: Object) -> Hashable:
-    """The fingerprint of what the shared runtime depends on."""
-    return tuple(_shared_runtime(agent)), agent["metadata"].get("deletionTimestamp")
 
 
 BY_NAMESPACE = "namespace"

@@ -4,9 +4,9 @@ from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
 from agentic_core import names
-from agentic_core.cluster.kinds import NAMESPACE, Object, Ref, custom, ref_of
+from agentic_core.cluster.kinds import NAMESPACE, Object, Ref, custom
 from agentic_crds import Resource, Tenant
-from agentic_operator.engine.index import Index
+from agentic_operator.engine.index import Change, Index
 
 TENANT = custom(Tenant)
 
@@ -14,45 +14,36 @@ ResourceT = TypeVar("ResourceT", bound=Resource)
 
 
 class Parsed(Generic[ResourceT]):
-    """Typed resources by uid, so that what ten thousand agents refer to is not parsed ten thousand times."""
+    """Typed resources of the index, so that what ten thousand agents refer to is not parsed ten thousand times."""
 
     def __init__(self, model: type[ResourceT]) -> None:
         self._model = model
-        self._known: dict[str, tuple[str, ResourceT | None]] = {}
+        self._known: dict[Ref, tuple[int, ResourceT | None]] = {}
 
-    def __call__(self, obj: Object) -> ResourceT | None:
-        """The resource; None when it breaks rules of its kind that the API server did not know when it was written."""
-        uid, version = obj["metadata"]["uid"], obj["metadata"]["resourceVersion"]
-        known = self._known.get(uid)
-        if known is None or known[0] != version:
-            known = (version, self._parse(obj))
-            self._known[uid] = known
+    def find(self, ref: Ref, index: Index) -> ResourceT | None:
+        """The resource, if it is there and can be read."""
+        entry = index.entry(ref)
+        if entry is None:
+            self._known.pop(ref, None)
+            return None
+        known = self._known.get(ref)
+        if known is None or known[0] != entry.version:
+            known = self._known[ref] = (entry.version, self.read(index.get(ref)))
         return known[1]
 
-    def _parse(self, obj: Object) -> ResourceT | None:
+    def read(self, obj: Object | None) -> ResourceT | None:
+        """The resource; None when it breaks rules of its kind that the API server did not know when it was written."""
         try:
             return self._model.model_validate(obj)
         except ValueError:
             return None
 
 
-class Changes:
-    """Tells events that matter from those that do not, such as the status of a Tenant for its agents."""
-
-    def __init__(self, fingerprint: Callable[[Object], Hashable]) -> None:
-        self._fingerprint = fingerprint
-        self._seen: dict[Ref, Hashable] = {}
-
-    def matter(self, obj: Object, index: Index) -> bool:
-        """Whether the object differs, in what matters, from what it was at its last event; its end always matters."""
-        ref = ref_of(obj)
-        if index.get(ref) is None:
-            self._seen.pop(ref, None)
-            return True
-        mark = self._fingerprint(obj)
-        changed = ref not in self._seen or self._seen[ref] != mark
-        self._seen[ref] = mark
-        return changed
+def matters(change: Change, fingerprint: Callable[[Object], Hashable]) -> bool:
+    """Whether the object differs from what it was in what matters; that it came or went always does."""
+    if change.after is None or (was := change.was) is None:
+        return True
+    return fingerprint(was) != fingerprint(change.obj)
 
 
 def spec_of(obj: Object) -> Hashable:
@@ -72,8 +63,7 @@ def tenant_of(namespace: str, index: Index, parsed: Parsed[Tenant]) -> Tenant | 
     the namespace was made for it."""
     obj = index.get(NAMESPACE.ref(namespace))
     name = (obj["metadata"].get("labels") or {}).get(names.TENANT) if obj else None
-    owner = index.get(TENANT.ref(name)) if name else None
-    tenant = parsed(owner) if owner else None
+    tenant = parsed.find(TENANT.ref(name), index) if name else None
     return tenant if tenant and _has(tenant, namespace, index) else None
 
 

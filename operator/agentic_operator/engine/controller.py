@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 from agentic_core.cluster import Cluster
 from agentic_core.cluster.kinds import Kind, Object, Ref
 from agentic_crds.base import Status
-from agentic_operator.engine.index import Index, Lookup
+from agentic_operator.engine.index import Change, Index, Lookup
 
 ResourceT = TypeVar("ResourceT")
 ObservedT = TypeVar("ObservedT")
@@ -80,8 +80,8 @@ class Controller(Protocol[ResourceT, ObservedT]):
         """The typed resource; pydantic's ValidationError becomes the condition Stalled."""
         ...
 
-    def related(self, obj: Object, index: Index) -> Iterable[Ref]:
-        """Keys of this controller that an event of another watched object concerns; `obj` is its last known state."""
+    def related(self, change: Change, index: Index) -> Iterable[Ref]:
+        """Keys of this controller that a change of another watched object concerns."""
         return ()
 
     async def observe(self, resource: ResourceT, ctx: Context) -> ObservedT:

@@ -1,10 +1,7 @@
 """From a change of a watched object to the keys it concerns; every watch reports here, the queue gets the keys."""
 
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
-
-import orjson
 
 from agentic_core import names, telemetry
 from agentic_core.cluster import kinds
@@ -23,15 +20,11 @@ class Isolation:
     def __init__(self, count: Callable[[str], None]) -> None:
         self._count = count
 
-    @contextmanager
-    def around(self, ref: Ref) -> Generator[None]:
-        """Whatever goes wrong inside is logged and counted."""
-        try:
-            yield
-        except Exception:
-            kind = ref.kind.name
-            log.exception("cannot take in", kind=kind, namespace=ref.namespace or "", name=ref.name)
-            self._count(kind)
+    def failed(self, ref: Ref, failure: Exception) -> None:
+        """A change of this object could not be taken in: log it and count it."""
+        kind = ref.kind.name
+        log.error("cannot take in", kind=kind, namespace=ref.namespace or "", name=ref.name, exc_info=failure)
+        self._count(kind)
 
 
 class Tenants:
@@ -119,15 +112,17 @@ class Dispatcher:
 
     def _relate(self, change: Change) -> None:
         for controller in self._controllers.values():
-            with self._isolation.around(change.ref):
-                for key in controller.related(change.obj, self._index):
+            try:
+                for key in controller.related(change, self._index):
                     self._queue.add(key)
+            except Exception as failure:  # noqa: BLE001 - whatever it is, it is logged
+                self._isolation.failed(change.ref, failure)
 
     def _own_status(self, change: Change) -> bool:
         """Whether only the status changed while its key is in flight: our own write, told before its answer came."""
-        if change.edited or change.before is None or not self._queue.in_flight(change.ref):
+        if change.edited or not self._queue.in_flight(change.ref) or (was := change.was) is None:
             return False
-        return _wish(change.obj) == _wish(orjson.loads(change.before.data))
+        return _wish(change.obj) == _wish(was)
 
 
 def _wish(obj: Object) -> Object:
@@ -149,8 +144,10 @@ class KindSink:
 
     def put(self, obj: Object) -> None:
         """The object is there."""
-        with self._isolation.around(ref_of(obj)):
+        try:
             self._changed(self._index.put(obj))
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is logged
+            self._isolation.failed(ref_of(obj), failure)
 
     def knows(self, obj: Object) -> bool:
         """Whether the index has this version of the object, or a newer one."""
@@ -160,8 +157,10 @@ class KindSink:
 
     def drop(self, obj: Object) -> None:
         """The object was deleted."""
-        with self._isolation.around(ref_of(obj)):
+        try:
             self._changed(self._index.drop(obj))
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is logged
+            self._isolation.failed(ref_of(obj), failure)
 
     def bookmark(self, version: int) -> None:
         """Everything up to this version has been told."""
@@ -179,5 +178,7 @@ class KindSink:
 
     def gone(self, ref: Ref) -> None:
         """The object does not exist any more."""
-        with self._isolation.around(ref):
+        try:
             self._changed(self._index.evict(ref))
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is logged
+            self._isolation.failed(ref, failure)

@@ -52,6 +52,11 @@ class Change:
     after: Entry | None
 
     @property
+    def was(self) -> Object | None:
+        """The object before, parsed."""
+        return orjson.loads(self.before.data) if self.before else None
+
+    @property
     def edited(self) -> bool:
         """Whether somebody changed what is wanted, rather than the status."""
         return self.before is None or self.after is None or self.before.generation != self.after.generation

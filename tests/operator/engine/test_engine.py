@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from agentic_core import names
 from agentic_core.cluster import Cluster
 from agentic_core.cluster.kinds import CONFIG_MAP, EVENT, Object, Ref
-from agentic_operator.engine.index import Index, Lookup
+from agentic_operator.engine.index import Change, Index, Lookup
 from tests.operator.engine.tiny import AGENT, TinyController, agent
 from tests.operator.engine.world import eventually, prompt, running, settled
 from tests.support.apiserver import ControlPlane
@@ -54,8 +54,8 @@ class Choking(TinyController):
 
     lookups = (Lookup(AGENT, "length", lambda found: [str(100 // (len(found["spec"]["systemPrompt"]) - 1))]),)
 
-    def related(self, obj: Object, index: Index) -> Iterable[Ref]:
-        if obj["kind"] == CONFIG_MAP.name and obj["data"]["prompt"] == "theirs":
+    def related(self, change: Change, index: Index) -> Iterable[Ref]:
+        if change.ref.kind == CONFIG_MAP and change.obj["data"]["prompt"] == "theirs":
             raise LookupError("cannot read this one")
         return ()
 

@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from datetime import datetime
 
-from agentic_core.cluster.kinds import CONFIG_MAP, Object, Ref, custom, ref_of
+from agentic_core.cluster.kinds import CONFIG_MAP, Object, Ref, custom
 from agentic_crds import Agent, AgentStatus, ModelProvider
 from agentic_crds.base import Condition
 from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted
-from agentic_operator.engine.index import Index, Lookup
+from agentic_operator.engine.index import Change, Index, Lookup
 
 AGENT = custom(Agent)
 PROVIDER = custom(ModelProvider)
@@ -31,8 +31,8 @@ class TinyController(Controller[Agent, int]):
     def parse(self, obj: Object) -> Agent:
         return Agent.model_validate(obj)
 
-    def related(self, obj: Object, index: Index) -> Iterable[Ref]:
-        ref = ref_of(obj)
+    def related(self, change: Change, index: Index) -> Iterable[Ref]:
+        ref = change.ref
         return index.by(AGENT, "provider", f"{ref.namespace}/{ref.name}") if ref.kind == PROVIDER else ()
 
     async def observe(self, resource: Agent, ctx: Context) -> int:

@@ -94,15 +94,16 @@ class Process:
 
     def metric(self, pattern: str) -> float:
         """The sum of all samples that match."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
-        return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE))
+        return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", self._get("/metrics"), re.MULTILINE))
+
+    def _get(self, path: str) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return str(answer.read().decode())
 
     async def ready(self) -> bool:
         """Whether it says so."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=10) as answer:
-                return bool(answer.status == 200)
+            return self._get("/readyz") == "ok"
         except OSError:
             return False
 

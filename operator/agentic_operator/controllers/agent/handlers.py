@@ -4,7 +4,7 @@ from collections.abc import Hashable, Iterable
 from datetime import datetime
 
 from agentic_core import names
-from agentic_core.cluster.kinds import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, NAMESPACE, SERVICE, Object, Ref, kind_of
+from agentic_core.cluster.kinds import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, NAMESPACE, SERVICE, Object, Ref
 from agentic_crds import Agent, ModelProvider, Tenant
 from agentic_operator.controllers import tenancy
 from agentic_operator.controllers.agent import runtime
@@ -26,10 +26,23 @@ from agentic_operator.controllers.agents import (
     PROVIDER,
     PROVIDER_LOOKUP,
 )
-from agentic_operator.controllers.tenancy import TENANT, Changes, Parsed
+from agentic_operator.controllers.tenancy import TENANT, Parsed
 from agentic_operator.desired.platform import Platform
 from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted, Watch
-from agentic_operator.engine.index import Index
+from agentic_operator.engine.index import Change, Index
+
+
+def _shared_state(deployment: Object) -> Hashable:
+    return deployment["metadata"]["uid"], runtime.state(deployment)
+
+
+FINGERPRINTS = {
+    PROVIDER: tenancy.spec_of,
+    TENANT: tenancy.spec_of,
+    NAMESPACE: tenancy.membership_of,
+    DEPLOYMENT: _shared_state,
+}
+"""What matters to agents of an object that they depend on."""
 
 
 class AgentController(Controller[Agent, Observed]):
@@ -45,22 +58,15 @@ class AgentController(Controller[Agent, Observed]):
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._parsers = Parsers(Parsed(Tenant), Parsed(ModelProvider))
-        self._changes = {
-            PROVIDER: Changes(tenancy.spec_of),
-            TENANT: Changes(tenancy.spec_of),
-            NAMESPACE: Changes(tenancy.membership_of),
-            DEPLOYMENT: Changes(_shared_state),
-        }
 
     def parse(self, obj: Object) -> Agent:
         return Agent.model_validate(obj)
 
-    def related(self, obj: Object, index: Index) -> Iterable[Ref]:
-        kind = kind_of(obj)
-        changes = self._changes.get(kind)
-        if changes and not changes.matter(obj, index):
+    def related(self, change: Change, index: Index) -> Iterable[Ref]:
+        kind, name, namespace = change.ref.kind, change.ref.name, change.ref.namespace or ""
+        fingerprint = FINGERPRINTS.get(kind)
+        if fingerprint and not tenancy.matters(change, fingerprint):
             return ()
-        name, namespace = obj["metadata"]["name"], obj["metadata"].get("namespace", "")
         if kind == PROVIDER:
             named, open_ = f"{namespace}/{name}", f"{namespace}/"
             return [*index.by(AGENT, BY_PROVIDER, named), *index.by(AGENT, BY_PROVIDER, open_)]
@@ -69,13 +75,13 @@ class AgentController(Controller[Agent, Observed]):
         if kind == NAMESPACE:
             return index.by(AGENT, BY_NAMESPACE, name)
         if kind == TENANT:
-            return self._agents_of(obj, index)
+            return self._agents_of(change.obj, index)
         if kind == DEPLOYMENT and name == names.RUNTIME:
             return index.by(AGENT, BY_SHARED_RUNTIME, namespace)
         return ()
 
     def _agents_of(self, obj: Object, index: Index) -> list[Ref]:
-        tenant = self._parsers.tenants(obj)
+        tenant = self._parsers.tenants.read(obj)
         places = tenancy.places_of(tenant, index) if tenant else ()
         return [ref for place in places for ref in index.by(AGENT, BY_NAMESPACE, place)]
 
@@ -87,7 +93,3 @@ class AgentController(Controller[Agent, Observed]):
 
     def assess(self, resource: Agent, observed: Observed, now: datetime) -> Assessment:
         return assess(resource, observed, now)
-
-
-def _shared_state(deployment: Object) -> Hashable:
-    return deployment["metadata"]["uid"], runtime.state(deployment)

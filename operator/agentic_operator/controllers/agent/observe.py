@@ -79,8 +79,7 @@ async def observe(agent: Agent, ctx: Context, platform: Platform, parsers: Parse
 def _providers(namespace: str, ctx: Context, parsers: Parsers) -> dict[str, ModelProviderSpec]:
     found = {}
     for ref in ctx.index.by(PROVIDER, PROVIDERS_BY_NAMESPACE, namespace):
-        obj = ctx.index.get(ref)
-        provider = parsers.providers(obj) if obj else None
+        provider = parsers.providers.find(ref, ctx.index)
         if provider and not provider.metadata.deletion_timestamp:
             found[ref.name] = provider.spec
     return found

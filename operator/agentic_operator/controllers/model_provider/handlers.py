@@ -12,10 +12,13 @@ from agentic_operator.controllers.model_provider.desired import desired
 from agentic_operator.controllers.model_provider.observe import Observed, observe
 from agentic_operator.controllers.model_provider.probe import Prober
 from agentic_operator.controllers.model_provider.status import assess
-from agentic_operator.controllers.tenancy import TENANT, Changes
+from agentic_operator.controllers.tenancy import TENANT
 from agentic_operator.desired.platform import Platform
 from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted
-from agentic_operator.engine.index import Index
+from agentic_operator.engine.index import Change, Index
+
+FINGERPRINTS = {TENANT: tenancy.spec_of, NAMESPACE: tenancy.membership_of}
+"""What matters to providers of an object that they depend on."""
 
 
 class ModelProviderController(Controller[ModelProvider, Observed]):
@@ -29,21 +32,24 @@ class ModelProviderController(Controller[ModelProvider, Observed]):
         self._platform = platform
         self._tenants = tenancy.Parsed(Tenant)
         self._prober = Prober(guard)
-        self._changes = {TENANT: Changes(tenancy.spec_of), NAMESPACE: Changes(tenancy.membership_of)}
 
     def parse(self, obj: Object) -> ModelProvider:
         return ModelProvider.model_validate(obj)
 
-    def related(self, obj: Object, index: Index) -> Iterable[Ref]:
-        changes = self._changes.get(kind_of(obj))
-        if changes is None or not changes.matter(obj, index):
+    def related(self, change: Change, index: Index) -> Iterable[Ref]:
+        fingerprint = FINGERPRINTS.get(change.ref.kind)
+        if fingerprint is None or not tenancy.matters(change, fingerprint):
             return ()
-        return [ref for place in self._places(obj, index) for ref in index.by(PROVIDER, PROVIDERS_BY_NAMESPACE, place)]
+        return [
+            ref
+            for place in self._places(change.obj, index)
+            for ref in index.by(PROVIDER, PROVIDERS_BY_NAMESPACE, place)
+        ]
 
     def _places(self, obj: Object, index: Index) -> Iterable[str]:
         if kind_of(obj) == NAMESPACE:
             return (obj["metadata"]["name"],)
-        tenant = self._tenants(obj)
+        tenant = self._tenants.read(obj)
         return tenancy.places_of(tenant, index) if tenant else ()
 
     async def observe(self, resource: ModelProvider, ctx: Context) -> Observed:

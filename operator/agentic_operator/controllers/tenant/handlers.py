@@ -11,7 +11,6 @@ from agentic_core.cluster.kinds import (
     SERVICE_ACCOUNT,
     Object,
     Ref,
-    ref_of,
 )
 from agentic_crds import Tenant
 from agentic_operator.controllers.agents import AGENT, AGENT_LOOKUPS, PROVIDER, PROVIDER_LOOKUP
@@ -21,7 +20,7 @@ from agentic_operator.controllers.tenant.observe import Observed, observe
 from agentic_operator.controllers.tenant.status import assess
 from agentic_operator.desired.platform import Platform
 from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted
-from agentic_operator.engine.index import Index
+from agentic_operator.engine.index import Change, Index
 
 
 class TenantController(Controller[Tenant, Observed]):
@@ -39,15 +38,15 @@ class TenantController(Controller[Tenant, Observed]):
     def parse(self, obj: Object) -> Tenant:
         return Tenant.model_validate(obj)
 
-    def related(self, obj: Object, index: Index) -> Iterable[Ref]:
+    def related(self, change: Change, index: Index) -> Iterable[Ref]:
         """A namespace that is not declared any more goes with the last agent or provider in it."""
-        ref = ref_of(obj)
-        if ref.namespace is None or ref.kind not in (AGENT, PROVIDER) or index.entry(ref):
+        ref = change.ref
+        if change.after or ref.namespace is None or ref.kind not in (AGENT, PROVIDER):
             return ()
         place = index.entry(NAMESPACE.ref(ref.namespace))
-        owner = index.get(place.owner) if place and place.owner and place.owner.kind == TENANT else None
-        tenant = self._tenants(owner) if owner else None
-        return (ref_of(owner),) if owner and tenant and ref.namespace not in tenant.namespace_names else ()
+        owner = place.owner if place and place.owner and place.owner.kind == TENANT else None
+        tenant = self._tenants.find(owner, index) if owner else None
+        return (owner,) if owner and tenant and ref.namespace not in tenant.namespace_names else ()
 
     async def observe(self, resource: Tenant, ctx: Context) -> Observed:
         return await observe(resource, ctx)
