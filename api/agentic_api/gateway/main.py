@@ -1,6 +1,5 @@
 """The program `agentic-gateway`: reads the settings, connects to the cluster, serves."""
 
-import gc
 import signal
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -16,14 +15,12 @@ from agentic_api.gateway.compose import running
 from agentic_api.gateway.protocol import bounded
 from agentic_api.gateway.resources import ClusterResources
 from agentic_api.gateway.settings import GatewaySettings
-from agentic_core import names, telemetry
+from agentic_core import garbage, names, telemetry
 from agentic_core.cluster import Cluster, credentials
 
 STARTUP_FAILURE = 3
 KEEP_ALIVE_SECONDS = 75
 """Longer than callers keep their connections, so that it is they who close them."""
-ALLOCATIONS_BEFORE_COLLECTION = 50_000
-"""Requests leave no cycles to speak of, so the collector need not look as often as by default."""
 
 
 def main() -> None:
@@ -57,8 +54,7 @@ class Server(uvicorn.Server):
 
 def serve(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContextManager[Context]]) -> None:
     """Run the server in this process."""
-    gc.freeze()
-    gc.set_threshold(ALLOCATIONS_BEFORE_COLLECTION, 20, 20)
+    garbage.spare()
     app: Any = Gateway(lifespan)
     config = uvicorn.Config(
         app,

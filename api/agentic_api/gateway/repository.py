@@ -14,6 +14,7 @@ from uuid import UUID
 import asyncpg
 
 from agentic_api.gateway.usage import RunState, UsageRow
+from agentic_core.db.direct import PLANNED_ONCE
 
 COLUMNS: Final = {
     "id": "uuid",
@@ -58,9 +59,6 @@ STATES: Final = f"""
 """  # noqa: S608 - made of constants
 _values = attrgetter(*COLUMNS)
 
-PLANNED_ONCE: Final = {"plan_cache_mode": "force_generic_plan"}
-"""By itself PostgreSQL plans these statements anew each time, for what few rows they have: twice the cost of running
-them. They find rows by whole primary keys, so that no value of a parameter makes for another plan."""
 CONNECT_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 10.0
 LOOK_UP_SECONDS: Final = 2.0
