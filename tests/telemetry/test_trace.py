@@ -145,7 +145,9 @@ def test_a_run_is_one_trace_in_all_programs(observed: Observed, run: str) -> Non
     assert observed.runs[run]["trace_id"] == observed.traces[run]
     assert tree(observed.of(run), observed.caller) == TREE
     for outer, inner in pairwise(_chain(observed.of(run))):
-        assert outer.start <= inner.start <= inner.end <= outer.end, (outer, inner)
+        assert outer.start <= inner.start <= outer.end, (outer, inner)
+        # A server ends after its caller has read the end of its answer.
+        assert inner.end <= outer.end or inner.service != outer.service, (outer, inner)
 
 
 def _chain(spans: list[Span]) -> list[Span]:
