@@ -6,7 +6,7 @@ from dataclasses import dataclass
 MOST_CIRCUITS = 10_000
 """Circuits kept; beyond it the one not used for longest is forgotten, which closes it."""
 
-Key = tuple[str, str]
+Key = tuple[str, str, str]
 """Namespace and name of a ModelProvider."""
 
 

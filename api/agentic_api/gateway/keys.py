@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 from agentic_api.gateway.problems import ProviderForbidden
 from agentic_api.gateway.routing import Backend
@@ -25,6 +25,18 @@ class Secrets(Protocol):
         ...
 
 
+class Where(NamedTuple):
+    """Where a key is. The Tenant belongs to it, so that the next one of its name gets no key of this one's."""
+
+    tenant_id: str
+    namespace: str
+    name: str
+    entry: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
 @dataclass(frozen=True)
 class Key:
     """A provider's key as it was at a moment; `value` is None for a provider that needs none."""
@@ -39,15 +51,15 @@ class KeyRing:
     def __init__(self, secrets: Secrets, *, seconds: float) -> None:
         self._secrets = secrets
         self._seconds = seconds
-        self._keys: OrderedDict[tuple[str, str, str], Key] = OrderedDict()
-        self._reading: dict[tuple[str, str, str], asyncio.Task[Key]] = {}
+        self._keys: OrderedDict[Where, Key] = OrderedDict()
+        self._reading: dict[Where, asyncio.Task[Key]] = {}
 
     async def key(self, backend: Backend, *, newer_than: float = 0.0) -> Key:
         """The key of the backend's provider, read again when it is old or not newer than the given time."""
         ref = backend.provider.secret_ref
         if ref is None:
             return Key(None, monotonic())
-        where = (backend.namespace, ref.name, ref.key)
+        where = Where(backend.tenant_id, backend.namespace, ref.name, ref.key)
         known = self._keys.get(where)
         if known and known.read_at > newer_than and monotonic() - known.read_at < self._seconds:
             return known
@@ -58,16 +70,13 @@ class KeyRing:
             reading.add_done_callback(lambda _: self._reading.pop(where, None))
         return await asyncio.shield(reading)
 
-    async def _read(self, where: tuple[str, str, str]) -> Key:
-        namespace, name, _entry = where
+    async def _read(self, where: Where) -> Key:
         started = monotonic()
         try:
-            secret = await self._secrets.secret(namespace, name)
+            secret = await self._secrets.secret(where.namespace, where.name)
         except PlatformError as error:
             self._keys.pop(where, None)
-            raise ProviderForbidden(
-                f"The provider's Secret {namespace}/{name} cannot be read: {error.message}"
-            ) from error
+            raise ProviderForbidden(f"The provider's Secret {where} cannot be read: {error.message}") from error
         key = Key(_value(secret, where), started)
         self._keys[where] = key
         if len(self._keys) > MOST_KEYS:
@@ -75,18 +84,17 @@ class KeyRing:
         return key
 
 
-def _value(secret: Mapping[str, Any], where: tuple[str, str, str]) -> str:
-    namespace, name, entry = where
+def _value(secret: Mapping[str, Any], where: Where) -> str:
     if (kind := secret.get("type", KEY_SECRET_TYPE)) != KEY_SECRET_TYPE:
         raise ProviderForbidden(
-            f"Secret {namespace}/{name} is of type {kind}; keys of providers are in Secrets of type {KEY_SECRET_TYPE}."
+            f"Secret {where} is of type {kind}; keys of providers are in Secrets of type {KEY_SECRET_TYPE}."
         )
     try:
-        value = b64decode(secret["data"][entry], validate=True).decode("ascii").strip()
+        value = b64decode(secret["data"][where.entry], validate=True).decode("ascii").strip()
     except (KeyError, TypeError):
-        raise ProviderForbidden(f"Secret {namespace}/{name} has no key {entry!r}; the provider needs it.") from None
+        raise ProviderForbidden(f"Secret {where} has no key {where.entry!r}; the provider needs it.") from None
     except (NotBase64, ValueError):
         value = ""
     if not value.isprintable() or not value:
-        raise ProviderForbidden(f"Key {entry!r} of Secret {namespace}/{name} is no API key: it is empty or not text.")
+        raise ProviderForbidden(f"Key {where.entry!r} of Secret {where} is no API key: it is empty or not text.")
     return value

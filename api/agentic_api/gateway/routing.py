@@ -27,15 +27,17 @@ class Catalog(Protocol):
 class Backend:
     """A model at a provider."""
 
+    tenant_id: str
+    """Uid of the Tenant: the next one of its name, with namespaces of the same names, is another."""
     namespace: str
     provider_name: str
     provider: ModelProviderSpec
     model: ProviderModel
 
     @property
-    def key(self) -> tuple[str, str]:
-        """Which provider this is: what circuits and keys are kept by."""
-        return self.namespace, self.provider_name
+    def key(self) -> tuple[str, str, str]:
+        """Which provider this is: what circuits are kept by."""
+        return self.tenant_id, self.namespace, self.provider_name
 
     @property
     def ref(self) -> str:
@@ -100,4 +102,4 @@ def _offered(ref: str, claims: RunClaims, catalog: Catalog) -> Backend:
     model = provider.model(model_name) if provider else None
     if provider is None or model is None:
         raise ModelNotFound(f"ModelProvider {claims.namespace}/{name} does not exist or does not list {model_name!r}.")
-    return Backend(claims.namespace, name, provider, model)
+    return Backend(claims.tenant_id, claims.namespace, name, provider, model)

@@ -14,7 +14,7 @@ SPEC = ModelProviderSpec(type=ProviderType.OPENAI, models=[MODEL])
 
 
 def plan(*names: str, attempts: int = 3) -> Plan:
-    return Plan([Backend("ns", name, SPEC, MODEL) for name in names], attempts=attempts, jitter=random.Random(1))
+    return Plan([Backend("uid", "ns", name, SPEC, MODEL) for name in names], attempts=attempts, jitter=random.Random(1))
 
 
 def order(line: Plan, *causes: Cause, wait: float | None = None) -> str:

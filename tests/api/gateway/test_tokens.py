@@ -112,7 +112,7 @@ def test_costs_are_exact(used: Tokens, price: Price, cost: str) -> None:
 
 def test_a_row_is_small() -> None:
     model = ProviderModel(name="m" * 128, price=Price(input="1", output="2"))
-    backend = Backend("ns", "p" * 63, ModelProviderSpec(type=ProviderType.OPENAI, models=[model]), model)
+    backend = Backend("uid", "ns", "p" * 63, ModelProviderSpec(type=ProviderType.OPENAI, models=[model]), model)
     some = str(UUID(int=7))
     claims = RunClaims(tenant_id=some, tenant="t", namespace="ns", agent="a", run_id=some, models=())
     made = usage.row(
