@@ -68,7 +68,10 @@ async def test_followers_of_a_run_elsewhere_share_what_is_read_for_one(
         runtime.began.set()
         for n in range(STEPS):
             await answer.send(MessageDelta(text=f"{n} "))
-            await steps.get()
+            next_step = asyncio.create_task(steps.get())
+            while not next_step.done():
+                await answer.write(b"\n")
+                await asyncio.wait((next_step,), timeout=0.1)
         await answer.say("done")
 
     runtime.scripts["speak"] = speak
@@ -88,6 +91,7 @@ async def test_followers_of_a_run_elsewhere_share_what_is_read_for_one(
     for step in range(1, STEPS + 1):
 
         async def all_heard(step: int = step) -> bool:
+            assert not any(follower.done() for follower in followers)
             return min(heard) >= step
 
         await until(all_heard, what=f"all to hear event {step}")
