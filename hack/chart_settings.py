@@ -16,8 +16,10 @@ from agentic_operator.settings import OperatorSettings
 
 PROGRAMS: dict[str, type[Settings]] = {"api": ApiSettings, "gateway": GatewaySettings, "operator": OperatorSettings}
 OURS: dict[str, frozenset[str]] = {
-    "api": frozenset({"cors_origins", "database_url", "pepper_file", "run_token_key_file", "runtimes_anywhere"}),
-    "gateway": frozenset({"database_url", "private_providers", "run_token_public_key_file"}),
+    "api": frozenset(
+        {"cors_origins", "database_url", "pepper_file", "run_token_key_file", "runtimes_anywhere", "shutdown_timeout"}
+    ),
+    "gateway": frozenset({"database_url", "drain_seconds", "private_providers", "run_token_public_key_file"}),
     "operator": frozenset({"namespace", "private_providers", "run_token_keys", "runtime_image", "tools"}),
 }
 """Set by the chart from its own values, or not for clusters."""

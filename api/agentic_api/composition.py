@@ -44,7 +44,7 @@ async def opened(
         clock = Clock()
         cluster, catalog, synced = await _resources(stack, settings, database)
         capacity = Capacity(settings.runs_per_tenant, settings.followers_per_tenant, settings.live_bytes)
-        replica = Replica(database, http, RunMetrics(registry), timing=Timing(), capacity=capacity)
+        replica = Replica(database, http, RunMetrics(registry), timing=Timing(), capacity=capacity, left=lifecycle.left)
         await stack.enter_async_context(replica.open())
         await stack.enter_async_context(Retention(database, clock, days=settings.event_days).running())
         audit = Audit(database)

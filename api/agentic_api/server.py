@@ -49,7 +49,7 @@ class DrainingServer(uvicorn.Server):
             self.force_exit = self.should_exit and sig == signal.SIGINT
             self._stop()
             return
-        self._lifecycle.draining = True
+        self._lifecycle.drain(self._drain_seconds + (self.config.timeout_graceful_shutdown or 0))
         asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
 
     def _stop(self) -> None:

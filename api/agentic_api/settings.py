@@ -51,7 +51,7 @@ class ApiSettings(Settings):
     drain_seconds: Annotated[float, Field(ge=0)] = 5.0
     """Seconds between SIGTERM, when readiness fails, and the end of accepting connections."""
     shutdown_timeout: Annotated[int, Field(ge=1)] = 25
-    """Seconds that requests in flight have to end after that."""
+    """Seconds that requests and runs in progress have to end after that; without any, nothing is waited for."""
     key_cache_seconds: Annotated[float, Field(ge=0, le=5)] = 3.0
     """Seconds for which a key that was looked up is trusted: a revoked key works no longer than this."""
 

@@ -5,7 +5,7 @@ The composition root opens one a process; the service hands runs to it and looks
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -41,7 +41,7 @@ class Timing:
     leases: LeaseTimes = field(default_factory=LeaseTimes)
     bounds: Bounds = field(default_factory=Bounds)
     drain_seconds: float = 10.0
-    """How long runs may go on after the process was told to end."""
+    """How long runs may go on once the server has stopped, at least."""
 
 
 class Replica:
@@ -55,11 +55,14 @@ class Replica:
         *,
         timing: Timing,
         capacity: Capacity,
+        left: Callable[[], float] = lambda: 0.0,
     ) -> None:
+        """`left` tells the seconds that runs may still go on after the process was told to end."""
         self.id = uuid4()
         self.timing = timing
         self.room = Room(capacity)
         self._metrics = metrics
+        self._left = left
         self._drivers: dict[UUID, Driver] = {}
         self._ended: dict[UUID, LiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -139,7 +142,7 @@ class Replica:
     async def _drain(self) -> None:
         if self._tasks:
             log.info("draining", runs=len(self._tasks))
-            await asyncio.wait(self._tasks, timeout=self.timing.drain_seconds)
+            await asyncio.wait(self._tasks, timeout=max(self.timing.drain_seconds, self._left()))
         for driver in list(self._drivers.values()):
             driver.stop(DRAINED)
         if self._tasks:

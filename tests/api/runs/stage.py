@@ -5,7 +5,7 @@ import secrets
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -99,7 +99,7 @@ def _resource(name: str, namespace: str, status: dict[str, Any]) -> dict[str, An
 
 @asynccontextmanager
 async def composition(
-    dsn: str, catalog: Catalog, *, signing_key: str, timing: Timing, capacity: Capacity
+    dsn: str, catalog: Catalog, *, signing_key: str, timing: Timing, capacity: Capacity, lifecycle: Lifecycle
 ) -> AsyncGenerator[Context]:
     """The context of a replica."""
     async with AsyncExitStack() as stack:
@@ -107,10 +107,10 @@ async def composition(
         stack.push_async_callback(database.close)
         http = await stack.enter_async_context(runtime.session())
         registry, clock = CollectorRegistry(), Clock()
-        replica = Replica(database, http, RunMetrics(registry), timing=timing, capacity=capacity)
+        replica = Replica(database, http, RunMetrics(registry), timing=timing, capacity=capacity, left=lifecycle.left)
         await stack.enter_async_context(replica.open())
         yield Context(
-            lifecycle=Lifecycle(),
+            lifecycle=lifecycle,
             http_metrics=HttpMetrics(registry),
             database=database,
             catalog=catalog,
@@ -136,6 +136,7 @@ class Api:
     """A replica of the api that serves."""
 
     url: str
+    lifecycle: Lifecycle = field(default_factory=Lifecycle)
 
     def client(self, key: str) -> httpx2.AsyncClient:
         """A client with a key."""
@@ -155,21 +156,21 @@ async def serving(
 ) -> AsyncGenerator[Api]:
     """A replica in this process."""
     settings = ApiSettings(host="127.0.0.1", port=port or free_port())
-    signing = signing_key or run_tokens.generate()[0]
+    signing, lifecycle = signing_key or run_tokens.generate()[0], Lifecycle()
     app = create_app(
         settings,
         HttpMetrics(CollectorRegistry()),
-        lambda: composition(dsn, catalog, signing_key=signing, timing=timing, capacity=capacity),
+        lambda: composition(dsn, catalog, signing_key=signing, timing=timing, capacity=capacity, lifecycle=lifecycle),
     )
     process = server(
-        app, host=settings.host, port=settings.port, lifecycle=Lifecycle(), drain_seconds=0, shutdown_timeout=1
+        app, host=settings.host, port=settings.port, lifecycle=lifecycle, drain_seconds=0, shutdown_timeout=1
     )
     task = asyncio.create_task(process._serve())
     while not process.started:
         assert not task.done(), task.exception()
         await asyncio.sleep(0.01)
     try:
-        yield Api(f"http://{settings.host}:{settings.port}")
+        yield Api(f"http://{settings.host}:{settings.port}", lifecycle)
     finally:
         process.should_exit = True
         await task

@@ -119,3 +119,25 @@ async def test_a_shutdown_lets_runs_end_and_interrupts_the_rest(
         run = (await client.get("/api/v1/runs")).json()["items"][0]
         assert (run["status"], run["output"]) == ("interrupted", "so far")
         assert "shut down" in run["error"]["message"]
+
+
+async def test_a_shutdown_waits_for_runs_as_long_as_its_pod_may(
+    postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
+) -> None:
+    runtime.scripts["wait"] = runtime.hang
+    catalog = Catalog(anywhere=True)
+    stage.fill(catalog, [tenant.name], endpoint=runtime.url)
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(stage.serving(postgres.app, catalog))
+        client = await stack.enter_async_context(api.client(tenant.key))
+        async with client.stream("POST", EXECUTE, json={"input": "wait", "stream": True}):
+            await runtime.began.wait()
+        api.lifecycle.drain(60)
+        ending = asyncio.create_task(stack.aclose())
+        await asyncio.wait((ending,), timeout=2 * stage.QUICK.drain_seconds + 1)
+        assert not ending.done(), "it waits for the run, whose client is gone"
+        runtime.go_on.set()
+        await ending
+    async with stage.serving(postgres.app, catalog) as api, api.client(tenant.key) as client:
+        run = (await client.get("/api/v1/runs")).json()["items"][0]
+        assert (run["status"], run["output"]) == ("succeeded", "so far so good")
