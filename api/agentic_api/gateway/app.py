@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from opentelemetry.trace import Span, SpanKind
 
-from agentic_api.gateway import routing, tokens
+from agentic_api.gateway import relay, routing, tokens
 from agentic_api.gateway.allowances import Allowances
 from agentic_api.gateway.attempts import Failure
 from agentic_api.gateway.exchange import CallerGone, Exchange, Receive, Send
@@ -22,7 +22,7 @@ from agentic_api.gateway.metrics import Metrics, family
 from agentic_api.gateway.problems import AnswerTimedOut, UsageBacklog
 from agentic_api.gateway.relay import Relay
 from agentic_api.gateway.routing import Backend, Catalog
-from agentic_api.gateway.upstream import Call, Upstream
+from agentic_api.gateway.upstream import Answer, Call, Upstream
 from agentic_api.gateway.wires import listing
 from agentic_api.gateway.wires.anthropic import Messages
 from agentic_api.gateway.wires.base import Operation, Tokens, expect
@@ -142,9 +142,10 @@ class Gateway:
         metrics = self._context.metrics
         labels = Labels(operation.name)
         started = loop.time()
+        answer: Answer | None = None
         metrics.in_flight.inc()
         try:
-            await self._call(operation, exchange, labels)
+            answer = await self._call(operation, exchange, labels)
             status = exchange.status
         except CallerGone:
             status = CLIENT_GONE
@@ -159,9 +160,11 @@ class Gateway:
             metrics.in_flight.dec()
         metrics.requests.labels(operation.name, labels.provider, labels.model, status).inc()
         metrics.seconds.labels(operation.name, labels.provider, labels.model).observe(loop.time() - started)
+        if answer:
+            await relay.finish(answer)
         return status
 
-    async def _call(self, operation: Operation, exchange: Exchange, labels: "Labels") -> None:
+    async def _call(self, operation: Operation, exchange: Exchange, labels: "Labels") -> Answer:
         context = self._context
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -182,11 +185,11 @@ class Gateway:
         call = Call(claims, operation, request, exchange.headers, started + limits.request_seconds, prompt, most)
         with allowance.spending(prompt + most):
             async with exchange.while_connected(), asyncio.timeout_at(call.deadline):
-                await self._pass(call, backends, exchange.send, labels, started=started)
+                return await self._pass(call, backends, exchange.send, labels, started=started)
 
     async def _pass(
         self, call: Call, backends: Sequence[Backend], send: Send, labels: "Labels", *, started: float
-    ) -> None:
+    ) -> Answer:
         """Have a backend answer and pass its answer on."""
         context = self._context
         with _span(call, backends[0]) as span:
@@ -196,6 +199,7 @@ class Gateway:
             context.metrics.first_byte.labels(call.operation.name, labels.provider, labels.model).observe(seconds)
             used = await context.relay.pass_on(call, answer, send)
             _describe(span, answer.backend, used)
+        return answer
 
     def _note(self, call: Call, backend: Backend, failure: Failure) -> None:
         """Count and log an attempt that failed, and charge it if it cost."""

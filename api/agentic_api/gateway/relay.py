@@ -138,7 +138,6 @@ class Streaming:
             self._rest = b""
             raise ProviderFailed(f"{self._answer.backend.ref} broke its stream off.")
         await send({"type": "http.response.body", "body": self._rest})
-        await _finish(self._answer.response)
         return used
 
     def _charge(self, outcome: Outcome) -> tuple[Tokens, Entry]:
@@ -224,8 +223,12 @@ def _estimate(call: Call, answer: Answer) -> Tokens:
     return Tokens(counted, tokens.written(call.operation.texts(body)) if isinstance(body, dict) else 0)
 
 
-async def _finish(response: aiohttp.ClientResponse) -> None:
-    """Read the end of the body, which is all that can follow, so that the connection can be used again."""
+async def finish(answer: Answer) -> None:
+    """Read the end of the body, which is all that can follow, so that the connection can be used again.
+
+    The caller has the whole answer by then, and perhaps asks the next: nothing of this call must be held any more.
+    """
+    response = answer.response
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
             while not response.content.at_eof():

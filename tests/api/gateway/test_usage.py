@@ -23,6 +23,8 @@ from tests.api.gateway.support import Running
 ASK = [{"role": "user", "content": "q" * 396}]
 """99 tokens, one for the role and 4 around the message, by our estimate."""
 ASKED = 104
+COUNTED = "agentic_gateway_requests_total"
+LABELS = {"operation": "chat", "provider": "openaiCompatible", "model": "other"}
 
 
 def provide(gateway: Running, upstream: FaultServer, *names: str) -> openai.AsyncOpenAI:
@@ -207,3 +209,20 @@ async def test_an_answer_of_another_kind_is_passed_on_and_charged(gateway: Runni
     assert (found.headers["content-type"], found.text) == ("text/html", "<html>hi</html>" * 4)
     (row,) = await gateway.rows()
     assert (row["output_tokens"], row["estimated"]) == (15, True)
+
+
+async def test_a_stream_whose_connection_stays_open_has_ended_with_its_last_event(
+    gateway: Running, upstream: FaultServer
+) -> None:
+    """What the call had set aside is free before the caller can ask again, and nobody is said to have left."""
+    gateway.resources.provider("a", upstream.url, "m")
+    client = gateway.openai("a/m", token=gateway.token("a/m", max_tokens=1000))
+    upstream.plays(stream(delta("Hi."), usage(100, 5), DONE, hang=True))
+    for _ in range(2):
+        async for _ in await client.chat.completions.create(model="a/m", messages=ASK, stream=True):
+            pass
+    assert [request.body["max_tokens"] for request in upstream.requests] == [896, 791]
+    async with asyncio.timeout(5):
+        while gateway.context.metrics.registry.get_sample_value(COUNTED, LABELS | {"status": "200"}) != 2:
+            await asyncio.sleep(0.01)
+    assert gateway.context.metrics.registry.get_sample_value(COUNTED, LABELS | {"status": "499"}) is None
