@@ -30,11 +30,11 @@ class Children:
         self._pruned: set[Ref] = set()
         self._writing: dict[Ref, str] = {}
 
-    def lost(self, ref: Ref) -> None:
-        """A child was deleted; when not by us, its return is worth an event."""
+    def lost(self, ref: Ref, owner: Ref) -> None:
+        """A child was deleted; when not by us nor with its owner, its return is worth an event."""
         if ref in self._pruned:
             self._pruned.discard(ref)
-        else:
+        elif self._index.entry(owner) and not _deleting(self._index.get(owner)):
             self._lost.add(ref)
 
     def is_writing(self, child: Object) -> bool:

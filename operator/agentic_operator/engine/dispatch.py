@@ -102,8 +102,8 @@ class Dispatcher:
             for entry in (change.before, change.after):
                 if owner := self._owner(entry, change.ref):
                     self._queue.add(owner)
-        if change.after is None and self._owner(change.before, change.ref):
-            self._children.lost(change.ref)
+        if change.after is None and (owner := self._owner(change.before, change.ref)):
+            self._children.lost(change.ref, owner)
         self._relate(change)
 
     def _owner(self, entry: Entry | None, ref: Ref) -> Ref | None:

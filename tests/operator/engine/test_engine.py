@@ -135,6 +135,25 @@ async def test_a_deleted_child_and_lost_labels_are_put_back(plane: ControlPlane,
         await eventually(labelled, "the label")
 
 
+async def test_a_child_that_went_with_its_owner_was_not_lost(plane: ControlPlane, namespace: str) -> None:
+    """Kubernetes deletes it; the next owner of the name has nothing put back, and nothing is kept of the last."""
+    one, owned = AGENT.ref("one", namespace), CONFIG_MAP.ref("prompt-one", namespace)
+    async with Cluster(plane.credentials) as user, running(plane.credentials) as operator:
+
+        async def forgotten() -> bool:
+            return not operator.engine.index.entry(one) and not operator.engine.index.entry(owned)
+
+        await user.apply(agent(namespace, "one"), "user")
+        await settled(user, namespace, "one")
+        await user.delete(one)
+        await eventually(operator.quiet, "the end of the agent")
+        await user.delete(owned)
+        await eventually(forgotten, "the end of both")
+        await user.apply(agent(namespace, "one"), "user")
+        await settled(user, namespace, "one")
+        assert await news(user, namespace, "Restored") == []
+
+
 async def test_a_foreign_object_is_not_taken_over_until_a_person_allows_it(plane: ControlPlane, namespace: str) -> None:
     async with Cluster(plane.credentials) as user, running(plane.credentials) as operator:
         before = await user.apply(child(namespace, "one"), "user")
