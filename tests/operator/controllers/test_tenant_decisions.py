@@ -83,7 +83,7 @@ def test_conditions_of_tenants_that_are_not() -> None:
         SOON,
     )
     message = "Waiting for the quota of acme-a to be counted"
-    assert told(Place("acme-a", "Active", uncounted=True)) == (
+    assert told(Place("acme-a", "Active", used={"pods": "0"}, uncounted=True)) == (
         [
             condition("Ready", "False", "QuotaNotCounted", message),
             condition("Reconciling", "True", "QuotaNotCounted", message),

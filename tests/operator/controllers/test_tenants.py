@@ -1,5 +1,6 @@
 """Tenants on a real API server: namespaces and what is in them, conflicts, quotas, deletion."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -195,10 +196,17 @@ async def test_a_quota_that_was_counted_too_early_is_counted_anew(
         await eventually(counted, "the first report")
         hard = quota["spec"]["hard"]
         await w.use(w.namespace, hard=hard, used={name: "0" for name in hard if name != "count/agents.agentic.io"})
+        w.counting = False
         await w.condition(TENANT.ref(w.tenant), "Ready", "False", "QuotaNotCounted")
+
+        async def anew() -> bool:
+            found = await w.get(RESOURCE_QUOTA, "tenant")
+            return bool(found and found["metadata"]["uid"] != quota["metadata"]["uid"])
+
+        await eventually(anew, "a quota in place of the old one")
+        asyncio.get_running_loop().call_later(1.0, setattr, w, "counting", True)
         await w.condition(TENANT.ref(w.tenant), "Ready", "True")
-        anew = await w.exists(RESOURCE_QUOTA.ref("tenant", w.namespace))
-        assert anew["metadata"]["uid"] != quota["metadata"]["uid"]
+        await w.agent("first")  # which the API server refuses while the quota is not counted
         events = await w.cluster.list(EVENT, "default")
         assert [
             one for one in events if one["involvedObject"]["name"] == w.tenant and one["reason"] == "Restored"

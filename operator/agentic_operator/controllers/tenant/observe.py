@@ -30,10 +30,10 @@ class Place:
     used: Mapping[str, str] = field(default_factory=dict[str, str])
     """What its ResourceQuota counts."""
     uncounted: bool = False
-    """Whether Kubernetes counted without a limit of ours: it had not yet noticed that the kind exists."""
+    """Whether Kubernetes has not yet counted what a limit of ours is about, and so refuses all of it."""
     recount: bool = False
-    """Whether it does so for long. It looks at a quota when it is made or its limits change, and else each five
-    minutes."""
+    """Whether it counted without some limit, not having noticed that the kind exists. It looks at a quota when it is
+    made or its limits change, and else each five minutes."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +84,13 @@ async def _place(name: str, tenant: Tenant, ctx: Context) -> Place:
 
 
 def _counted(name: str, quota: Object | None, tenant: Tenant) -> Place:
-    used = (quota or {}).get("status", {}).get("used") or {}
-    if quota is None or not used or hard(tenant.spec.quotas).keys() <= used.keys():
+    if quota is None:
+        return Place(name, "Active", uncounted=True)
+    used = quota.get("status", {}).get("used") or {}
+    if hard(tenant.spec.quotas).keys() <= used.keys():
         return Place(name, "Active", used=used)
     age = datetime.now(UTC) - datetime.fromisoformat(quota["metadata"]["creationTimestamp"])
-    return Place(name, "Active", used=used, uncounted=True, recount=age > PATIENCE)
+    return Place(name, "Active", used=used, uncounted=True, recount=bool(used) and age > PATIENCE)
 
 
 def _foreign_owner(namespace: Object, tenant: Tenant) -> str:

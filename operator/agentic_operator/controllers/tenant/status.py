@@ -15,8 +15,8 @@ from agentic_operator.engine.controller import Assessment
 
 SOON = 0.2
 """Seconds until a namespace that was just made is looked at again."""
-RECOUNT = 1.0
-"""Seconds until a quota that is not counted is looked at again."""
+RECOUNT = 6.0
+"""Seconds until a quota that was counted without a limit is looked at again; that it is counted tells its watch."""
 
 
 def assess(tenant: Tenant, observed: Observed, now: datetime) -> Assessment:
@@ -35,7 +35,7 @@ def assess(tenant: Tenant, observed: Observed, now: datetime) -> Assessment:
 def _look_again(observed: Observed) -> float | None:
     if any(place.phase == "Pending" for place in observed.places):
         return SOON
-    return RECOUNT if any(place.uncounted for place in observed.places) else None
+    return RECOUNT if any(place.uncounted and place.used for place in observed.places) else None
 
 
 def observations(observed: Observed) -> list[Observation]:
