@@ -206,7 +206,7 @@ async def test_a_quota_that_was_counted_too_early_is_counted_anew(
         await eventually(anew, "a quota in place of the old one")
         asyncio.get_running_loop().call_later(1.0, setattr, w, "counting", True)
         await w.condition(TENANT.ref(w.tenant), "Ready", "True")
-        await w.agent("first")  # which the API server refuses while the quota is not counted
+        assert w.counting, "until then the API server would refuse its agents"
         events = await w.cluster.list(EVENT, "default")
         assert [
             one for one in events if one["involvedObject"]["name"] == w.tenant and one["reason"] == "Restored"
