@@ -6,6 +6,7 @@ providers that report no usage; such rows are marked as estimated.
 """
 
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, Final
 
 import orjson
@@ -37,20 +38,31 @@ def written(answer: Iterable[str]) -> int:
 
 
 def _read(value: Any) -> int:
-    """Tokens of all that the model reads inside a JSON value."""
+    """Tokens of all that the model reads inside a JSON value.
+
+    A request may have millions of items: besides them there is nothing here but a walk for each level.
+    """
     total = 0
-    rest: list[tuple[Any, str, str]] = [(value, "", "")]
-    while rest:
-        item, parent, name = rest.pop()
-        if isinstance(item, str):
-            total += TOKENS_PER_IMAGE if _is_inline(item, parent, name) else -(-_size(item) // BYTES_PER_TOKEN)
-        elif isinstance(item, list):
-            rest += [(one, parent, name) for one in item]
-        elif isinstance(item, dict):
-            rest += [(one, name, key) for key, one in item.items()]
-        elif isinstance(item, int):
-            total += 1  # embeddings take tokens by their numbers
+    walks = [zip(repeat(""), repeat(""), (value,), strict=False)]
+    while walks:
+        for parent, name, item in walks[-1]:
+            if isinstance(item, str):
+                total += TOKENS_PER_IMAGE if _is_inline(item, parent, name) else -(-_size(item) // BYTES_PER_TOKEN)
+            elif isinstance(item, int):
+                total += 1  # embeddings take tokens by their numbers
+            elif isinstance(item, list | dict) and item:
+                walks.append(_walk(item, parent, name))
+                break
+        else:
+            walks.pop()
     return total
+
+
+def _walk(item: list[Any] | dict[str, Any], parent: str, name: str) -> "zip[tuple[str, str, Any]]":
+    """The items, each with the member that it is in and the one around that."""
+    if isinstance(item, list):
+        return zip(repeat(parent), repeat(name), item, strict=False)
+    return zip(repeat(name), item, item.values(), strict=False)
 
 
 def _is_inline(text: str, parent: str, name: str) -> bool:

@@ -1,6 +1,7 @@
 """Approximate counts, prices and the texts that the wires find in answers."""
 
 import time
+import tracemalloc
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -48,6 +49,17 @@ def nested(value: Any, depth: int) -> Any:
 )
 def test_prompts(body: dict[str, Any], count: int) -> None:
     assert tokens.prompt(body) == count
+
+
+@pytest.mark.parametrize("items", [[1] * 300_000, dict.fromkeys(map(str, range(300_000)), "x"), [[1]] * 300_000])
+def test_a_prompt_of_many_items_is_counted_in_no_memory(items: Any) -> None:
+    body = {"input": items}
+    tracemalloc.start()
+    try:
+        assert tokens.prompt(body) == 300_000
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize(
