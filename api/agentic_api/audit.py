@@ -4,6 +4,7 @@
 other changes are recorded by the services, in the transaction of the change.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from agentic_api.dependencies.principal import Caller, Principal
 from agentic_core import telemetry
 from agentic_core.db import PLATFORM_TENANT, Database, faults
 from agentic_core.db.audit import AuditRepository
-from agentic_core.errors import PlatformError, Unavailable
+from agentic_core.errors import PlatformError, Timeout, Unavailable
 
 PATIENCE_SECONDS = 2.0
 """How long the answer to a change that was made waits for a database that is away."""
@@ -47,7 +48,7 @@ class Audit:
         details: dict[str, Any] = {}
         try:
             yield details
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # the request's time may be over
             await self._ended(caller, action, target=target, intent=str(intent), **_failure(error))
             raise
         await self._ended(caller, action, target=target, intent=str(intent), outcome="done", **details)
@@ -66,8 +67,10 @@ class Audit:
             return await AuditRepository(session).record(actor=caller.key_id, action=action, target=target, **details)
 
 
-def _failure(error: Exception) -> dict[str, str]:
-    """How a change failed. When something did not answer, nobody knows whether it was made."""
+def _failure(error: BaseException) -> dict[str, str]:
+    """How a change failed. When something did not answer, or not in time, nobody knows whether it was made."""
+    if isinstance(error, asyncio.CancelledError):
+        return {"outcome": "unknown", "code": Timeout.code}
     known = isinstance(error, PlatformError) and not isinstance(error, Unavailable)
     return {"outcome": "refused" if known else "unknown", "code": getattr(error, "code", "internal")}
 

@@ -116,7 +116,7 @@ async def test_a_write_whose_outcome_cannot_be_noted_is_answered_and_its_intenti
 @pytest.mark.parametrize(
     ("error", "outcomes"),
     [
-        (asyncio.CancelledError(), ["intended"]),
+        (asyncio.CancelledError(), ["intended", "unknown"]),
         (NotFound("gone"), ["intended", "refused"]),
         (OSError("lost"), ["intended", "unknown"]),
     ],
