@@ -74,7 +74,7 @@ class Allowance:
         """The state as the database has it; sums only grow, so of two answers the larger is the later."""
         self.known_at = max(self.known_at, now)
         self._used = max(self._used, state.tokens)
-        if not state.running:
+        if self._running and not state.running:  # a call that is cancelled twice could not tell why
             self._running = False
             for call in self._calls:
                 call.cancel()

@@ -253,6 +253,23 @@ async def test_while_the_database_is_away_known_runs_go_on_and_others_wait(monke
         (await known.current(fresh)).grant(1, 1)
 
 
+async def test_a_call_says_that_its_run_has_ended_however_often_that_is_heard() -> None:
+    known = Allowances(Told())
+    ended = credential()
+    allowance = await known.current(ended)
+
+    async def call() -> None:
+        with allowance.spending(1):
+            await asyncio.Event().wait()
+
+    calling = asyncio.create_task(call())
+    await asyncio.sleep(0)
+    known.learn([RunState(UUID(ended.claims.run_id), 0, running=False)] * 2)
+    with pytest.raises(RunEnded):
+        await calling
+    assert not allowance.calling
+
+
 async def test_runs_that_are_calling_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(allowances, "MOST_RUNS", 3)
     known = Allowances(Told())
