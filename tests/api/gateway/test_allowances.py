@@ -91,6 +91,20 @@ async def test_an_answer_may_be_as_long_as_what_is_left(
     assert {name: body[name] for name in ("max_tokens", "max_completion_tokens") if name in body} == sent
 
 
+@requirement("agent-definition")
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens", "n_predict", "max_new_tokens"])
+@pytest.mark.parametrize("value", [0, -1])
+async def test_no_number_means_that_there_is_no_limit(
+    gateway: Running, upstream: FaultServer, name: str, value: int
+) -> None:
+    """Servers that are compatible with OpenAI's take such numbers so."""
+    client = limited(gateway, upstream, 1000)
+    upstream.plays(answer(200, completion()))
+    with pytest.raises(openai.BadRequestError, match=name):
+        await client.chat.completions.create(model="a/m", messages=ASK, extra_body={name: value})
+    assert upstream.requests == []
+
+
 async def test_anthropics_answers_too(gateway: Running, upstream: FaultServer) -> None:
     gateway.resources.provider("claude", upstream.url, "m", kind="anthropic")
     token = gateway.token("claude/m", max_tokens=1000)

@@ -11,6 +11,7 @@ from agentic_api.gateway.wires.base import (
     Tokens,
     count,
     expect,
+    expect_limit,
     refuse_unpriced,
     refuse_unpriced_tools,
     strings,
@@ -70,7 +71,7 @@ class Messages(Operation):
 
     def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
         expect(body, "messages", list)
-        expect(body, "max_tokens", int)
+        expect_limit(body, "max_tokens")
         expect(body, "stream", bool, required=False)
         refuse_unpriced(body, PRICED)
         refuse_unpriced_tools(body, lambda kind: CALLERS_TOOL.fullmatch(kind) is not None)
@@ -78,7 +79,7 @@ class Messages(Operation):
             raise Unpriced("The beta 'context-1m' of 'anthropic-beta' has another price than the list says.")
 
     def most_output(self, body: JSON, kind: ProviderType) -> int:
-        return max(0, int(body["max_tokens"]))
+        return int(body["max_tokens"])
 
     def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
         return body | {"model": model, "max_tokens": min(body["max_tokens"], most)}

@@ -119,6 +119,14 @@ def expect(body: JSON, name: str, *kinds: type, required: bool = True) -> None:
         raise Malformed(f"'{name}' has to be {wanted}.")
 
 
+def expect_limit(body: JSON, name: str, *, required: bool = True) -> None:
+    """Raises `Malformed` unless the member is a limit of tokens: by 0 or less, some servers mean no limit."""
+    expect(body, name, int, required=required)
+    value = body.get(name)
+    if value is not None and value < 1:
+        raise Malformed(f"'{name}' has to be 1 or more.")
+
+
 NAMES: dict[type, str] = {str: "a string", list: "an array", dict: "an object", bool: "true or false", int: "a number"}
 
 

@@ -10,6 +10,7 @@ from agentic_api.gateway.wires.base import (
     Tokens,
     count,
     expect,
+    expect_limit,
     refuse_unpriced,
     refuse_unpriced_tools,
     strings,
@@ -40,8 +41,10 @@ PRICED: Final[dict[str, tuple[Any, ...]]] = {
     "search_parameters": (),
     "plugins": (),
     "models": (),
+    "n_predict": (),
+    "max_new_tokens": (),
 }
-"""Members of a request that change its price, with the values by which they do not."""
+"""Members of a request that change its price, or come before its limit, with the values by which they do not."""
 OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
 USUAL_OUTPUT: Final = {
     ProviderType.OPENAI: ("max_completion_tokens", 16_384),
@@ -110,14 +113,14 @@ class ChatCompletions(OpenAI):
         expect(body, "stream", bool, required=False)
         expect(body, "stream_options", dict, required=False)
         for name in OUTPUT_LIMITS:
-            expect(body, name, int, required=False)
+            expect_limit(body, name, required=False)
         refuse_unpriced(body, PRICED)
         refuse_unpriced_tools(body, lambda kind: kind in ("function", "custom"))
         _refuse_audio(body["messages"])
 
     def most_output(self, body: JSON, kind: ProviderType) -> int:
         asked = [body[name] for name in OUTPUT_LIMITS if body.get(name) is not None]
-        return max(0, min(asked)) if asked else USUAL_OUTPUT[kind][1]
+        return min(asked) if asked else USUAL_OUTPUT[kind][1]
 
     def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
         asked = [name for name in OUTPUT_LIMITS if body.get(name) is not None]
