@@ -40,6 +40,8 @@ async def opened(
     async with AsyncExitStack() as stack:
         database = Database(settings.database_url.get_secret_value(), transaction_pooler=settings.database_pooler)
         stack.push_async_callback(database.close)
+        # Before the runs, so that they are seen until the last one has ended.
+        await stack.enter_async_context(exposed(registry, host=settings.host, port=settings.metrics_port))
         http = await stack.enter_async_context(runtime.session())
         clock = Clock()
         cluster, catalog, synced = await _resources(stack, settings, database)
@@ -49,7 +51,6 @@ async def opened(
         await stack.enter_async_context(Retention(database, clock, days=settings.event_days).running())
         audit = Audit(database)
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
-        await stack.enter_async_context(exposed(registry, host=settings.host, port=settings.metrics_port))
         yield Context(
             lifecycle=lifecycle,
             http_metrics=http_metrics,

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx2
+import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -14,11 +15,12 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from agentic_api.install.installer import install
 from agentic_api.install.secrets import FolderStore
+from agentic_api.runs.replica import Replica
 from tests.api import harness
 from tests.api.harness import Api, World, until
 from tests.requirements import requirement
 from tests.support.apiserver import ControlPlane, free_port
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, PostgresDatabase
 
 
 @requirement("health")
@@ -56,7 +58,7 @@ async def test_metrics_are_by_route_not_by_path(api: Api) -> None:
         'agentic_http_request_duration_seconds_count{method="GET",route="/api/v1/tenants/{name}",status="404"} 1.0'
         in text
     )
-    assert 'route="unmatched",status="404"} 1.0' in text
+    assert 'agentic_http_request_duration_seconds_count{method="GET",route="unmatched",status="404"} 2.0' in text
     assert "somebody" not in text
 
 
@@ -95,6 +97,22 @@ async def test_cors_is_off_until_it_is_set(
         foreign = await client.get("/healthz", headers={"Origin": "https://evil.example.com"})
         assert "access-control-allow-origin" not in foreign.headers
     await postgres_server.drop(database)
+
+
+@requirement("observability")
+async def test_metrics_are_shown_while_the_last_runs_end(
+    plane: ControlPlane, world: World, postgres: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: list[str] = []
+
+    async def drain(_replica: Replica) -> None:
+        async with httpx2.AsyncClient(trust_env=False) as prometheus:
+            shown.append((await prometheus.get(api.metrics)).text)
+
+    monkeypatch.setattr(Replica, "_drain", drain)
+    async with harness.running(plane, postgres, tmp_path / "secrets") as api:
+        pass
+    assert "agentic_http_request_duration_seconds" in shown[0]
 
 
 async def test_sigterm_fails_readiness_first_and_ends_cleanly(
