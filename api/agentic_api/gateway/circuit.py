@@ -7,7 +7,7 @@ MOST_CIRCUITS = 10_000
 """Circuits kept; beyond it the one not used for longest is forgotten, which closes it."""
 
 Key = tuple[str, str, str]
-"""Namespace and name of a ModelProvider."""
+"""A ModelProvider: the uid of its Tenant, its namespace and name."""
 
 
 @dataclass
