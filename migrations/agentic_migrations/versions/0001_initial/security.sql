@@ -5,7 +5,7 @@ declare
 begin
     foreach name in array array[
         'tenants', 'agents', 'conversations', 'messages', 'runs', 'run_events', 'tool_executions', 'api_keys', 'usage',
-        'run_tokens', 'audit_log'
+        'audit_log'
     ] loop
         execute format('alter table %I enable row level security', name);
         execute format('alter table %I force row level security', name);
@@ -26,7 +26,7 @@ create policy leases on runs for select to agentic_owner using (status = 'runnin
 create policy lease_extension on runs for update to agentic_owner using (status = 'running') with check (status = 'running');
 
 grant usage on schema public to agentic_app;
-grant select, insert, update on tenants, agents, runs, run_tokens, api_keys to agentic_app;
+grant select, insert, update on tenants, agents, runs, api_keys to agentic_app;
 grant select, insert, update, delete on conversations to agentic_app;
 grant select, insert on messages, run_events, tool_executions, usage, audit_log to agentic_app;
 

@@ -40,8 +40,6 @@ create table messages (
     tool_call_id text,
     is_error boolean not null default false,
     created_at timestamptz not null default now(),
-    -- How large a compressed jsonb is, PostgreSQL knows only by unpacking it; of a text it knows.
-    size integer not null generated always as (octet_length(content) + octet_length(tool_calls::text)) stored,
     primary key (tenant_id, conversation_id, position),
     foreign key (tenant_id, conversation_id) references conversations on delete cascade
 );
@@ -84,7 +82,7 @@ create table run_events (
     run_id uuid not null,
     seq integer not null,
     type text not null,
-    payload text not null default '{}',
+    payload jsonb not null default '{}',
     primary key (tenant_id, run_id, seq),
     foreign key (tenant_id, run_id) references runs on delete cascade
 );
@@ -133,15 +131,6 @@ create table usage (
     primary key (tenant_id, id)
 );
 create index usage_run on usage (tenant_id, run_id);
-
--- A run may make thousands of calls: its sum is kept, not counted anew with each of them. No foreign key: usage is
--- appended also for a run whose conversation has just been deleted.
-create table run_tokens (
-    tenant_id uuid not null,
-    run_id uuid not null,
-    tokens bigint not null,
-    primary key (tenant_id, run_id)
-);
 
 create table audit_log (
     tenant_id uuid not null,
