@@ -30,6 +30,8 @@ class LeaseTimes:
 
     lease_seconds: float = 15.0
     interval_seconds: float = 5.0
+    sweep_seconds: float = 60.0
+    """How long one look at others' runs may take; the next one goes on with what is left."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +47,18 @@ class Leases:
     """Told the status of each run that was closed for a dead replica."""
 
     async def keep(self) -> None:
-        """Extend and sweep for ever. A sweep follows an extension, so that live runs come first after an outage."""
+        """Extend and sweep for ever. A sweep follows an extension, so that live runs come first after an outage.
+
+        A database that went silent must not hold this up: the next connection may reach it.
+        """
         healthy = True
         while True:
             try:
-                await self.extend()
+                async with asyncio.timeout(self.times.lease_seconds):
+                    await self.extend()
                 if healthy:
-                    await self.sweep()
+                    async with asyncio.timeout(self.times.sweep_seconds):
+                        await self.sweep()
                 healthy = True
             except Exception as error:
                 healthy = False

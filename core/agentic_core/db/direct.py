@@ -16,6 +16,9 @@ PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
 """By itself PostgreSQL plans these statements anew each time, for what few rows they have: it costs more than running
 them. They find rows by the leading columns of indexes, so that no value of a parameter makes for another plan."""
 
+STATEMENT_SECONDS = 30.0
+"""How long a statement may take: a database that went silent, as behind a network that broke, is away."""
+
 
 class Transaction:
     """A transaction of one tenant."""
@@ -37,13 +40,22 @@ class Transaction:
 class Direct:
     """A pool of connections of the bare driver, opened with the first transaction."""
 
-    def __init__(self, dsn: str, *, pool_size: int, connect_timeout: float, statement_cache: bool) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        pool_size: int,
+        connect_timeout: float,
+        statement_cache: bool,
+        statement_timeout: float = STATEMENT_SECONDS,
+    ) -> None:
         self._open_pool = functools.partial(
             asyncpg.create_pool,
             dsn,
             min_size=0,
             max_size=pool_size,
             timeout=connect_timeout,
+            command_timeout=statement_timeout,
             statement_cache_size=100 if statement_cache else 0,
             server_settings=PLANNED_ONCE if statement_cache else {},
             reset=_nothing,
@@ -62,6 +74,9 @@ class Direct:
                 )
                 yield Transaction(connection, tenant_id)
                 await connection.execute("commit")
+            except TimeoutError:
+                connection.terminate()  # nobody answers; nobody would answer a rollback
+                raise
             except Exception:
                 if not connection.is_closed():
                     await connection.execute("rollback")

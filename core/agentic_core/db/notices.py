@@ -14,6 +14,8 @@ from agentic_core import telemetry
 from agentic_core.db import faults
 
 RECONNECT_SECONDS = 1.0
+SEND_SECONDS = 5.0
+"""How long a message may take; then the connection is taken for dead, and opened anew."""
 log = telemetry.logger(__name__)
 
 
@@ -44,8 +46,10 @@ class Notices:
         if connection is None:
             return
         try:
-            async with self._lock:
+            async with asyncio.timeout(SEND_SECONDS), self._lock:
                 await connection.execute("select pg_notify($1, $2)", self._channel, text)
+        except TimeoutError:
+            connection.terminate()
         except Exception as error:
             if not faults.is_away(error):
                 raise

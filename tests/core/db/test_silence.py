@@ -1,0 +1,93 @@
+"""A network that swallows everything: a broken link, which no side is told of."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator
+from uuid import uuid4
+
+import pytest
+from sqlalchemy.engine import make_url
+
+from agentic_core.db import notices
+from agentic_core.db.direct import Direct
+from agentic_core.db.notices import Notices
+from tests.support.postgres import PostgresDatabase
+
+STATEMENT = "select count(*) as found from runs where tenant_id = $1"
+
+
+class Link:
+    """A way to the database that can be broken."""
+
+    def __init__(self, dsn: str) -> None:
+        self._there = make_url(dsn)
+        self.silent = False
+        self.dsn = ""
+        self._tasks = set[asyncio.Task[None]]()
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncGenerator["Link"]:
+        server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        self.dsn = self._there.set(host="127.0.0.1", port=port, query={}).render_as_string(hide_password=False)
+        yield self
+        server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there = await asyncio.open_connection(self._there.host, self._there.port)
+        for source, sink in ((reader, there[1]), (there[0], writer)):
+            self._tasks.add(asyncio.create_task(self._pass(source, sink)))
+
+    async def _pass(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
+        with contextlib.closing(sink):
+            while data := await source.read(65536):
+                if not self.silent:
+                    sink.write(data)
+
+
+@pytest.fixture
+async def link(postgres: PostgresDatabase) -> AsyncGenerator[Link]:
+    async with Link(postgres.app).open() as opened:
+        yield opened
+
+
+async def test_a_silent_database_is_away_and_a_new_connection_finds_it_again(link: Link) -> None:
+    direct = Direct(link.dsn, pool_size=1, connect_timeout=0.5, statement_cache=True, statement_timeout=0.3)
+    async with direct.transaction(uuid4()) as transaction:
+        await transaction.fetch_one(STATEMENT)
+    link.silent = True
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5), direct.transaction(uuid4()) as transaction:
+            await transaction.fetch_one(STATEMENT)
+    link.silent = False
+    async with asyncio.timeout(5), direct.transaction(uuid4()) as transaction:
+        assert await transaction.fetch_one(STATEMENT)
+    await direct.close()
+
+
+async def test_a_message_into_silence_is_lost_and_the_connection_made_anew(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(notices, "RECONNECT_SECONDS", 0.05)
+    heard = asyncio.Queue[str]()
+    channel = Notices(link.dsn, "test_silence", heard.put_nowait)
+    async with channel.listening():
+        await _send_until_heard(channel, "first", heard)
+        link.silent = True
+        async with asyncio.timeout(5):
+            await channel.send("lost")
+        link.silent = False
+        await _send_until_heard(channel, "second", heard)
+
+
+async def _send_until_heard(channel: Notices, text: str, heard: "asyncio.Queue[str]") -> None:
+    async with asyncio.timeout(20):
+        while True:
+            await channel.send(text)
+            with contextlib.suppress(TimeoutError):
+                if await asyncio.wait_for(heard.get(), 0.1) == text:
+                    return
