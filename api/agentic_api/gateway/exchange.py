@@ -15,6 +15,10 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
+MOST_CONTAINERS: Final = 300_000
+MOST_VALUES: Final = 2_000_000
+"""What a body may be made of, by its brackets and commas, those in texts included: thirty megabytes of `[1],[1]` would
+become a gigabyte of objects."""
 PATIENCE: Final = 4
 """How many times the permitted size of a body is read before the connection is closed on it."""
 
@@ -64,6 +68,8 @@ class Exchange:
                 data = await self._read(most)
         except TimeoutError:
             raise TooSlow(f"The request did not arrive within {seconds:g} seconds.") from None
+        if data.count(b"[") + data.count(b"{") > MOST_CONTAINERS or data.count(b",") > MOST_VALUES:
+            raise TooLarge(f"The body has more than {MOST_CONTAINERS} lists and objects, or {MOST_VALUES} values.")
         try:
             body = orjson.loads(data)
         except orjson.JSONDecodeError as error:

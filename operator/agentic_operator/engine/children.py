@@ -66,10 +66,18 @@ class Children:
         for ref in surplus:
             entry = self._index.entry(ref)
             if entry and not _deleting(self._index.get(ref)) and not self._goes(ref.namespace, surplus):
-                self._pruned.add(ref)
-                if not await self._cluster.delete(ref, uid=entry.uid):
-                    self._pruned.discard(ref)
+                await self._delete(ref, entry.uid)
         return len(surplus)
+
+    async def _delete(self, ref: Ref, uid: str) -> None:
+        """Its event, which may come before the answer, is no loss then."""
+        self._pruned.add(ref)
+        deleted = False
+        try:
+            deleted = await self._cluster.delete(ref, uid=uid)
+        finally:
+            if not deleted:
+                self._pruned.discard(ref)
 
     def _goes(self, namespace: str | None, surplus: Collection[Ref]) -> bool:
         if namespace is None:

@@ -24,8 +24,8 @@ def desired(tenant: Tenant, observed: Observed, platform: Platform) -> Wanted:
 def contents(tenant: Tenant, place: Place, platform: Platform) -> list[Object]:
     """What each namespace of a tenant has; what denies comes first.
 
-    A quota to be counted anew is left out: its deletion brings it back at once. Until it is counted, the API server
-    refuses what it would count, so nothing slips through.
+    A quota to be counted anew is left out: its deletion brings it back at once, and until that one is counted the API
+    server refuses what it is about.
     """
     owner, name = tenant.metadata.name, place.name
     egress = tenant.spec.network.egress
