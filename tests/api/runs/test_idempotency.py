@@ -1,10 +1,18 @@
 """An Idempotency-Key makes any number of requests one run."""
 
 import asyncio
+from collections import Counter
 
+import aiohttp
 import httpx2
+import pytest
 
+from agentic_api.catalog.catalog import Catalog
+from agentic_api.runs.replica import Timing
+from tests.api.runs import stage
 from tests.api.runs.runtime import Runtime
+from tests.api.runs.stage import Tenant
+from tests.support.postgres import PostgresDatabase
 
 EXECUTE = "/api/v1/agents/helper/execute"
 KEY = {"Idempotency-Key": "k-1"}
@@ -35,12 +43,35 @@ async def test_keys_belong_to_tenants(client: httpx2.AsyncClient, foreign: httpx
     assert other.json()["id"] != mine["id"]
 
 
-async def test_a_thousand_requests_at_once_are_one_run(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+@pytest.mark.timeout(300)
+async def test_thousands_of_requests_at_once_are_one_run(
+    postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
+) -> None:
+    """Each has a connection of its own. As many as a tenant may have waiting get the run, the others are told so."""
     runtime.scripts["wait"] = runtime.hang
-    asked = [asyncio.create_task(client.post(EXECUTE, json={"input": "wait"}, headers=KEY)) for _ in range(1000)]
-    await runtime.began.wait()
-    runtime.go_on.set()
-    answers = await asyncio.gather(*asked)
-    assert {answer.status_code for answer in answers} == {200}
-    assert len({answer.json()["id"] for answer in answers}) == 1
-    assert len(runtime.requests) == 1
+    catalog = Catalog(anywhere=True)
+    stage.fill(catalog, [tenant.name], endpoint=runtime.url)
+    most = stage.AMPLE.followers_per_tenant
+    refused = asyncio.Semaphore(0)
+    headers = KEY | {"Authorization": f"Bearer {tenant.key}"}
+    async with (
+        stage.serving(postgres.app, catalog, timing=Timing()) as api,
+        aiohttp.ClientSession(api.url, headers=headers, connector=aiohttp.TCPConnector(limit=0)) as session,
+    ):
+
+        async def ask() -> tuple[int, str]:
+            async with session.post(EXECUTE, json={"input": "wait"}) as answer:
+                body = await answer.json()
+                if answer.status != 200:
+                    refused.release()
+                return answer.status, body["id"] if answer.status == 200 else body["code"]
+
+        asked = [asyncio.create_task(ask()) for _ in range(3 * most)]
+        for _ in range(2 * most):
+            await refused.acquire()
+        runtime.go_on.set()
+        answers = Counter(await asyncio.gather(*asked))
+        async with session.get("/api/v1/runs") as listed:
+            runs = (await listed.json())["items"]
+    assert answers == {(200, runs[0]["id"]): most, (429, "too_many_followers"): 2 * most}
+    assert len(runs) == len(runtime.requests) == 1
