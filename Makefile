@@ -21,7 +21,7 @@ $(BIN)/.installed: pyproject.toml constraints.txt
 install: $(BIN)/.installed ## Install the project and its tools into .venv
 
 .PHONY: quickstart
-quickstart: install ## A cluster with the platform, a tenant, an agent, and its first answer
+quickstart: ## A cluster with the platform, a tenant, an agent, and its first answer
 	@hack/quickstart.sh
 
 .PHONY: env
@@ -37,7 +37,7 @@ cluster-down: ## Stop and remove the local cluster
 	@hack/cluster-down.sh
 
 .PHONY: images
-images: install ## Build the images and load them into the local cluster
+images: ## Build the images and load them into the local cluster
 	@hack/images.sh
 
 .PHONY: test
