@@ -4,7 +4,10 @@
 . "$(dirname "$0")/lib.sh"
 
 python=python3
-[ -x "$root/.venv/bin/python" ] && python=$root/.venv/bin/python
+if ! "$python" -c 'import agentic_crds' 2>/dev/null; then
+  make --silent -C "$root" install >&2
+  python=$root/.venv/bin/python
+fi
 schemas=$cache/schemas/$(content_hash hack/schemas.py crds/agentic_crds)
 if [ ! -e "$schemas" ]; then
   part=$schemas.$$

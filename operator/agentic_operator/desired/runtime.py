@@ -10,10 +10,9 @@ from agentic_operator.desired import metadata
 from agentic_operator.desired.platform import Platform
 
 CONTAINER = "runtime"
-GRACE_SECONDS = 600
-"""Seconds that a stopping pod has to end its runs: as long as cluster autoscalers wait. An idle one ends at once."""
-FOREIGN_GRACE_SECONDS = 60
-"""The same for an image of the user's own, which may do what it likes meanwhile, in a namespace that is going too."""
+GRACE_SECONDS = 60
+"""How long a stopping pod may take for its runs. Kubernetes, deleting a namespace, looks at it again only after half of
+the longest grace of its pods, even when they are gone at once: ten minutes here would be five for each tenant."""
 STOPPING_SECONDS = 20
 """What a stopping pod keeps of that to interrupt the runs that are left, and to end."""
 PROGRESS_SECONDS = 180
@@ -100,7 +99,7 @@ def _pod(runtime: Runtime, platform: Platform) -> dict[str, Any]:
         "serviceAccountName": names.RUNTIME,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": _grace(runtime, platform),
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
         "securityContext": {
             "runAsNonRoot": True,
             "runAsUser": USER,
@@ -111,10 +110,6 @@ def _pod(runtime: Runtime, platform: Platform) -> dict[str, Any]:
         "containers": [_container(runtime, platform)],
         "volumes": [{"name": "tmp", "emptyDir": {"sizeLimit": "256Mi"}}],
     }
-
-
-def _grace(runtime: Runtime, platform: Platform) -> int:
-    return GRACE_SECONDS if runtime.image == platform.runtime_image else FOREIGN_GRACE_SECONDS
 
 
 def _spread(runtime: Runtime) -> dict[str, Any]:
@@ -151,7 +146,7 @@ def _environment(runtime: Runtime, platform: Platform) -> dict[str, str]:
         "AGENTIC_RUN_TOKEN_KEYS": platform.run_token_keys,
         "AGENTIC_NAMESPACE": runtime.namespace,
         "AGENTIC_LOG_LEVEL": platform.log_level,
-        "AGENTIC_DRAIN_GRACE": str(_grace(runtime, platform) - PRE_STOP_SECONDS - STOPPING_SECONDS),
+        "AGENTIC_DRAIN_GRACE": str(GRACE_SECONDS - PRE_STOP_SECONDS - STOPPING_SECONDS),
     }
     return {name: value for name, value in runtime.env.items() if name not in ours} | ours
 

