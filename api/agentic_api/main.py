@@ -8,6 +8,7 @@ from pathlib import Path
 
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+from uvicorn.config import STARTUP_FAILURE
 
 from agentic_api import composition
 from agentic_api.app import create_app
@@ -61,7 +62,7 @@ def serve(settings: ApiSettings) -> None:
         shutdown_timeout=settings.shutdown_timeout,
     )
     uvloop.run(running.serve())
-    sys.exit(0 if running.started else 3)
+    sys.exit(0 if running.started else STARTUP_FAILURE)
 
 
 async def _install(settings: InstallSettings, folder: Path | None) -> None:

@@ -26,17 +26,6 @@ PLACEHOLDER = "run-token-goes-with-each-call"
 """The SDKs want a key when they are built; the real credential is a header of each call."""
 
 
-def http_client(client: type[httpx2.AsyncClient], max_connections: int) -> httpx2.AsyncClient:
-    """A pool of connections to the gateway, by the client on aiohttp that each SDK brings: it takes a third less CPU
-    than httpx's own transport. How long an answer may take is the run's deadline, not a socket's."""
-    return client(
-        timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
-        limits=httpx2.Limits(max_connections=max_connections, max_keepalive_connections=max_connections),
-        trust_env=False,
-        follow_redirects=False,
-    )
-
-
 class PlainCompletions:
     """The SDK's chat completions without its models of requests and chunks.
 
@@ -75,8 +64,16 @@ class ChatModels:
             await pool.aclose()
 
     def _pool(self, client: type[httpx2.AsyncClient]) -> httpx2.AsyncClient:
+        """A pool of connections to the gateway, by the client on aiohttp that each SDK brings: it takes a third less
+        CPU than httpx's own transport. How long an answer may take is the run's deadline, not a socket's."""
         if client not in self._pools:
-            self._pools[client] = http_client(client, self._max_connections)
+            most = self._max_connections
+            self._pools[client] = client(
+                timeout=httpx2.Timeout(None, connect=CONNECT_SECONDS),
+                limits=httpx2.Limits(max_connections=most, max_keepalive_connections=most),
+                trust_env=False,
+                follow_redirects=False,
+            )
         return self._pools[client]
 
     def get(self, wire: ProviderType) -> BaseChatModel:

@@ -50,7 +50,6 @@ class LazyLoop:
             if self._loop is None:
                 loop_class, tools = await asyncio.to_thread(_import)
                 self._loop = loop_class(self._settings, tools, self._metrics)
-                garbage.spare()
                 log.info("agent loop loaded", tools=sorted(tools))
             return self._loop
 

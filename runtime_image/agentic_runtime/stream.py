@@ -36,7 +36,7 @@ class RunStream:
         self._runs = runs
         self._clock = asyncio.get_running_loop().time
         self._written = self._clock()
-        self._waiting: list[bytes] = []
+        self._waiting = bytearray()
         self._flushing: asyncio.Task[None] | None = None
 
     async def serve(self, loop: Loop, request: contract.RunRequest, token: str) -> str:
@@ -70,16 +70,16 @@ class RunStream:
 
     async def _emit(self, event: contract.Event) -> None:
         """Events of one moment are one write: answers come in bursts, and each write is a system call."""
-        self._waiting.append(contract.line(event))
+        self._waiting += contract.line(event)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
-        elif sum(map(len, self._waiting)) > MOST_WAITING:
+        elif len(self._waiting) > MOST_WAITING:
             await asyncio.shield(self._flushing)
 
     async def _flush(self) -> None:
         while self._waiting:
-            taken, self._waiting = self._waiting, []
-            await self._write(b"".join(taken))
+            taken, self._waiting = self._waiting, bytearray()
+            await self._write(bytes(taken))
         self._flushing = None
 
     async def _close(self, event: contract.Event) -> None:

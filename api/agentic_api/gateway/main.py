@@ -8,6 +8,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 
 from agentic_api.exposition import exposed
 from agentic_api.gateway.app import Context, Gateway
@@ -18,7 +19,6 @@ from agentic_api.gateway.settings import GatewaySettings
 from agentic_core import garbage, names, telemetry
 from agentic_core.cluster import Cluster, credentials
 
-STARTUP_FAILURE = 3
 KEEP_ALIVE_SECONDS = 75
 """Longer than callers keep their connections, so that it is they who close them."""
 

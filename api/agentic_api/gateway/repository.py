@@ -8,13 +8,13 @@ and four times the CPU, in the path of every answer.
 import asyncio
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 import asyncpg
 
 from agentic_api.gateway.usage import RunState, UsageRow
-from agentic_core.db.direct import PLANNED_ONCE
+from agentic_core.db import direct
 
 COLUMNS: Final = {
     "id": "uuid",
@@ -74,7 +74,7 @@ class UsageRepository:
     async def append(self, tenant_id: UUID, rows: Sequence[UsageRow]) -> Sequence[RunState]:
         """Commit rows of one tenant; rows that are there already are left alone. Gives the states of their runs."""
         columns = zip(*map(_values, rows), strict=True)
-        found = await self._pool.fetch(INSERT, str(tenant_id), *columns, timeout=STATEMENT_SECONDS)
+        found = await self._pool.fetch(INSERT, str(tenant_id), *columns)
         return [RunState(*item) for item in found]
 
     async def states(self, tenant_id: UUID, run_ids: Sequence[UUID]) -> Sequence[RunState]:
@@ -89,20 +89,11 @@ class UsageRepository:
 
 
 def pool(dsn: str, *, connections: int, transaction_pooler: bool = False) -> asyncpg.Pool:
-    """The pool, to be entered before its first use. It opens no connection before one is needed.
-
-    With `transaction_pooler` (PgBouncer in transaction mode) no prepared statement outlives its transaction.
-    """
-    return asyncpg.create_pool(
+    """The gateway's pool, with its patience."""
+    return direct.pool(
         dsn,
-        min_size=0,
-        max_size=connections,
-        timeout=CONNECT_SECONDS,
-        reset=_nothing,
-        statement_cache_size=0 if transaction_pooler else 100,
-        server_settings={} if transaction_pooler else PLANNED_ONCE,
+        connections=connections,
+        connect_timeout=CONNECT_SECONDS,
+        statement_timeout=STATEMENT_SECONDS,
+        transaction_pooler=transaction_pooler,
     )
-
-
-async def _nothing(_connection: Any) -> None:
-    """Statements leave nothing behind on a connection: what they set ends with their transaction."""

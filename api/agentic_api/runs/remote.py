@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from agentic_api.runs.journal import Journal
+from agentic_api.runs.live import PIECE_EVENTS
 from agentic_api.runs.records import RunState, StoredEvent
 from agentic_api.runs.schemas import Status
 from agentic_core.db import Database
@@ -22,7 +23,6 @@ POLL_SECONDS = 0.5
 """How often a run that is driven elsewhere is looked at when no notice comes."""
 KEEP_SECONDS = 1.0
 """For how long an answer is there for those who ask a little later."""
-EVENTS_AT_ONCE = 500
 END = 2**31 - 1
 """No event has this number: what follows it is the end of the run."""
 
@@ -82,7 +82,7 @@ class Remote:
             async with self._database.transaction(tenant_id) as transaction:
                 journal = Journal(transaction)
                 state = await journal.state(run_id)
-                events = await journal.events(run_id, after=after, most=EVENTS_AT_ONCE)
+                events = await journal.events(run_id, after=after, most=PIECE_EVENTS)
             if state is None or events or state.status is not Status.RUNNING:
                 return Progress(state, events)
             await self._more(run_id)

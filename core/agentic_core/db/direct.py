@@ -46,19 +46,16 @@ class Direct:
         *,
         pool_size: int,
         connect_timeout: float,
-        statement_cache: bool,
+        transaction_pooler: bool,
         statement_timeout: float = STATEMENT_SECONDS,
     ) -> None:
         self._open_pool = functools.partial(
-            asyncpg.create_pool,
+            pool,
             dsn,
-            min_size=0,
-            max_size=pool_size,
-            timeout=connect_timeout,
-            command_timeout=statement_timeout,
-            statement_cache_size=100 if statement_cache else 0,
-            server_settings=PLANNED_ONCE if statement_cache else {},
-            reset=_nothing,
+            connections=pool_size,
+            connect_timeout=connect_timeout,
+            statement_timeout=statement_timeout,
+            transaction_pooler=transaction_pooler,
         )
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
@@ -95,6 +92,26 @@ class Direct:
         """Close all connections."""
         if self._pool is not None:
             await self._pool.close()
+
+
+def pool(
+    dsn: str, *, connections: int, connect_timeout: float, statement_timeout: float, transaction_pooler: bool = False
+) -> asyncpg.Pool:
+    """A pool of the bare driver, to be awaited or entered before its first use. It opens no connection before one is
+    needed, and gives up a statement that takes longer than so many seconds.
+
+    With `transaction_pooler` (PgBouncer in transaction mode) no prepared statement outlives its transaction.
+    """
+    return asyncpg.create_pool(
+        dsn,
+        min_size=0,
+        max_size=connections,
+        timeout=connect_timeout,
+        command_timeout=statement_timeout,
+        statement_cache_size=0 if transaction_pooler else 100,
+        server_settings={} if transaction_pooler else PLANNED_ONCE,
+        reset=_nothing,
+    )
 
 
 async def _nothing(_connection: Any) -> None:

@@ -58,7 +58,7 @@ class Database:
                 "prepared_statement_name_func": _unique_statement_name,
             }
         self._direct = Direct(
-            dsn, pool_size=pool_size, connect_timeout=CONNECT_TIMEOUT, statement_cache=not transaction_pooler
+            dsn, pool_size=pool_size, connect_timeout=CONNECT_TIMEOUT, transaction_pooler=transaction_pooler
         )
         self.engine = create_async_engine(
             make_url(dsn).set(drivername="postgresql+asyncpg"),

@@ -14,11 +14,6 @@ PROVIDERS_BY_NAMESPACE = "providers-of-namespace"
 PROVIDER_LOOKUP = Lookup(PROVIDER, PROVIDERS_BY_NAMESPACE, lambda provider: (provider["metadata"]["namespace"],))
 
 
-def endpoint(runtime: str, namespace: str) -> str:
-    """Where the api calls the runtime of this name."""
-    return names.runtime_url(runtime, namespace)
-
-
 def is_dedicated(agent: Object) -> bool:
     """Whether the agent asks for pods of its own."""
     runtime = agent.get("spec", {}).get("runtime") or {}
@@ -32,7 +27,7 @@ def _namespace(agent: Object) -> str:
 def _shared_runtime(agent: Object) -> Iterable[str]:
     """A Dedicated agent needs the shared runtime too, until its own pods have taken over."""
     namespace = _namespace(agent)
-    served = (agent.get("status") or {}).get("endpoint") == endpoint(names.RUNTIME, namespace)
+    served = (agent.get("status") or {}).get("endpoint") == names.runtime_url(names.RUNTIME, namespace)
     return (namespace,) if served or not is_dedicated(agent) else ()
 
 

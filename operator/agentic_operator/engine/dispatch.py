@@ -1,7 +1,7 @@
 """From a change of a watched object to the keys it concerns; every watch reports here, the queue gets the keys."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from agentic_core import names, telemetry
 from agentic_core.cluster import kinds
@@ -11,6 +11,7 @@ from agentic_operator.engine.controller import Controller
 from agentic_operator.engine.index import Change, Entry, Index
 from agentic_operator.engine.queue import Priority, Queue
 
+T = TypeVar("T")
 log = telemetry.logger(__name__)
 
 
@@ -144,10 +145,7 @@ class KindSink:
 
     def put(self, obj: Object) -> None:
         """The object is there."""
-        try:
-            self._changed(self._index.put(obj))
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is logged
-            self._isolation.failed(ref_of(obj), failure)
+        self._take(ref_of(obj), self._index.put, obj)
 
     def knows(self, obj: Object) -> bool:
         """Whether the index has this version of the object, or a newer one."""
@@ -157,10 +155,7 @@ class KindSink:
 
     def drop(self, obj: Object) -> None:
         """The object was deleted."""
-        try:
-            self._changed(self._index.drop(obj))
-        except Exception as failure:  # noqa: BLE001 - whatever it is, it is logged
-            self._isolation.failed(ref_of(obj), failure)
+        self._take(ref_of(obj), self._index.drop, obj)
 
     def bookmark(self, version: int) -> None:
         """Everything up to this version has been told."""
@@ -178,7 +173,10 @@ class KindSink:
 
     def gone(self, ref: Ref) -> None:
         """The object does not exist any more."""
+        self._take(ref, self._index.evict, ref)
+
+    def _take(self, ref: Ref, change: Callable[[T], Change | None], news: T) -> None:
         try:
-            self._changed(self._index.evict(ref))
+            self._changed(change(news))
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is logged
             self._isolation.failed(ref, failure)

@@ -55,7 +55,7 @@ async def link(postgres: PostgresDatabase) -> AsyncGenerator[Link]:
 
 
 async def test_a_silent_database_is_away_and_a_new_connection_finds_it_again(link: Link) -> None:
-    direct = Direct(link.dsn, pool_size=1, connect_timeout=0.5, statement_cache=True, statement_timeout=0.3)
+    direct = Direct(link.dsn, pool_size=1, connect_timeout=0.5, transaction_pooler=False, statement_timeout=0.3)
     async with direct.transaction(uuid4()) as transaction:
         await transaction.fetch_one(STATEMENT)
     link.silent = True

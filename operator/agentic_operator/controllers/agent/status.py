@@ -7,7 +7,6 @@ from agentic_core.conditions import Observation
 from agentic_core.resolve import Problem
 from agentic_crds import Agent, AgentStatus
 from agentic_crds.agent import RuntimeMode
-from agentic_operator.controllers import agents
 from agentic_operator.controllers.agent import runtime
 from agentic_operator.controllers.agent.observe import Observed
 from agentic_operator.controllers.agent.runtime import State
@@ -75,7 +74,7 @@ def _latest(agent: Agent, observed: Observed) -> str:
 def _endpoint(agent: Agent) -> str:
     dedicated = agent.spec.runtime.mode == RuntimeMode.DEDICATED
     name = names.dedicated_name(agent.metadata.name) if dedicated else names.RUNTIME
-    return agents.endpoint(name, agent.metadata.namespace or "")
+    return names.runtime_url(name, agent.metadata.namespace or "")
 
 
 def _selector(labels: dict[str, str]) -> str:
