@@ -5,17 +5,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
+from agentic_api.gateway import repository
 from agentic_api.gateway.allowances import Allowances
 from agentic_api.gateway.meter import MOST_ROWS, Entry, Meter
 from agentic_api.gateway.metrics import Metrics
 from agentic_api.gateway.repository import UsageRepository, pool
 from agentic_api.gateway.usage import Outcome, RunState, UsageRow
 from agentic_core.db.ids import uuid7
+from tests.api.gateway import support
 from tests.support.postgres import PostgresDatabase
 
 
@@ -147,6 +151,21 @@ async def test_statements_are_planned_once(postgres: PostgresDatabase) -> None:
             await UsageRepository(connections).append(uuid4(), [row(uuid4())])
         plans = "select max(generic_plans), max(custom_plans) from pg_prepared_statements where statement ~ $1"
         assert tuple(await connections.fetchrow(plans, "insert into usage")) == (9, 0)
+
+
+async def test_the_gateway_tells_its_pool_of_a_pooler(
+    postgres: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+
+    def recorded(dsn: str, *, connections: int, transaction_pooler: bool) -> asyncpg.Pool:
+        told.append(transaction_pooler)
+        return pool(dsn, connections=connections, transaction_pooler=transaction_pooler)
+
+    monkeypatch.setattr(repository, "pool", recorded)
+    for behind in (False, True):
+        async with support.gateway(postgres.app, tmp_path, database_pooler=behind):
+            assert told[-1] is behind
 
 
 async def test_behind_a_pooler_no_statement_lasts(postgres: PostgresDatabase) -> None:

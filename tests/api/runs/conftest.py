@@ -5,7 +5,6 @@ from collections.abc import AsyncGenerator
 import httpx2
 import pytest
 
-from agentic_api.catalog.catalog import Catalog
 from agentic_core.db import Database
 from tests.api.runs import runtime as stand_in
 from tests.api.runs import stage
@@ -38,8 +37,7 @@ async def runs_api(
     postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stranger: Tenant
 ) -> AsyncGenerator[Api]:
     """A replica of the api."""
-    catalog = Catalog(anywhere=True)
-    stage.fill(catalog, [tenant.name, stranger.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant.name, stranger.name], endpoint=runtime.url)
     async with stage.serving(postgres.app, catalog) as started:
         yield started
 

@@ -71,17 +71,19 @@ async def tenant(database: Database, *, role: Role = Role.OWNER) -> Tenant:
     return Tenant(tenant_id, name, key.text)
 
 
-def fill(catalog: Catalog, tenants: list[str], *, endpoint: str, agents: tuple[str, ...] = ("helper", "other")) -> None:
-    """Put tenants with ready agents into a catalog."""
+def catalog_of(tenants: list[str], *, endpoint: str) -> Catalog:
+    """A catalog of tenants with ready agents."""
+    catalog = Catalog(anywhere=True)
     for name in tenants:
         namespace = f"{name}-default"
         states = [{"name": namespace, "phase": "Active"}]
         catalog.tenants.put(_resource(name, "", {"defaultNamespace": namespace, "namespaces": states}))
-        for agent in agents:
+        for agent in ("helper", "other"):
             revision = f"{agent}-0123456789"
             catalog.revisions.put(_resource(revision, namespace, {}) | {"spec": {"definition": DEFINITION}})
             status = {"readyRevision": revision, "latestRevision": revision, "endpoint": endpoint}
             catalog.agents.put(_resource(agent, namespace, status))
+    return catalog
 
 
 DEFINITION = {
@@ -226,8 +228,7 @@ async def until(probe: Any, *, what: str, seconds: float = 30) -> Any:
 
 
 async def _main(arguments: dict[str, Any]) -> None:
-    catalog = Catalog(anywhere=True)
-    fill(catalog, arguments["tenants"], endpoint=arguments["endpoint"])
+    catalog = catalog_of(arguments["tenants"], endpoint=arguments["endpoint"])
     async with serving(arguments["dsn"], catalog, port=arguments["port"]):
         await asyncio.Event().wait()
 

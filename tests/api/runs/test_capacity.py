@@ -9,7 +9,6 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from agentic_api.catalog.catalog import Catalog
 from agentic_api.runs.capacity import RUN_BYTES, Capacity, Room, Shares, TooManyRuns
 from agentic_api.runs.live import PIECE_BYTES, PIECE_EVENTS, LiveRun
 from agentic_core.contract import Message, MessageDone
@@ -29,8 +28,7 @@ async def both(
     request: pytest.FixtureRequest, postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stranger: Tenant
 ) -> AsyncGenerator[tuple[httpx2.AsyncClient, httpx2.AsyncClient]]:
     """Clients of two tenants at a replica of the capacity that the test names."""
-    catalog = Catalog(anywhere=True)
-    stage.fill(catalog, [tenant.name, stranger.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant.name, stranger.name], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(stage.serving(postgres.app, catalog, capacity=request.param))
         clients = [await stack.enter_async_context(api.client(who.key)) for who in (tenant, stranger)]

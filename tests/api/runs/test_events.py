@@ -10,7 +10,6 @@ import httpx2
 import orjson
 import pytest
 
-from agentic_api.catalog.catalog import Catalog
 from agentic_api.runs.repository import RunRepository
 from agentic_core.db import Database
 from tests.api.runs import stage
@@ -56,8 +55,7 @@ async def second(
     postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stranger: Tenant
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of another replica."""
-    catalog = Catalog(anywhere=True)
-    stage.fill(catalog, [tenant.name, stranger.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant.name, stranger.name], endpoint=runtime.url)
     async with stage.serving(postgres.app, catalog) as started, started.client(tenant.key) as opened:
         yield opened
 

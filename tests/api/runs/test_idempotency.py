@@ -7,7 +7,6 @@ import aiohttp
 import httpx2
 import pytest
 
-from agentic_api.catalog.catalog import Catalog
 from agentic_api.runs.replica import Timing
 from tests.api.runs import stage
 from tests.api.runs.runtime import Runtime
@@ -49,8 +48,7 @@ async def test_thousands_of_requests_at_once_are_one_run(
 ) -> None:
     """Each has a connection of its own. As many as a tenant may have waiting get the run, the others are told so."""
     runtime.scripts["wait"] = runtime.hang
-    catalog = Catalog(anywhere=True)
-    stage.fill(catalog, [tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
     most = stage.AMPLE.followers_per_tenant
     refused = asyncio.Semaphore(0)
     headers = KEY | {"Authorization": f"Bearer {tenant.key}"}

@@ -8,7 +8,6 @@ from typing import Any
 import httpx2
 import pytest
 
-from agentic_api.catalog.catalog import Catalog
 from agentic_core.db import Database
 from tests.api.runs import stage
 from tests.api.runs.runtime import Runtime
@@ -38,8 +37,7 @@ async def test_another_replica_closes_the_runs_of_a_killed_one(
     postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
 ) -> None:
     runtime.scripts["wait"] = runtime.hang
-    catalog = Catalog(anywhere=True)
-    stage.fill(catalog, [tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
         first = await stack.enter_async_context(
             stage.replica_process(postgres.app, [tenant.name], endpoint=runtime.url)
@@ -88,8 +86,7 @@ async def test_a_run_outlives_a_crash_of_postgres(
     tenant = await stage.tenant(database)
     await database.close()
     runtime.scripts["wait"] = runtime.hang
-    catalog = Catalog(anywhere=True)
-    stage.fill(catalog, [tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
     async with stage.serving(fragile.app, catalog) as api, api.client(tenant.key) as client:
         asked = asyncio.create_task(client.post(EXECUTE, json={"input": "wait"}))
         await runtime.began.wait()
@@ -109,8 +106,7 @@ async def test_a_shutdown_lets_runs_end_and_interrupts_the_rest(
     postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
 ) -> None:
     runtime.scripts["wait"] = runtime.hang
-    catalog = Catalog(anywhere=True)
-    stage.fill(catalog, [tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
     async with stage.serving(postgres.app, catalog) as api, api.client(tenant.key) as client:
         response = client.stream("POST", EXECUTE, json={"input": "wait", "stream": True})
         async with response:
@@ -125,8 +121,7 @@ async def test_a_shutdown_waits_for_runs_as_long_as_its_pod_may(
     postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
 ) -> None:
     runtime.scripts["wait"] = runtime.hang
-    catalog = Catalog(anywhere=True)
-    stage.fill(catalog, [tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(stage.serving(postgres.app, catalog))
         client = await stack.enter_async_context(api.client(tenant.key))

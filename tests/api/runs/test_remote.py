@@ -9,7 +9,6 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from agentic_api.catalog.catalog import Catalog
 from agentic_api.runs.journal import Journal
 from agentic_api.runs.remote import Remote
 from agentic_api.runs.repository import RunRepository
@@ -47,8 +46,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 @pytest.fixture
 async def second(postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of another replica, with as many connections as it likes."""
-    catalog = Catalog(anywhere=True)
-    stage.fill(catalog, [tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
     limits = httpx2.Limits(max_connections=None)
     async with stage.serving(postgres.app, catalog) as started:
         headers = {"Authorization": f"Bearer {tenant.key}"}

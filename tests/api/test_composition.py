@@ -1,0 +1,81 @@
+"""That settings reach what they are about, in the api as it is put together for a cluster."""
+
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from agentic_api.lifecycle import Lifecycle
+from agentic_api.runs import retention
+from agentic_api.runs.capacity import TooManyFollowers, TooManyRuns
+from agentic_api.server import server
+from agentic_core.db import PLATFORM_TENANT, Database
+from tests.api import harness
+from tests.api.harness import until
+from tests.support.apiserver import ControlPlane
+from tests.support.postgres import PostgresDatabase
+
+STATEMENTS = "select count(*) as lasting from pg_prepared_statements where $1 = $1::uuid and name <> ''"
+
+
+async def test_what_a_tenant_may_hold_of_a_replica(
+    plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path
+) -> None:
+    tenant, mebibyte = uuid4(), 1024 * 1024
+    async with harness.running(
+        plane, postgres, tmp_path, runs_per_tenant=1, followers_per_tenant=2, live_bytes=mebibyte
+    ) as api:
+        room = api.context.runs.replica.room
+        place = room.enter(tenant)
+        with pytest.raises(TooManyRuns):
+            room.enter(tenant)
+        assert not place.grow(mebibyte)
+        for leave in (room.follow(tenant), room.follow(tenant)):
+            with pytest.raises(TooManyFollowers):
+                room.follow(tenant)
+            leave()
+            room.follow(tenant)
+
+
+async def test_how_long_events_are_kept(
+    plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[datetime] = []
+
+    async def expire(_database: Database, *, before: datetime, limit: int) -> int:
+        asked.append(before)
+        return 0
+
+    monkeypatch.setattr(retention.functions, "expire_events", expire)
+
+    async def looked() -> list[datetime]:
+        return asked
+
+    async with harness.running(plane, postgres, tmp_path, event_days=3):
+        await until(looked, what="the first look at old events")
+    assert abs(datetime.now(UTC) - timedelta(days=3) - asked[0]) < timedelta(minutes=1)
+
+
+async def test_no_statement_lasts_behind_a_pooler(
+    plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path
+) -> None:
+    async with harness.running(plane, postgres, tmp_path, database_pooler=True) as api:
+        for _ in range(3):
+            async with api.context.database.transaction(PLATFORM_TENANT) as transaction:
+                found: Any = await transaction.fetch_one(STATEMENTS)
+                assert found["lasting"] == 0
+
+
+async def test_runs_have_as_long_as_the_server_to_end() -> None:
+    lifecycle = Lifecycle()
+    process = server(_nothing, host="127.0.0.1", port=0, lifecycle=lifecycle, drain_seconds=5, shutdown_timeout=40)
+    process.handle_exit(signal.SIGTERM, None)
+    assert lifecycle.draining
+    assert 44 < lifecycle.left() <= 45
+
+
+async def _nothing(_scope: Any, _receive: Any, _send: Any) -> None:
+    """An application that is never asked."""
