@@ -113,8 +113,15 @@ async def test_max_iterations(model: Provider, client: Client) -> None:
     assert len(model.asked) == len(of(events, "usage")) == len(of(events, "tool.result")) == 3
 
 
+async def load(client: Client, model: Provider, wire: str) -> None:
+    """The first run of a process also imports LangChain and the wire's SDK, which takes seconds on a busy machine."""
+    model.replies.append(anthropic_text("ready") if wire == "anthropic" else openai_text("ready"))
+    assert of(await client.run(request(wire=wire)), "final")[0].output == "ready"
+
+
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])
 async def test_max_execution_time_reaches_a_silent_provider(wire: str, model: Provider, client: Client) -> None:
+    await load(client, model, wire)
     began = Reply(anthropic_text("so far").events[:3]) if wire == "anthropic" else Reply(openai_pieces("so far"))
     model.replies.append(Reply(began.events, hang=True))
     started = time.monotonic()
@@ -127,8 +134,9 @@ async def test_max_execution_time_reaches_a_silent_provider(wire: str, model: Pr
 
 async def test_max_execution_time_includes_tools(model: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "installed", lambda: {"slow": Plugin("slow", lambda _: asyncio.Event().wait())})
-    model.replies.append(openai_calls(("c1", "slow", "{}")))
     async with harness.runtime(model) as client:
+        await load(client, model, "openai")
+        model.replies.append(openai_calls(("c1", "slow", "{}")))
         events = await client.run(request(tools=["slow"], limits={"maxExecutionTime": 1}))
     assert [event.type for event in events[-2:]] == ["tool.call", "error"]
     assert of(events, "error")[0].error.code == "max_execution_time_exceeded"
