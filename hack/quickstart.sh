@@ -80,11 +80,18 @@ dev_services() {
   rolled_out agentic-dev scripted-model
 }
 
+# Helm lets nobody touch a release that a killed call left in the middle; without that attempt it goes on from the last one.
+forget_killed_attempt() {
+  kubectl -n agentic-system delete secret \
+    -l 'owner=helm,name in (agentic-crds,agentic-platform),status in (pending-install,pending-upgrade,pending-rollback)'
+}
+
 # Helm's hooks run at every upgrade, so an upgrade happens only when it would change something.
 install_platform() {
   local wanted
   wanted="$(content_hash manifests/helm hack/dev-services/values.yaml) $platform_tag"
   if [ "$(cat "$state/installed" 2>/dev/null)" != "$wanted" ]; then
+    forget_killed_attempt
     helm upgrade --install agentic-crds "$helm_charts/agentic-crds" --namespace agentic-system --wait --timeout 2m
     helm upgrade --install agentic-platform "$helm_charts/agentic-platform" --namespace agentic-system \
       --values "$hack/dev-services/values.yaml" --set "images.registry=$registry,images.tag=$platform_tag" --timeout 5m

@@ -1,10 +1,14 @@
 """The charts on real pods: `helm test`, an upgrade, and policies that the API server understands."""
 
+import subprocess
+
 import pytest
 
 from tests.manifests import charts
 from tests.requirements import requirement
-from tests.support.platform import SYSTEM, Platform
+from tests.support import CACHE
+from tests.support import platform as support
+from tests.support.platform import SYSTEM, Platform, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 RELEASE = "agentic-platform"
@@ -29,6 +33,20 @@ def test_an_upgrade_keeps_keys_and_service(platform: Platform) -> None:
     assert platform.admin_key() == key
     with platform.client(key) as client:
         assert client.get("/api/v1/keys").status_code == 200
+
+
+def test_a_quickstart_goes_on_where_a_killed_one_left_its_release(platform: Platform) -> None:
+    connection = ["--kubeconfig", platform.kubeconfig, "--namespace", SYSTEM]
+    upgrade = ["helm", *connection, "upgrade", RELEASE, charts.PLATFORM, "--reuse-values"]
+    pending = ["get", "secrets", "-n", SYSTEM, "-l", f"owner=helm,name={RELEASE},status=pending-upgrade", "-o", "name"]
+    with subprocess.Popen(upgrade, stdout=subprocess.DEVNULL) as killed:
+        until(lambda: bool(platform.kubectl(*pending)), what="the release to be pending")
+        killed.kill()
+    assert platform.kubectl(*pending)
+    (CACHE / "clusters/test/installed").unlink()
+    support.start("test")
+    assert not platform.kubectl(*pending)
+    assert "STATUS: deployed" in helm(platform, "status", RELEASE)
 
 
 def test_admission_policies_are_type_checked_without_warnings(platform: Platform) -> None:

