@@ -52,6 +52,15 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, str]:
     return int(top.split()[1]), json.loads(body)["code"]
 
 
+async def drip(writer: asyncio.StreamWriter, *, seconds: float) -> None:
+    """Send a byte now and then."""
+    async with asyncio.timeout(seconds):
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+
 async def test_a_declared_huge_body_is_refused_before_it_is_sent(strict: Api) -> None:
     async with connection(strict) as (reader, writer):
         writer.write(head(strict, length=10**12))
@@ -81,6 +90,40 @@ async def test_a_body_that_drips_times_out_all_the_same(strict: Api) -> None:
             writer.write(b" ")
             await asyncio.wait([reading], timeout=0.05)
         assert await reading == (408, "request_timeout")
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+async def test_who_is_still_sending_sees_the_answer(strict: Api, *, chunked: bool) -> None:
+    """More than the buffers of a connection hold: without patience the client gets a reset instead."""
+    body = b" " * 20_000_000
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        yield body
+
+    async with strict.client() as client:
+        refused = await client.post("/api/v1/keys", content=pieces() if chunked else body)
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize("status", [413, 404, 400])
+async def test_a_body_that_goes_on_after_its_answer_is_cut_off(
+    strict: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, status: int
+) -> None:
+    monkeypatch.setattr(server.ApiProtocol, "seconds", 0.5)  # longer than the body may take
+    sent = {
+        413: head(strict, length=10**12),
+        404: head(strict, length=LIMIT).replace(b"/keys", b"/nothing"),  # answered without reading
+        400: head(strict, "Transfer-Encoding: chunked") + b"1\r\n ",
+    }
+    async with connection(strict) as (reader, writer):
+        writer.write(sent[status])
+        await writer.drain()
+        await asyncio.sleep(0.1)  # the application waits for more
+        writer.write(b"no chunk")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 %d" % status)
+        with pytest.raises(ConnectionError):
+            await drip(writer, seconds=5)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_truncated_body_harms_nobody(strict: Api) -> None:

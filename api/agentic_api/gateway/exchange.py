@@ -19,8 +19,6 @@ MOST_CONTAINERS: Final = 300_000
 MOST_VALUES: Final = 2_000_000
 """What a body may be made of, by its brackets and commas, those in texts included: thirty megabytes of `[1],[1]` would
 become a gigabyte of objects."""
-PATIENCE: Final = 4
-"""How many times the permitted size of a body is read before the connection is closed on it."""
 
 
 class CallerGone(Exception):
@@ -67,7 +65,9 @@ class Exchange:
             async with asyncio.timeout(seconds):
                 data = await self._read(most)
         except TimeoutError:
-            raise TooSlow(f"The request did not arrive within {seconds:g} seconds.") from None
+            problem = TooSlow(f"The request did not arrive within {seconds:g} seconds.")
+            problem.headers["connection"] = "close"
+            raise problem from None
         if data.count(b"[") + data.count(b"{") > MOST_CONTAINERS or data.count(b",") > MOST_VALUES:
             raise TooLarge(f"The body has more than {MOST_CONTAINERS} lists and objects, or {MOST_VALUES} values.")
         try:
@@ -79,21 +79,19 @@ class Exchange:
         return body
 
     async def _read(self, most: int) -> bytes:
-        """The body. One that is too large is read on for a while: who still sends does not see an answer."""
         parts: list[bytes] = []
         size = 0
         more = True
-        while more and size <= most * PATIENCE:
+        while more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise CallerGone
             part: bytes = message.get("body", b"")
             size += len(part)
-            if size <= most:
-                parts.append(part)
+            if size > most:
+                raise _too_large(most)
+            parts.append(part)
             more = message.get("more_body", False)
-        if size > most:
-            raise _too_large(most)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     @asynccontextmanager

@@ -79,7 +79,7 @@ async def test_bodies_are_bounded_whether_or_not_they_tell_their_size(
             yield b" " * 64
 
     async with support.gateway(postgres.app, tmp_path, max_request_bytes=1000) as gateway, http(gateway) as client:
-        for content in (b" " * 1001, pieces()):
+        for content in (b" " * 1001, pieces(), b" " * 20_000_000):
             answered = await client.post(CHAT, content=content)
             assert (answered.status_code, answered.json()["error"]["code"]) == (413, "too_large")
         assert (await client.get("/v1/models")).status_code == 200
