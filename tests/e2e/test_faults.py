@@ -19,7 +19,8 @@ ENDED = {"succeeded", "failed", "cancelled", "interrupted"}
 def _storyteller(platform: Platform) -> Iterator[None]:
     """An agent whose answers take long enough to kill something."""
     model = {"provider": "local", "name": "smollm2", "maxOutputTokens": 1500, "temperature": 1.0}
-    platform.apply(support.agent("storyteller", "acme-default", model=model, systemPrompt="Tell very long stories."))
+    spec = {"model": model, "systemPrompt": "Tell very long stories.", "limits": {"maxExecutionTime": 60}}
+    platform.apply(support.agent("storyteller", "acme-default", **spec))
     platform.wait_ready("agent", "storyteller", "acme-default")
     yield
     platform.kubectl("delete", "agent", "storyteller", "-n", "acme-default")
