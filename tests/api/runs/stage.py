@@ -3,11 +3,11 @@
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID, uuid4
 
 import httpx2
@@ -42,6 +42,7 @@ from agentic_core.auth.api_keys import Role
 from agentic_core.db import Database, functions, tables
 from tests.support.apiserver import free_port
 
+Value = TypeVar("Value")
 PEPPER = b"pepper"
 QUICK = Timing(
     pace=Pace(retries=(0.01, 0.02)),
@@ -218,7 +219,7 @@ async def _answers(replica: ReplicaProcess) -> bool:
     return True
 
 
-async def until(probe: Any, *, what: str, seconds: float = 30) -> Any:
+async def until(probe: Callable[[], Awaitable[Value | None]], *, what: str, seconds: float = 30) -> Value:
     """The first result of the coroutine function `probe` that is true."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not (found := await probe()):

@@ -126,7 +126,8 @@ async def test_a_run_that_would_fill_the_memory_ends(
         assert (await foreign.post(EXECUTE, json={"input": "hello"})).json()["status"] == "succeeded"
 
     async def fits() -> bool:
-        return (await client.post(EXECUTE, json={"input": "talk less"})).json().get("output") == "done"
+        answer = await client.post(EXECUTE, json={"input": "talk less"})
+        return bool(answer.json().get("output") == "done")
 
     await until(fits, what="the memory to be given back")
 
