@@ -46,7 +46,7 @@ class Resources(Known):
 
 def main() -> None:
     """Serve until SIGTERM."""
-    settings = GatewaySettings()  # type: ignore[call-arg] # from the environment
+    settings = GatewaySettings()
     telemetry.configure(names.GATEWAY, settings)
 
     @asynccontextmanager

@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx2
 from prometheus_client import CollectorRegistry
@@ -28,6 +28,7 @@ from tests.support.apiserver import ControlPlane, free_port
 from tests.support.postgres import PostgresDatabase
 
 MANAGER = "tests-operator"
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Api:
         return await until(made, what=f"a key of {tenant}")
 
 
-async def until(probe: Any, *, what: str, seconds: float = 20) -> Any:
+async def until(probe: Callable[[], Awaitable[Value | None]], *, what: str, seconds: float = 20) -> Value:
     """The first result of the coroutine function `probe` that is true."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not (found := await probe()):
@@ -73,7 +74,7 @@ async def running(
 ) -> AsyncGenerator[Api]:
     """An api on a free port, installed as `agentic-api install` does it."""
     key = await install(FolderStore(folder), dsn=postgres.migrator)
-    values = {
+    values: dict[str, Any] = {
         "database_url": postgres.app,
         "pepper_file": folder / "agentic-api-keys" / "pepper",
         "run_token_key_file": folder / "agentic-run-tokens" / "private.pem",

@@ -9,10 +9,9 @@ from uuid import uuid4
 import pytest
 
 from agentic_api.lifecycle import Lifecycle
-from agentic_api.runs import retention
 from agentic_api.runs.capacity import TooManyFollowers, TooManyRuns
 from agentic_api.server import server
-from agentic_core.db import PLATFORM_TENANT, Database
+from agentic_core.db import PLATFORM_TENANT, Database, functions
 from tests.api import harness
 from tests.api.harness import until
 from tests.support.apiserver import ControlPlane
@@ -49,7 +48,7 @@ async def test_how_long_events_are_kept(
         asked.append(before)
         return 0
 
-    monkeypatch.setattr(retention.functions, "expire_events", expire)
+    monkeypatch.setattr(functions, "expire_events", expire)
 
     async def looked() -> list[datetime]:
         return asked

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentic_core.addresses import check, embedded
+from agentic_core.addresses import IPAddress, check, embedded
 from tests.requirements import requirement
 
 PUBLIC = ["8.8.8.8", "1.1.1.1", "2606:4700::1111", "::ffff:8.8.8.8", "2002:808:808::", "64:ff9b::808:808", "::8.8.8.8"]
@@ -75,14 +75,14 @@ def test_some_addresses_never_pass(address: str) -> None:
 
 
 @given(st.ip_addresses())
-def test_what_is_private_is_never_public(address: object) -> None:
-    ip = embedded(address) or address  # type: ignore[arg-type]
-    if check(address) is None:  # type: ignore[arg-type]
-        assert ip.is_global  # type: ignore[attr-defined]
-        assert not ip.is_multicast  # type: ignore[attr-defined]
+def test_what_is_private_is_never_public(address: IPAddress) -> None:
+    ip = embedded(address) or address
+    if check(address) is None:
+        assert ip.is_global
+        assert not ip.is_multicast
 
 
 @given(st.ip_addresses(v=4))
-def test_an_embedded_address_is_judged_like_itself(address: object) -> None:
+def test_an_embedded_address_is_judged_like_itself(address: IPAddress) -> None:
     for spelling in (f"::ffff:{address}", f"64:ff9b::{address}"):
         assert check(spelling) == check(str(address))

@@ -13,7 +13,7 @@ from agentic_crds.schema import Schema
 
 SMALL = 3
 """Most items of a list, and how far over a bound mistakes go."""
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 CIDRS = st.sampled_from(["10.0.0.0/8", "203.0.113.7/24", "2001:db8::/32", "::ffff:10.0.0.0/104", "1.2.3/8", "a::b::/1"])
 ANYTHING: SearchStrategy[Any] = st.one_of(
     st.none(), st.booleans(), st.integers(-2, 10), st.floats(-1, 3, allow_nan=False), TEXT, st.just([]), st.just({}),
@@ -86,4 +86,4 @@ def _strings(node: Schema) -> SearchStrategy[str]:
     if "pattern" in node:
         found = st.from_regex(node["pattern"], fullmatch=True, alphabet=st.characters(codec="ascii"))
         return found.filter(lambda text: shortest <= len(text) <= longest)
-    return st.text(st.characters(exclude_categories=("Cs",)), min_size=shortest, max_size=SMALL + shortest)
+    return st.text(st.characters(exclude_categories=["Cs"]), min_size=shortest, max_size=SMALL + shortest)

@@ -1,6 +1,7 @@
 """The charts on real pods: `helm test`, an upgrade, and policies that the API server understands."""
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +37,7 @@ def test_an_upgrade_keeps_keys_and_service(platform: Platform) -> None:
 
 
 def test_a_quickstart_goes_on_where_a_killed_one_left_its_release(platform: Platform) -> None:
-    connection = ["--kubeconfig", platform.kubeconfig, "--namespace", SYSTEM]
+    connection: list[str | Path] = ["--kubeconfig", platform.kubeconfig, "--namespace", SYSTEM]
     upgrade = ["helm", *connection, "upgrade", RELEASE, charts.PLATFORM, "--reuse-values"]
     pending = ["get", "secrets", "-n", SYSTEM, "-l", f"owner=helm,name={RELEASE},status=pending-upgrade", "-o", "name"]
     with subprocess.Popen(upgrade, stdout=subprocess.DEVNULL) as killed:

@@ -88,7 +88,7 @@ def back(platform: Platform) -> None:
 
     def answers() -> bool:
         try:
-            return platform.execute("assistant", "Hi")["status"] == "succeeded"
+            return bool(platform.execute("assistant", "Hi")["status"] == "succeeded")
         except (AssertionError, httpx2.TransportError):
             return False
 

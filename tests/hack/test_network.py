@@ -38,7 +38,7 @@ print(count)
 
 
 def pod(namespace: str, name: str, script: str, *args: str, **labels: str) -> Object:
-    container = {"name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent"}
+    container: Object = {"name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent"}
     container |= {"command": ["python3", "-u", "-c", script, *args]}
     container |= {"securityContext": {"runAsUser": 10001}}
     spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0}

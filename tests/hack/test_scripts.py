@@ -20,7 +20,7 @@ DOCKERFILES = sorted(HACK.parent.glob("*/Dockerfile")) + sorted(HACK.glob("image
 
 
 def run(script: str, *args: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    command = [HACK / script, *args]
+    command: list[str | Path] = [HACK / script, *args]
     return subprocess.run(command, env=os.environ | environ, capture_output=True, text=True, timeout=60, check=False)
 
 
@@ -96,9 +96,13 @@ def shell(lines: str, cache: Path, **environ: str) -> subprocess.CompletedProces
 def test_who_comes_second_waits_and_says_so(tmp_path: Path) -> None:
     def caller(name: str) -> subprocess.Popen[str]:
         script = f". {HACK}/lib.sh; only_one thing; echo {name} >>{tmp_path}/order; echo here; read -r"
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
-            ["bash", "-c", script], env=os.environ | {"AGENTIC_CACHE": str(tmp_path)}, text=True, **pipes
+            ["bash", "-c", script],
+            env=os.environ | {"AGENTIC_CACHE": str(tmp_path)},
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
 
     with caller("first") as first:

@@ -16,7 +16,7 @@ from tests.manifests.charts import Object
 from tests.support.apiserver import control_plane, wait_until
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
-TENANT_NAMESPACE = {
+TENANT_NAMESPACE: charts.Object = {
     "apiVersion": "v1",
     "kind": "Namespace",
     "metadata": {

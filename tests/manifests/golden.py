@@ -16,7 +16,7 @@ HEAD = """\
 # What each ServiceAccount of the platform may do, as a real API server sums it up (SelfSubjectRulesReview).
 # Written by `python -m tests.manifests.golden`. What every ServiceAccount of a cluster may do is left out.
 """
-TENANT = TENANT_NAMESPACE["metadata"]["name"]  # type: ignore[index]
+TENANT = TENANT_NAMESPACE["metadata"]["name"]
 BOUND = "bound"
 
 

@@ -10,7 +10,7 @@ from tests.manifests.cluster import API, GATEWAY, INSTALL, OPERATOR, Cluster
 
 pytestmark = pytest.mark.xdist_group("charts")  # one API server with the charts, not one for each worker
 ACCOUNTS = (API, GATEWAY, INSTALL, OPERATOR)
-REVISION = {
+REVISION: charts.Object = {
     "apiVersion": "agentic.io/v1alpha1",
     "kind": "AgentRevision",
     "metadata": {"name": "assistant-0123456789", "namespace": golden.TENANT},
@@ -122,7 +122,7 @@ def test_revisions_are_written_by_the_operator_only(cluster: Cluster) -> None:
     complaint = "AgentRevisions are written by agentic-operator only"
     assert complaint in cluster.apply(REVISION)
     assert not cluster.apply(REVISION, account=OPERATOR)
-    target = ("-n", golden.TENANT, "delete", "agentrevision", REVISION["metadata"]["name"])  # type: ignore[index]
+    target = ("-n", golden.TENANT, "delete", "agentrevision", REVISION["metadata"]["name"])
     assert complaint in cluster.kubectl(*target).stderr
     collector = "--as=system:serviceaccount:kube-system:generic-garbage-collector"
     rights = "--as-group=system:masters"

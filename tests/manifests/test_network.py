@@ -4,6 +4,7 @@ import pytest
 
 from agentic_api.gateway.settings import GatewaySettings
 from agentic_api.settings import ApiSettings
+from agentic_core.settings import Settings
 from tests.manifests import charts
 from tests.requirements import requirement
 
@@ -19,6 +20,7 @@ API_SERVER: Rule = (frozenset({ANYWHERE}), frozenset({443, 6443}))
 DATABASE: Rule = (frozenset({ANYWHERE}), frozenset({5432}))
 PROVIDERS: Rule = (frozenset({"0.0.0.0/0 without private ranges", "::/0 without private ranges"}), frozenset({443}))
 INGRESS, EGRESS = "ingress", "egress"
+SETTINGS: dict[str, type[Settings]] = {"agentic-api": ApiSettings, "agentic-gateway": GatewaySettings}
 
 
 def pods(selector: charts.Object) -> str:
@@ -105,8 +107,7 @@ def test_paths_can_be_narrowed_and_models_inside_added() -> None:
 @pytest.mark.parametrize("values", ["defaults", "everything"])
 @pytest.mark.parametrize("name", ["agentic-api", "agentic-gateway"])
 def test_tenants_pods_do_not_reach_the_port_of_metrics(name: str, values: str) -> None:
-    program = {"agentic-api": ApiSettings, "agentic-gateway": GatewaySettings}[name]
-    port = program.model_fields["metrics_port"].default
+    port = SETTINGS[name].model_fields["metrics_port"].default
     (container,) = charts.one(charts.platform(values), "Deployment", name)["spec"]["template"]["spec"]["containers"]
     assert {"name": "metrics", "containerPort": port} in container["ports"]
     assert [

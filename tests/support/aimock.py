@@ -57,7 +57,7 @@ def folder() -> Path:
 
 def _install(target: Path) -> None:
     with tempfile.TemporaryDirectory(dir=target.parent) as part:
-        command = [NODE, NPM, "install", "--silent", "--no-audit", "--no-fund", "--prefix", part]
+        command: list[str | Path] = [NODE, NPM, "install", "--silent", "--no-audit", "--no-fund", "--prefix", part]
         subprocess.run([*command, f"@copilotkit/aimock@{VERSION}"], check=True)
         target.mkdir(exist_ok=True)
         (Path(part) / "node_modules").rename(target / "node_modules")
@@ -69,8 +69,10 @@ def running(fixtures: Sequence[dict[str, Any]], *options: str, key: str = KEY) -
     port = free_port()
     with tempfile.TemporaryDirectory() as written:
         (Path(written) / "fixtures.json").write_text(json.dumps({"fixtures": fixtures}))
-        command = [NODE, folder() / "dist" / "cli.js", "-p", str(port), "-f", written, "--log-level", "warn"]
-        process = subprocess.Popen([*command, *options], env=os.environ | {"AIMOCK_API_KEYS": key})
+        arguments = ["-p", str(port), "-f", written, "--log-level", "warn", *options]
+        process = subprocess.Popen(
+            [NODE, folder() / "dist" / "cli.js", *arguments], env=os.environ | {"AIMOCK_API_KEYS": key}
+        )
         try:
             _wait(f"http://127.0.0.1:{port}/__aimock/health", key, process)
             yield Aimock(f"http://127.0.0.1:{port}", key)

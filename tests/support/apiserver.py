@@ -15,6 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ class ControlPlane:
             self.request("PATCH", f"{path}?fieldManager=tests&force=true", definition, "application/apply-patch+yaml")
             paths.append(path)
         for path in paths:
-            wait_until(lambda path=path: self._established(path), f"established {path}")  # type: ignore[misc]
+            wait_until(partial(self._established, path), f"established {path}")
 
     def _established(self, path: str) -> bool:
         definition = self.request("GET", path)

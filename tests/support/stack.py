@@ -73,7 +73,8 @@ def running(
         if model:
             del environs["echo"]
         processes = {
-            name: stack.enter_context(_process(name, own | (environ or {}), folder)) for name, own in environs.items()
+            name: stack.enter_context(_process(name, own | dict(environ or {}), folder))
+            for name, own in environs.items()
         }
         for name in ("gateway", "runtime", "api"):
             _wait_ready(name, processes[name], ports[name], folder)
@@ -81,7 +82,7 @@ def running(
 
 
 def _install(folder: Path, dsn: str) -> str:
-    command = [BIN / "agentic-api", "install", "--folder", folder / "secrets"]
+    command: list[str | Path] = [BIN / "agentic-api", "install", "--folder", folder / "secrets"]
     environ = os.environ | {"AGENTIC_MIGRATOR_DSN": dsn}
     return subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
 
@@ -171,7 +172,7 @@ def _write_resources(control: ControlPlane, ports: dict[str, int], model: Model 
         control.request("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", body)
     for plural, body in (("modelproviders", provider), ("agents", agent), ("agentrevisions", revision)):
         control.request("POST", f"{GROUP}/namespaces/{NAMESPACE}/{plural}", body)
-    ready = {"type": "Ready", "status": "True", "reason": "Converged", "message": ""}
+    ready: dict[str, Any] = {"type": "Ready", "status": "True", "reason": "Converged", "message": ""}
     ready |= {"lastTransitionTime": datetime.now(UTC).isoformat(), "observedGeneration": 1}
     endpoint = f"http://127.0.0.1:{ports['runtime']}"
     status = {"latestRevision": name, "readyRevision": name, "endpoint": endpoint, "conditions": [ready]}

@@ -110,17 +110,21 @@ def _run(client: httpx2.Client, name: str, traceparent: str) -> Any:
     return client.get(f"/runs/{json.loads(started.removeprefix('data: '))['id']}").json()
 
 
-def tree(spans: list[Span], parent: str) -> list[Any]:
+Tree = tuple[str, str, str, "list[Tree]"]
+"""Service, kind and name of a span, and those below it."""
+
+
+def tree(spans: list[Span], parent: str) -> list[Tree]:
     """Service, kind and name of each span below a parent, each with those below it."""
     below = [span for span in spans if span.parent == parent]
     return [(span.service, span.kind, span.name, tree(spans, span.id)) for span in below]
 
 
-CALL = (
+CALL: Tree = (
     "agent-runtime", "CLIENT", "chat echo",
     [("agentic-gateway", "SERVER", "POST /v1/chat/completions", [("agentic-gateway", "CLIENT", "chat echo", [])])],
 )  # fmt: skip
-TREE = [
+TREE: list[Tree] = [
     (
         "agentic-api", "SERVER", "POST /api/v1/agents/{agent_id}/execute",
         [

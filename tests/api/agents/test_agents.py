@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -47,7 +48,7 @@ async def test_the_agent_of_the_brief_is_accepted_as_it_is(api: Api, world: Worl
     }
 
 
-SUPPORT = {
+SUPPORT: dict[str, Any] = {
     "name": "support",
     "description": "Answers customers.",
     "capabilities": ["support"],

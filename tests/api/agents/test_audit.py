@@ -99,7 +99,7 @@ async def test_what_cannot_be_noted_is_not_done(
     ref = custom(Agent).ref("a", f"{tenant}-default")
     before = await world.cluster.get(ref)
     await administer(postgres, "revoke insert on audit_log from agentic_app")
-    answer = await client.request(method.upper(), path, **({"json": body} if method != "delete" else {}))
+    answer = await client.request(method.upper(), path, json=body if method != "delete" else None)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert "audit log" in answer.json()["detail"]
     assert await world.cluster.get(ref) == before

@@ -142,8 +142,9 @@ async def silence(_request: Request) -> AsyncIterator[bytes]:
 
 async def slam(_request: Request) -> AsyncIterator[bytes]:
     """The connection is closed without a word."""
-    for nothing in ():
-        yield nothing
+    nothing: tuple[bytes, ...] = ()
+    for piece in nothing:
+        yield piece
 
 
 def delta(text: str, **more: Any) -> bytes:

@@ -4,13 +4,14 @@ import asyncio
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 from uuid import UUID, uuid4
 
 import anthropic
 import httpx2
 import openai
 import pytest
+from openai.types.chat import ChatCompletionUserMessageParam
 
 from agentic_api.gateway import allowances
 from agentic_api.gateway.allowances import Allowances
@@ -26,8 +27,16 @@ from tests.support import runs
 from tests.support.postgres import PostgresDatabase
 
 CHAT = "/v1/chat/completions"
-ASK = [{"role": "user", "content": "q" * 396}]
+QUESTION = "q" * 396
+ASK: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": QUESTION}]
 """104 tokens, by our estimate."""
+
+
+class Lengths(TypedDict, total=False):
+    """How long an answer may be, by each of the names that OpenAI gives it."""
+
+    max_tokens: int
+    max_completion_tokens: int
 
 
 def used(prompt: int, written: int) -> dict[str, Any]:
@@ -82,7 +91,7 @@ async def test_anthropics_wire_says_it_in_its_own_words(gateway: Running, upstre
     ids=range(6),
 )
 async def test_an_answer_may_be_as_long_as_what_is_left(
-    gateway: Running, upstream: FaultServer, model: str, asked: dict[str, int], sent: dict[str, int]
+    gateway: Running, upstream: FaultServer, model: str, asked: Lengths, sent: Lengths
 ) -> None:
     client = limited(gateway, upstream, 1000)
     upstream.plays(answer(200, completion()))
@@ -109,8 +118,11 @@ async def test_anthropics_answers_too(gateway: Running, upstream: FaultServer) -
     gateway.resources.provider("claude", upstream.url, "m", kind="anthropic")
     token = gateway.token("claude/m", max_tokens=1000)
     upstream.plays(answer(500, {}))
+    client = gateway.anthropic(bearer=token)
     with pytest.raises(anthropic.InternalServerError):
-        await gateway.anthropic(bearer=token).messages.create(model="claude/m", max_tokens=5000, messages=ASK)
+        await client.messages.create(
+            model="claude/m", max_tokens=5000, messages=[{"role": "user", "content": QUESTION}]
+        )
     assert {request.body["max_tokens"] for request in upstream.requests} == {896}
 
 

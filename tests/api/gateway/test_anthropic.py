@@ -1,21 +1,38 @@
 """Anthropic's own client against the gateway, aimock behind it."""
 
+from typing import Any
+
 import anthropic
 import pytest
+from anthropic.types import Message, TextBlock, UserMessageParam
 
 from tests.api.gateway.faults import FaultServer, answer, event, stream
 from tests.api.gateway.support import Running
 from tests.requirements import requirement
 
-HELLO = [{"role": "user", "content": "Say hello in French, please."}]
-COUNTED = [{"role": "user", "content": "usage"}]
+HELLO: list[UserMessageParam] = [{"role": "user", "content": "Say hello in French, please."}]
+COUNTED: list[UserMessageParam] = [{"role": "user", "content": "usage"}]
+
+
+def text(message: Message) -> str:
+    """What a message says that is nothing but text."""
+    (block,) = message.content
+    assert isinstance(block, TextBlock)
+    return block.text
+
+
+def told(error: anthropic.APIStatusError) -> dict[str, Any]:
+    """What an error says on this wire."""
+    assert isinstance(error.body, dict)
+    said: dict[str, Any] = error.body["error"]
+    return said
 
 
 @requirement("providers")
 async def test_a_message_is_answered_and_charged(mocked: Running) -> None:
     client = mocked.anthropic("claude/gpt-mock")
     message = await client.messages.create(model="claude/gpt-mock", max_tokens=64, messages=COUNTED)
-    assert message.content[0].text == "Counted."
+    assert text(message) == "Counted."
     (row,) = await mocked.rows()
     assert (row["provider"], row["input_tokens"], row["output_tokens"], row["estimated"]) == ("claude", 1200, 34, False)
 
@@ -34,7 +51,7 @@ async def test_a_stream_is_passed_on_and_charged(mocked: Running) -> None:
 async def test_the_run_token_is_good_as_a_bearer_too(mocked: Running) -> None:
     client = mocked.anthropic(bearer=mocked.token("claude/gpt-mock"))
     message = await client.messages.create(model="claude/gpt-mock", max_tokens=64, messages=HELLO)
-    assert message.content[0].text == "Bonjour from the model."
+    assert text(message) == "Bonjour from the model."
 
 
 async def test_models_of_the_run_are_listed(mocked: Running) -> None:
@@ -47,13 +64,13 @@ async def test_errors_are_the_clients_typed_ones(mocked: Running) -> None:
     client = mocked.anthropic("claude/gpt-mock", "mock/gpt-mock", "claude/always-broken")
     with pytest.raises(anthropic.PermissionDeniedError) as denied:
         await client.messages.create(model="claude/other", max_tokens=64, messages=HELLO)
-    assert denied.value.body["error"]["code"] == "model_not_allowed"
-    assert denied.value.body["error"]["type"] == "permission_error"
+    assert told(denied.value)["code"] == "model_not_allowed"
+    assert told(denied.value)["type"] == "permission_error"
     with pytest.raises(anthropic.BadRequestError, match="not called through"):
         await client.messages.create(model="mock/gpt-mock", max_tokens=64, messages=HELLO)
     with pytest.raises(anthropic.InternalServerError) as failed:
         await client.messages.create(model="claude/always-broken", max_tokens=64, messages=HELLO)
-    assert failed.value.body["error"]["code"] == "provider_failed"
+    assert told(failed.value)["code"] == "provider_failed"
 
 
 async def test_tokens_of_the_prompt_cache_count_as_input(gateway: Running, upstream: FaultServer) -> None:

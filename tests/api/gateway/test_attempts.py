@@ -45,7 +45,8 @@ def test_the_cause_decides_who_is_next(cause: Cause, expected: str) -> None:
 
 
 def test_who_asks_for_too_much_patience_is_not_tried_again() -> None:
-    assert order(plan("a", "b"), *["rate_limited"] * 3, wait=31) == "ab."
+    causes: list[Cause] = ["rate_limited"] * 3
+    assert order(plan("a", "b"), *causes, wait=31) == "ab."
 
 
 def test_pauses_grow_and_vary_within_bounds() -> None:

@@ -3,7 +3,7 @@
 from agentic_api.gateway import circuit
 from agentic_api.gateway.circuit import Circuits
 
-KEY = ("acme-default", "openai")
+KEY = ("uid", "acme-default", "openai")
 
 
 def opened() -> Circuits:
@@ -52,13 +52,14 @@ def test_a_probe_that_was_abandoned_is_sent_again() -> None:
 
 def test_providers_do_not_share_a_circuit() -> None:
     circuits = opened()
-    assert circuits.admits(("globex-default", "openai"), 3)
-    assert circuits.retry_after(("globex-default", "openai"), 3) == 0
+    for other in (("uid", "globex-default", "openai"), ("next", "acme-default", "openai")):
+        assert circuits.admits(other, 3)
+        assert circuits.retry_after(other, 3) == 0
 
 
 def test_memory_is_bounded() -> None:
     circuits = Circuits(failures=1, seconds=10)
     for number in range(circuit.MOST_CIRCUITS + 5):
-        circuits.failed((str(number), "a"), 0, "x")
+        circuits.failed(("uid", str(number), "a"), 0, "x")
     assert circuits.states()["open"] == circuit.MOST_CIRCUITS
-    assert circuits.admits(("0", "a"), 0)
+    assert circuits.admits(("uid", "0", "a"), 0)

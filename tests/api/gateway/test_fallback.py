@@ -6,13 +6,14 @@ from pathlib import Path
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionUserMessageParam
 
 from tests.api.gateway import support
-from tests.api.gateway.faults import DONE, FaultServer, answer, completion, delta, silence, slam, stream, usage
+from tests.api.gateway.faults import DONE, FaultServer, Script, answer, completion, delta, silence, slam, stream, usage
 from tests.api.gateway.support import Running
 from tests.support.postgres import PostgresDatabase
 
-ASK = [{"role": "user", "content": "Hello?"}]
+ASK: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Hello?"}]
 
 
 def provide(gateway: Running, upstream: FaultServer, *names: str) -> openai.AsyncOpenAI:
@@ -88,7 +89,7 @@ async def test_who_is_limited_for_long_is_told_when_to_come_back(gateway: Runnin
     "fault", [answer(500, {}), answer(529, {}), slam, stream()], ids=["500", "529", "slam", "empty"]
 )
 async def test_a_failing_backend_is_tried_again_before_the_next(
-    gateway: Running, upstream: FaultServer, fault: object
+    gateway: Running, upstream: FaultServer, fault: Script
 ) -> None:
     client = provide(gateway, upstream, "a", "b")
     upstream.plays(fault, fault, answer(200, completion()))

@@ -11,6 +11,7 @@ import httpx2
 import openai
 import orjson
 import pytest
+from openai.types.chat import ChatCompletionUserMessageParam
 from prometheus_client import generate_latest
 
 from tests.api.gateway import support
@@ -19,7 +20,7 @@ from tests.api.gateway.support import KEY, Running
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
 
-ASK = [{"role": "user", "content": "Hello?"}]
+ASK: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Hello?"}]
 CHAT = "/v1/chat/completions"
 
 
@@ -273,7 +274,7 @@ async def test_health_readiness_and_metrics(gateway: Running, upstream: FaultSer
         assert (await client.get("/readyz")).status_code == 200
         assert (await client.get("/metrics")).status_code == 404, "tenants' pods come here"
         metrics = generate_latest(gateway.context.metrics.registry).decode()
-        gateway.resources.synced = False  # type: ignore[misc]
+        gateway.resources.synced = False
         unready = await client.get("/readyz")
     labels = '{model="claude-sonnet",operation="chat",provider="openaiCompatible",status="200"}'
     assert f"agentic_gateway_requests_total{labels} 1.0" in metrics

@@ -5,13 +5,18 @@ from uuid import uuid4
 
 import openai
 import pytest
+from openai.types.chat import (
+    ChatCompletionFunctionToolParam,
+    ChatCompletionMessageFunctionToolCall,
+    ChatCompletionUserMessageParam,
+)
 
 from tests.api.gateway.support import Running
 from tests.requirements import requirement
 from tests.support.aimock import Aimock
 
-HELLO = [{"role": "user", "content": "Say hello in French, please."}]
-COUNTED = [{"role": "user", "content": "usage"}]
+HELLO: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Say hello in French, please."}]
+COUNTED: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "usage"}]
 
 
 @requirement("providers")
@@ -54,10 +59,14 @@ async def test_who_asks_for_usage_in_a_stream_gets_it(mocked: Running) -> None:
 
 async def test_tool_calls_come_through(mocked: Running) -> None:
     client = mocked.openai("mock/gpt-mock")
-    tool = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object"}}}
-    messages = [{"role": "user", "content": "How is the weather?"}]
+    tool: ChatCompletionFunctionToolParam = {
+        "type": "function",
+        "function": {"name": "get_weather", "parameters": {"type": "object"}},
+    }
+    messages: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "How is the weather?"}]
     answer = await client.chat.completions.create(model="mock/gpt-mock", messages=messages, tools=[tool])
     (call,) = answer.choices[0].message.tool_calls or []
+    assert isinstance(call, ChatCompletionMessageFunctionToolCall)
     assert (call.function.name, call.function.arguments) == ("get_weather", '{"city":"Paris"}')
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionUserMessageParam
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -17,7 +18,7 @@ from tests.api.gateway.support import Running
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
 
-ASK = [{"role": "user", "content": "a secret question"}]
+ASK: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "a secret question"}]
 PARENT = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 
 

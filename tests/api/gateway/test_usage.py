@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionUserMessageParam
 
 from tests.api.gateway.faults import (
     DONE,
@@ -20,7 +21,7 @@ from tests.api.gateway.faults import (
 )
 from tests.api.gateway.support import Running
 
-ASK = [{"role": "user", "content": "q" * 396}]
+ASK: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "q" * 396}]
 """99 tokens, one for the role and 4 around the message, by our estimate."""
 ASKED = 104
 COUNTED = "agentic_gateway_requests_total"

@@ -123,7 +123,9 @@ class Runtime:
     async def cut(self, answer: Answer) -> None:
         """Say something, then lose the connection."""
         await answer.send(MessageDelta(text="half an ans"))
-        transport = answer._response._req.transport  # type: ignore[union-attr]
+        request = answer._response._req
+        assert request is not None
+        transport = request.transport
         assert transport is not None
         transport.abort()
 

@@ -177,7 +177,7 @@ async def test_runs_are_listed_newest_first_in_pages(client: httpx2.AsyncClient)
     made = [(await executed(client, input=str(n)))["id"] for n in range(5)]
     await client.post("/api/v1/agents/other/execute", json={"input": "a"})
     found: list[str] = []
-    query = {"limit": 2, "agent": "helper", "status": "succeeded"}
+    query: dict[str, str | int] = {"limit": 2, "agent": "helper", "status": "succeeded"}
     while True:
         page = (await client.get("/api/v1/runs", params=query)).json()
         found += [item["id"] for item in page["items"]]

@@ -7,10 +7,9 @@ from uuid import uuid4
 
 import pytest
 
-from agentic_api.runs import leases
 from agentic_api.runs.driver import Driver
 from agentic_api.runs.leases import Leases, LeaseTimes
-from agentic_core.db import Database
+from agentic_core.db import Database, functions
 
 SWEEP = LeaseTimes(lease_seconds=5, interval_seconds=0.01, sweep_seconds=0.05)
 EXTENSION = LeaseTimes(lease_seconds=0.05, interval_seconds=0.01, sweep_seconds=5)
@@ -30,7 +29,7 @@ async def test_what_is_not_answered_is_given_up_and_asked_again(
             again.set()
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(leases.functions, question, silent)
+    monkeypatch.setattr(functions, question, silent)
     driven = cast("list[Driver]", [SimpleNamespace(live=SimpleNamespace(id=uuid4()))])
     drivers = driven if question == "extend_leases" else []
     keeping = asyncio.create_task(Leases(database, uuid4(), times, lambda: drivers, lambda _status: None).keep())

@@ -14,13 +14,18 @@ from tests.api.runs.stage import until
 from tests.api.runs.test_events import EXECUTE, all_events
 from tests.support.postgres import PostgresDatabase
 
-BODY = {"json": {"input": "hello"}, "headers": {"Idempotency-Key": "k"}}
+
+async def asked(client: httpx2.AsyncClient) -> dict[str, Any]:
+    """The run that is answered to one question with one idempotency key."""
+    answer = await client.post(EXECUTE, json={"input": "hello"}, headers={"Idempotency-Key": "k"})
+    run: dict[str, Any] = answer.json()
+    return run
 
 
 @pytest.fixture
 async def old(client: httpx2.AsyncClient, postgres: PostgresDatabase) -> dict[str, Any]:
     """A run that ended eight days ago. Its id says that it began in 1970."""
-    run: dict[str, Any] = (await client.post(EXECUTE, **BODY)).json()
+    run = await asked(client)
     new, before = UUID(int=UUID(run["id"]).int & (1 << 80) - 1), UUID(run["id"])
     connection = await asyncpg.connect(postgres.admin)
     await connection.execute("set session_replication_role = replica")  # else references keep ids from being changed
@@ -66,11 +71,11 @@ async def test_a_follower_of_an_old_run_is_told_and_ends(
 async def test_an_idempotency_key_lasts_as_long_as_the_events(
     client: httpx2.AsyncClient, database: Database, old: dict[str, Any]
 ) -> None:
-    assert (await client.post(EXECUTE, **BODY)).json()["id"] == old["id"]
+    assert (await asked(client))["id"] == old["id"]
     await retention(database).sweep()
-    again = (await client.post(EXECUTE, **BODY)).json()
+    again = await asked(client)
     assert again["id"] != old["id"]
-    assert (await client.post(EXECUTE, **BODY)).json()["id"] == again["id"]
+    assert (await asked(client))["id"] == again["id"]
 
 
 async def test_it_goes_on_by_itself_unless_told_not_to(

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from agentic_api.install.secrets import ClusterStore
+from agentic_api.install.secrets import ClusterStore, Files
 from agentic_core import names
 from agentic_core.cluster.kinds import custom
 from agentic_core.db import Database
@@ -101,5 +101,9 @@ async def test_a_tenant_sees_itself_and_no_other(api: Api, world: World) -> None
 
 async def test_parallel_installers_agree(plane: ControlPlane, namespace: str, world: World) -> None:
     store = ClusterStore(world.cluster, namespace)
-    made = await asyncio.gather(*(store.ensure("agentic-admin-key", lambda n=n: {"key": f"k{n}"}) for n in range(5)))
+
+    async def install(key: str) -> Files:
+        return await store.ensure("agentic-admin-key", lambda: {"key": key})
+
+    made = await asyncio.gather(*(install(f"k{n}") for n in range(5)))
     assert len({files["key"] for files in made}) == 1

@@ -112,7 +112,8 @@ async def test_another_tenants_rows_cannot_be_written(database: Database, table:
         await insert(session, rows(mine))
     async with database.session(other) as session:
         moved = await session.execute(sa.update(table).values(tenant_id=other))
-        assert moved.rowcount == 0  # type: ignore[attr-defined]
+        assert isinstance(moved, sa.CursorResult)
+        assert moved.rowcount == 0
     with pytest.raises(DBAPIError, match=r"row-level security|foreign key"):
         async with database.session(mine) as session:
             await session.execute(sa.update(table).values(tenant_id=other))

@@ -1,5 +1,6 @@
 """What shall exist because of an Agent and of a namespace with Shared agents, and what an Agent's status says; pure."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -98,10 +99,10 @@ def test_an_agent_that_does_not_resolve_leaves_everything_as_it_is() -> None:
 def test_pods_of_its_own_stay_until_the_shared_ones_serve() -> None:
     own = DEPLOYMENT.ref("agent-one", PLACE)
     one = agent()
-    common = {"dedicated": deployment("agent-one", **AVAILABLE), "children": frozenset({own})}
-    starting = desired(one, observed(one, shared=deployment("agent-runtime"), **common), PLATFORM)
-    serving = desired(one, observed(one, shared=deployment("agent-runtime", **AVAILABLE), **common), PLATFORM)
-    assert (starting.keep, serving.keep) == ({own}, frozenset())
+    before = observed(one, dedicated=deployment("agent-one", **AVAILABLE), children=frozenset({own}))
+    starting = desired(one, replace(before, shared=deployment("agent-runtime")), PLATFORM)
+    serving = desired(one, replace(before, shared=deployment("agent-runtime", **AVAILABLE)), PLATFORM)
+    assert (starting.keep, serving.keep) == (frozenset({own}), frozenset())
 
 
 def test_the_status_of_an_agent_that_serves() -> None:

@@ -173,7 +173,7 @@ async def test_use_of_the_quota_is_summed_up(plane: ControlPlane) -> None:
 
         async def summed() -> bool:
             quotas = {one["resource"]: one for one in (await tenant_status(w)).get("quotas", [])}
-            return quotas.get("requests.cpu", {}).get("used") == "1250m" and quotas["pods"]["used"] == "4"
+            return bool(quotas.get("requests.cpu", {}).get("used") == "1250m" and quotas["pods"]["used"] == "4")
 
         await eventually(summed, "the sum of both namespaces")
         quotas = {one["resource"]: one["hard"] for one in (await tenant_status(w))["quotas"]}
@@ -277,6 +277,6 @@ async def test_what_somebody_takes_away_comes_back(plane: ControlPlane) -> None:
 
         async def labelled() -> bool:
             found = await w.exists(NAMESPACE.ref(w.namespace))
-            return found["metadata"]["labels"].get(names.TENANT) == w.tenant
+            return bool(found["metadata"]["labels"].get(names.TENANT) == w.tenant)
 
         await eventually(labelled, "the namespace's labels")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from agentic_core import names
-from agentic_core.cluster.kinds import Object
+from agentic_core.cluster.kinds import Object, ref_of
 from agentic_operator.engine import ownership
 from tests.operator.engine.tiny import agent
 
@@ -64,8 +64,8 @@ def test_marks_of_argo_cd_are_never_copied() -> None:
     ("metadata", "ours"),
     [
         ({}, False),
-        ({"labels": ownership.labels(ownership.ref_of(OWNER))}, True),
-        ({"labels": ownership.labels(ownership.ref_of(OWNER)) | {names.OWNER_NAME: "else"}}, False),
+        ({"labels": ownership.labels(ref_of(OWNER))}, True),
+        ({"labels": ownership.labels(ref_of(OWNER)) | {names.OWNER_NAME: "else"}}, False),
         ({"labels": {names.MANAGED_BY: "agentic-operator"}}, False),
         ({"ownerReferences": [{"uid": "u1"}]}, True),
         ({"managedFields": [{"manager": "agentic-operator", "operation": "Apply"}]}, True),
