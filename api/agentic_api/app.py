@@ -80,6 +80,7 @@ def _middleware(settings: ApiSettings, metrics: HttpMetrics) -> list[Middleware]
         max_body_bytes=settings.max_body_bytes,
         body_timeout=settings.body_timeout,
         request_timeout=settings.request_timeout,
+        answer_bytes=settings.answer_bytes,
     )
     layers = [Middleware(Edge, limits=limits, metrics=metrics)]
     if settings.cors_origins:

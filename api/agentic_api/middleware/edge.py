@@ -11,7 +11,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentic_api import errors
+from agentic_api.middleware import answers
 from agentic_api.middleware import exchange as exchanges
+from agentic_api.middleware.answers import Answers, TooManyAnswers
 from agentic_api.middleware.exchange import Exchange
 from agentic_api.middleware.metrics import HttpMetrics
 from agentic_core import telemetry
@@ -31,6 +33,8 @@ class Limits:
     """Seconds for the body to arrive."""
     request_timeout: float
     """Seconds for the answer to begin after that."""
+    answer_bytes: int
+    """Bytes of all large answers that clients have not read yet."""
 
 
 class Edge:
@@ -40,6 +44,7 @@ class Edge:
         self.app = app
         self.limits = limits
         self.metrics = metrics
+        self.answers = Answers(limits.answer_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -54,13 +59,13 @@ class Edge:
         try:
             await self._bounded(exchange, scope, receive, send)
         finally:
-            if exchange.at_end is not None:
-                exchange.at_end()
+            for end in exchange.at_end:
+                end()
             seconds = time.perf_counter() - started
             self.metrics.ended(_method(scope), _route(scope), exchange.status or 499, seconds=seconds)
 
     async def _bounded(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> None:
-        replies = self._sender(exchange, send)
+        replies = self._sender(exchange, scope, receive, send)
         try:
             async with exchange.deadline:
                 self._refuse(scope)
@@ -103,17 +108,45 @@ class Edge:
 
         return bounded
 
-    def _sender(self, exchange: Exchange, send: Send) -> Send:
+    def _sender(self, exchange: Exchange, scope: Scope, receive: Receive, send: Send) -> Send:
         request_id = exchange.request_id.encode()
 
         async def named(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exchange.unlimited()
-                exchange.status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *exchange.headers]
+            if exchange.refused:
+                return
+            if message["type"] != "http.response.start":
+                await self._send_part(exchange, message, send)
+                return
+            try:
+                self._count(exchange, answers.declared(message))
+            except TooManyAnswers as error:
+                await self._fail(exchange, error, scope, receive, named)
+                exchange.refused = True
+                return
+            exchange.unlimited()
+            exchange.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", request_id), *exchange.headers]
             await send(message)
 
         return named
+
+    def _count(self, exchange: Exchange, size: int) -> None:
+        if size > answers.PIECE_BYTES:
+            exchange.at_end.append(self.answers.hold(exchange.caller, size))
+            exchange.counted = True
+
+    async def _send_part(self, exchange: Exchange, message: Message, send: Send) -> None:
+        size = len(message.get("body", b""))
+        if size <= answers.PIECE_BYTES:
+            await send(message)
+        elif exchange.counted:
+            await answers.in_pieces(message, send)
+        else:
+            sent = self.answers.hold(exchange.caller, size)
+            try:
+                await answers.in_pieces(message, send)
+            finally:
+                sent()
 
     def _refuse(self, scope: Scope) -> None:
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:

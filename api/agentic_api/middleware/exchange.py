@@ -32,8 +32,12 @@ class Exchange:
     """Whether the body is arriving."""
     read: bool = False
     """Whether the whole body has arrived."""
-    at_end: Callable[[], None] | None = None
+    at_end: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """What to do once it is over."""
+    refused: bool = False
+    """Whether the answer was too large, and another one was sent in its place."""
+    counted: bool = False
+    """Whether the whole answer is counted as a large one; of a stream, each large part is."""
     limited: bool = True
     """Whether the deadline holds."""
 

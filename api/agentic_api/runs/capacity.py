@@ -1,12 +1,11 @@
-"""What a replica has room for, and how much of it a tenant may hold: runs, followers, bytes. The replica keeps one.
+"""What a replica has room for, and how much of it a tenant may hold: runs, followers, bytes. The replica keeps one."""
 
-Pure counting in the process: it costs no round trip. Several replicas together hold that many times as much.
-"""
-
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from agentic_api.shares import Shares
 from agentic_core.errors import RateLimited
 
 MOST_RUNS = 512
@@ -41,41 +40,6 @@ class Capacity:
     live_bytes: int = 128 * 1024 * 1024
 
 
-class Shares:
-    """How much of one thing each tenant holds.
-
-    A tenant may hold `each`; once all hold more than `most` together, only what `most` divided by their number gives.
-    So nobody waits for a tenant that holds more than its part, and together they never hold twice `most`.
-    """
-
-    def __init__(self, most: int, *, each: int) -> None:
-        self._most = most
-        self._each = each
-        self._total = 0
-        self._held: dict[UUID, int] = {}
-
-    def held(self, tenant_id: UUID) -> int:
-        """What the tenant holds."""
-        return self._held.get(tenant_id, 0)
-
-    def take(self, tenant_id: UUID, amount: int = 1) -> bool:
-        """Take all of the amount, or nothing."""
-        held = self.held(tenant_id) + amount
-        tenants = len(self._held) + (tenant_id not in self._held)
-        if held > self._each or (self._total + amount > self._most and held * tenants > self._most):
-            return False
-        self._held[tenant_id] = held
-        self._total += amount
-        return True
-
-    def give(self, tenant_id: UUID, amount: int = 1) -> None:
-        """Give back what was taken."""
-        self._total -= amount
-        self._held[tenant_id] -= amount
-        if not self._held[tenant_id]:
-            del self._held[tenant_id]
-
-
 class Room:
     """The room of a replica."""
 
@@ -83,6 +47,8 @@ class Room:
         self._runs = Shares(MOST_RUNS, each=capacity.runs_per_tenant)
         self._followers = Shares(MOST_FOLLOWERS, each=capacity.followers_per_tenant)
         self._bytes = Shares(capacity.live_bytes, each=capacity.live_bytes)
+        self.large = asyncio.Semaphore(1)
+        """Held by who reads a large run from the database, which takes several times its size for a moment."""
 
     def enter(self, tenant_id: UUID) -> "Place":
         """Room for one more run of a tenant."""

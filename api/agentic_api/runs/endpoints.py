@@ -39,7 +39,7 @@ EVENTS: dict[int | str, dict[str, Any]] = {
 
 
 def _json(run: Run) -> Response:
-    return Response(run.model_dump_json(), media_type="application/json")
+    return Response(run.encoded, media_type="application/json")
 
 
 @router.post("/agents/{agent_id}/execute", response_model=Run, responses=RUN_OR_EVENTS)

@@ -9,7 +9,7 @@ from agentic_api.runs.schemas import Run
 
 PIECE_EVENTS = 500
 """Most events that a follower gets at once."""
-PIECE_BYTES = 256 * 1024
+PIECE_BYTES = 48 * 1024
 """The event with which they come to so many bytes is the last."""
 
 

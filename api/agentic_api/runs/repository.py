@@ -23,6 +23,18 @@ class RunRepository(Repository):
         )
         return noted.one_or_none() is not None
 
+    async def size(self, run_id: UUID) -> int:
+        """Bytes of what was said in a run and of what its tools did, without reading it."""
+        of_run = (messages.c.tenant_id == runs.c.tenant_id) & (messages.c.run_id == runs.c.id)
+        after = (messages.c.conversation_id == runs.c.conversation_id) & (messages.c.position >= runs.c.first_position)
+        said = self.select(runs, sa.func.sum(messages.c.size)).join(messages, of_run & after).where(runs.c.id == run_id)
+        arguments = sa.func.octet_length(sa.cast(tool_executions.c.arguments, sa.Text))
+        results = sa.func.coalesce(sa.func.octet_length(tool_executions.c.result), 0)
+        did = self.select(tool_executions, sa.func.sum(arguments + results)).where(tool_executions.c.run_id == run_id)
+        output = self.select(runs, sa.func.octet_length(runs.c.output)).where(runs.c.id == run_id)
+        parts = [sa.func.coalesce(part.scalar_subquery(), 0) for part in (said, did, output)]
+        return int((await self.session.execute(sa.select(parts[0] + parts[1] + parts[2]))).scalar_one())
+
     async def get(self, run_id: UUID) -> Run | None:
         """A run with its messages and tools."""
         row = (await self.session.execute(self._summaries().where(runs.c.id == run_id))).one_or_none()

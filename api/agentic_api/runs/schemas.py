@@ -3,6 +3,7 @@
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
@@ -169,3 +170,8 @@ class Run(RunSummary):
     """What this run added to the conversation, its input included."""
     tool_calls: list[ToolExecution]
     """The tools that ran."""
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As JSON, made once for all who wait for the run."""
+        return self.model_dump_json().encode()

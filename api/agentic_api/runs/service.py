@@ -29,6 +29,8 @@ TOKEN_SLACK_SECONDS = 60.0
 """How much longer than the run's limit its token is good."""
 EXPIRED = "events.expired"
 """The event in place of those that were deleted long after the run."""
+LARGE_BYTES = 1024 * 1024
+"""Runs of more than this are read one after the other."""
 REPEAT_SECONDS = 10.0
 """How long a run waits to begin while the database is away."""
 
@@ -126,7 +128,12 @@ class RunService:
     async def get(self, principal: Principal, run_id: UUID) -> Run:
         """A run as it is now."""
         async with self.database.session(principal.tenant_id) as session:
-            run = await RunRepository(session).get(run_id)
+            runs = RunRepository(session)
+            large = await runs.size(run_id) > LARGE_BYTES
+            run = None if large else await runs.get(run_id)
+        if large:
+            async with self.replica.room.large, self.database.session(principal.tenant_id) as session:
+                run = await RunRepository(session).get(run_id)
         if run is None:
             raise unknown(run_id)
         return run

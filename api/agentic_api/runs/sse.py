@@ -19,9 +19,9 @@ KEEPALIVE_SECONDS = 10.0
 KEEPALIVE = b": keep-alive\n\n"
 
 
-def event(number: int, kind: str, data: str) -> bytes:
+def event(number: int, kind: str, data: bytes) -> bytes:
     """One event on the wire."""
-    return f"id: {number}\nevent: {kind}\ndata: {data}\n\n".encode()
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (number, kind.encode(), data)
 
 
 async def stream(
@@ -29,16 +29,16 @@ async def stream(
 ) -> AsyncGenerator[bytes]:
     """A run from event `after` on. `started` is the data of the first event; None when the client has seen it."""
     if started is not None:
-        yield event(0, "run.started", started)
+        yield event(0, "run.started", started.encode())
     seen = after
     async for batch in _with_keepalive(service.follow(principal, run_id, after=after)):
         if not batch:
             yield KEEPALIVE
             continue
         seen = batch[-1].seq
-        yield b"".join(event(item.seq, item.type, item.payload) for item in batch)
+        yield b"".join(event(item.seq, item.type, item.payload.encode()) for item in batch)
     run: Run = await service.result(principal, run_id)
-    yield event(seen + 1, "run.finished", run.model_dump_json())
+    yield event(seen + 1, "run.finished", run.encoded)
 
 
 async def _with_keepalive(batches: AsyncGenerator[list[StoredEvent]]) -> AsyncGenerator[list[StoredEvent]]:

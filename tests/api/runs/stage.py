@@ -155,10 +155,11 @@ async def serving(
     signing_key: str | None = None,
     timing: Timing = QUICK,
     capacity: Capacity = AMPLE,
+    answer_bytes: int = 64 * 1024 * 1024,
     port: int = 0,
 ) -> AsyncGenerator[Api]:
     """A replica in this process."""
-    settings = ApiSettings(host="127.0.0.1", port=port or free_port())
+    settings = ApiSettings(host="127.0.0.1", port=port or free_port(), answer_bytes=answer_bytes)
     signing, lifecycle = signing_key or run_tokens.generate()[0], Lifecycle()
     app = create_app(
         settings,

@@ -9,8 +9,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from agentic_api.runs.capacity import RUN_BYTES, Capacity, Room, Shares, TooManyRuns
+from agentic_api.runs.capacity import RUN_BYTES, Capacity, Room, TooManyRuns
 from agentic_api.runs.live import PIECE_BYTES, PIECE_EVENTS, LiveRun
+from agentic_api.shares import Shares
 from agentic_core.contract import Message, MessageDone
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime

@@ -1,0 +1,152 @@
+"""No tenant fills a replica with large answers that it does not read."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+import httpx2
+import pytest
+import sqlalchemy as sa
+from starlette.types import Message
+
+from agentic_api.middleware.answers import PIECE_BYTES, in_pieces
+from agentic_api.runs import service
+from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.schemas import Run
+from agentic_core.db import Database
+from agentic_core.db import tables as t
+from tests.api.runs import stage
+from tests.api.runs.runtime import Runtime
+from tests.api.runs.stage import Api, Tenant, until
+from tests.requirements import requirement
+from tests.support.postgres import PostgresDatabase
+
+EXECUTE = "/api/v1/agents/helper/execute"
+MIB = 1024 * 1024
+LONG = 16 * MIB
+"""More than the buffers of a connection hold."""
+
+
+@pytest.fixture
+async def api(postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stranger: Tenant) -> AsyncGenerator[Api]:
+    """A replica that has room for two large answers, and drove none of the runs."""
+    catalog = stage.catalog_of([tenant.name, stranger.name], endpoint=runtime.url)
+    async with stage.serving(postgres.app, catalog, answer_bytes=MIB) as api:
+        yield api
+
+
+async def long_run(client: httpx2.AsyncClient, database: Database, tenant: Tenant) -> str:
+    """The path of a run with a long output."""
+    run = (await client.post(EXECUTE, json={"input": "hello"})).json()["id"]
+    async with database.session(tenant.id) as session:
+        await session.execute(sa.update(t.runs).where(t.runs.c.id == UUID(run)).values(output="a" * LONG))
+    return f"/api/v1/runs/{run}"
+
+
+@asynccontextmanager
+async def unread(api: Api, tenant: Tenant, path: str) -> AsyncGenerator[None]:
+    """An answer of which the client reads the first line only."""
+    host, port = api.url.removeprefix("http://").split(":")
+    reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
+    try:
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {tenant.key}\r\n\r\n".encode())
+        assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 200")
+        yield
+    finally:
+        writer.close()
+
+
+@requirement("rate-limit")
+async def test_answers_that_nobody_reads_fill_the_share_of_their_tenant_only(
+    api: Api,
+    client: httpx2.AsyncClient,
+    foreign: httpx2.AsyncClient,
+    database: Database,
+    tenant: Tenant,
+    stranger: Tenant,
+) -> None:
+    path = await long_run(client, database, tenant)
+    foreign_path = await long_run(foreign, database, stranger)
+    async with api.client(tenant.key) as client, api.client(stranger.key) as foreign:
+        async with unread(api, tenant, path), unread(api, tenant, path):
+            refused = await client.get(path)
+            assert (refused.status_code, refused.json()["code"]) == (429, "too_many_answers")
+            assert int(refused.headers["retry-after"]) > 0
+            assert (await client.post(EXECUTE, json={"input": "hello"})).status_code == 200, (
+                "small ones are not counted"
+            )
+            assert len((await foreign.get(foreign_path)).json()["output"]) == LONG
+
+        async def whole() -> bool:
+            answer = await client.get(path)
+            return answer.status_code == 200 and len(answer.json()["output"]) == LONG
+
+        await until(whole, what="the share to be given back")
+
+
+async def test_a_stream_whose_end_has_no_room_breaks_off_and_can_be_resumed(
+    api: Api, client: httpx2.AsyncClient, database: Database, tenant: Tenant
+) -> None:
+    path = await long_run(client, database, tenant)
+    async with api.client(tenant.key) as client:
+        async with unread(api, tenant, path), unread(api, tenant, path):
+            with pytest.raises(httpx2.RemoteProtocolError):
+                await client.get(f"{path}/events")
+
+        async def whole() -> bool:
+            try:
+                text = (await client.get(f"{path}/events", headers={"Last-Event-ID": "1"})).text
+            except httpx2.RemoteProtocolError:
+                return False
+            return "event: run.finished" in text and len(text) > LONG
+
+        await until(whole, what="the end of the stream")
+
+
+@pytest.mark.parametrize(("large", "at_once"), [(0, 1), (2 * LONG, 3)])
+async def test_large_runs_are_read_one_after_the_other(
+    client: httpx2.AsyncClient,
+    database: Database,
+    tenant: Tenant,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    large: int,
+    at_once: int,
+) -> None:
+    path = await long_run(client, database, tenant)
+    reading, most = 0, 0
+    get = RunRepository.get
+
+    async def counted(self: RunRepository, run_id: UUID) -> Run:
+        nonlocal reading, most
+        reading += 1
+        most = max(most, reading)
+        await asyncio.sleep(0.2)
+        try:
+            run = await get(self, run_id)
+            assert run is not None
+            return run.model_copy(update={"output": ""})
+        finally:
+            reading -= 1
+
+    monkeypatch.setattr(RunRepository, "get", counted)
+    monkeypatch.setattr(service, "LARGE_BYTES", large)
+    found = await asyncio.gather(*(client.get(path) for _ in range(3)))
+    assert {answer.status_code for answer in found} == {200}
+    assert most == at_once
+
+
+@pytest.mark.parametrize("size", [PIECE_BYTES + 1, 2 * PIECE_BYTES, 2 * PIECE_BYTES + 1])
+@pytest.mark.parametrize("more", [False, True])
+async def test_pieces_are_the_whole(size: int, *, more: bool) -> None:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    body = bytes(index % 251 for index in range(size))
+    await in_pieces({"type": "http.response.body", "body": body, "more_body": more}, send)
+    assert b"".join(message["body"] for message in sent) == body
+    assert all(len(message["body"]) <= PIECE_BYTES for message in sent)
+    assert [message["more_body"] for message in sent] == [True] * (len(sent) - 1) + [more]
