@@ -48,23 +48,28 @@ def test_an_expired_token_is_refused() -> None:
         run_tokens.verify(token, KEYS)
 
 
+def claimed() -> dict[str, object]:
+    """The claims of a token that is good."""
+    now = int(time.time())
+    return CLAIMS.model_dump() | {"iss": run_tokens.ISSUER, "aud": run_tokens.AUDIENCE, "iat": now, "exp": now + 60}
+
+
 @pytest.mark.parametrize(
     "change",
     [{"aud": "other"}, {"iss": "other"}, {"exp": None}, {"tenant_id": 5}, {"models": None}],
     ids=lambda change: next(iter(change)),
 )
 def test_wrong_claims_are_refused(change: dict[str, object]) -> None:
-    now = int(time.time())
-    body = CLAIMS.model_dump() | {"iss": run_tokens.ISSUER, "aud": run_tokens.AUDIENCE, "iat": now, "exp": now + 60}
-    body = {key: value for key, value in (body | change).items() if value is not None}
+    body = {key: value for key, value in (claimed() | change).items() if value is not None}
     with pytest.raises(Unauthenticated):
         run_tokens.verify(jwt.encode(body, KEY, algorithm="EdDSA"), KEYS)
 
 
 def test_an_unsigned_token_is_refused() -> None:
-    token = jwt.encode(CLAIMS.model_dump(), key="", algorithm="none")
-    with pytest.raises(Unauthenticated):
-        run_tokens.verify(token, KEYS)
+    assert run_tokens.verify(jwt.encode(claimed(), KEY, algorithm="EdDSA"), KEYS) == CLAIMS
+    for keyed in (jwt.encode(claimed(), "", algorithm="none"), jwt.encode(claimed(), "a" * 32, algorithm="HS256")):
+        with pytest.raises(Unauthenticated):
+            run_tokens.verify(keyed, KEYS)
 
 
 @given(st.text(max_size=300))
