@@ -91,6 +91,7 @@ install_platform() {
   local wanted
   wanted="$(content_hash manifests/helm hack/dev-services/values.yaml) $platform_tag"
   if [ "$(cat "$state/installed" 2>/dev/null)" != "$wanted" ]; then
+    rm -f "$state/installed"
     forget_killed_attempt
     helm upgrade --install agentic-crds "$helm_charts/agentic-crds" --namespace agentic-system --wait --timeout 2m
     helm upgrade --install agentic-platform "$helm_charts/agentic-platform" --namespace agentic-system \

@@ -16,12 +16,16 @@ class LingeringTransport:
 
     def __init__(self, transport: asyncio.Transport, protocol: "BoundedProtocol") -> None:
         self._transport = transport
-        self._protocol = protocol
+        self._protocol: BoundedProtocol | None = protocol
         self._lingers = False
-        self.write = transport.write
         self.get_extra_info = transport.get_extra_info
         self.pause_reading = transport.pause_reading
         self.resume_reading = transport.resume_reading
+
+    def write(self, data: bytes) -> None:
+        """Send what comes before the end; a pipelined request may still be worked on after it."""
+        if not self._lingers:
+            self._transport.write(data)
 
     def is_closing(self) -> bool:
         """Whether nothing may be sent any more."""
@@ -29,13 +33,17 @@ class LingeringTransport:
 
     def close(self) -> None:
         """End the answers; and the connection, when the client does, its time is over, or this is called again."""
-        if self.is_closing() or not self._protocol.receiving:
+        if self.is_closing() or self._protocol is None or not self._protocol.receiving:
             self._transport.close()
             return
         self._lingers = True
         self._transport.write_eof()
         self._transport.resume_reading()
         self._protocol.answered()
+
+    def release(self) -> None:
+        """The connection is gone: what it held is freed now, not when cycles are collected."""
+        self._protocol = None
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -54,13 +62,15 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as its base
         """The clock starts with the connection."""
         self._connection = transport
-        super().connection_made(cast("asyncio.Transport", LingeringTransport(transport, self)))
+        self._lingering = LingeringTransport(transport, self)
+        super().connection_made(cast("asyncio.Transport", self._lingering))
         self._start_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection is gone."""
         self._stop_timer()
         super().connection_lost(exc)
+        self._lingering.release()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of a head or of a body."""

@@ -1,6 +1,7 @@
 """Clients that are slow, huge, or break off; spoken to over a bare socket."""
 
 import asyncio
+import gc
 import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -124,6 +125,32 @@ async def test_a_body_that_goes_on_after_its_answer_is_cut_off(
         with pytest.raises(ConnectionError):
             await drip(writer, seconds=5)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_what_is_pipelined_behind_an_answer_that_is_the_last_is_dropped(
+    strict: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two requests and then no HTTP: the second is worked on when nothing may be sent any more."""
+    async with connection(strict) as (reader, writer):
+        writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 2 + b"\0no request\r\n\r\n")
+        assert b"HTTP/1.1 400" in await asyncio.wait_for(reader.read(), 5)
+    await asyncio.sleep(0.1)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_connection_that_is_gone_holds_nothing(strict: Api) -> None:
+    """Not even until cycles are collected: until then each would keep what its client has sent."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            async with connection(strict) as (reader, writer):
+                writer.write(head(strict, length=LIMIT).replace(b"/keys", b"/nothing") + b" " * 100)
+                await reader.readline()
+        await asyncio.sleep(0.1)
+        assert sum(isinstance(one, server.ApiProtocol) for one in gc.get_objects()) < 5
+    finally:
+        gc.enable()
 
 
 async def test_a_truncated_body_harms_nobody(strict: Api) -> None:

@@ -120,6 +120,7 @@ class Edge:
             try:
                 self._count(exchange, answers.declared(message))
             except TooManyAnswers as error:
+                exchange.headers += answers.for_browsers(message)
                 await self._fail(exchange, error, scope, receive, named)
                 exchange.refused = True
                 return
@@ -142,11 +143,21 @@ class Edge:
         elif exchange.counted:
             await answers.in_pieces(message, send)
         else:
-            sent = self.answers.hold(exchange.caller, size)
-            try:
-                await answers.in_pieces(message, send)
-            finally:
-                sent()
+            await self._send_large(exchange, message, send)
+
+    async def _send_large(self, exchange: Exchange, message: Message, send: Send) -> None:
+        """Send a large part of a stream. Without room for it the stream ends here, and its client comes again."""
+        try:
+            sent = self.answers.hold(exchange.caller, len(message["body"]))
+        except TooManyAnswers:
+            exchange.refused = True
+            log.info("a stream ended early: no room for its next part", request_id=exchange.request_id)
+            await send({"type": "http.response.body", "body": b""})
+            return
+        try:
+            await answers.in_pieces(message, send)
+        finally:
+            sent()
 
     def _refuse(self, scope: Scope) -> None:
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:

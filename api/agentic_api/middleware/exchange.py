@@ -35,7 +35,7 @@ class Exchange:
     at_end: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
     """What to do once it is over."""
     refused: bool = False
-    """Whether the answer was too large, and another one was sent in its place."""
+    """Whether there was no room for a large answer; what the application goes on to send is dropped."""
     counted: bool = False
     """Whether the whole answer is counted as a large one; of a stream, each large part is."""
     limited: bool = True

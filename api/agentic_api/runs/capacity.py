@@ -1,9 +1,11 @@
 """What a replica has room for, and how much of it a tenant may hold: runs, followers, bytes. The replica keeps one."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from uuid import UUID
+from weakref import WeakValueDictionary
 
 from agentic_api.shares import Shares
 from agentic_core.errors import RateLimited
@@ -47,8 +49,8 @@ class Room:
         self._runs = Shares(MOST_RUNS, each=capacity.runs_per_tenant)
         self._followers = Shares(MOST_FOLLOWERS, each=capacity.followers_per_tenant)
         self._bytes = Shares(capacity.live_bytes, each=capacity.live_bytes)
-        self.large = asyncio.Semaphore(1)
-        """Held by who reads a large run from the database, which takes several times its size for a moment."""
+        self._reading = asyncio.Lock()
+        self._readers: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
     def enter(self, tenant_id: UUID) -> "Place":
         """Room for one more run of a tenant."""
@@ -67,6 +69,15 @@ class Room:
                 retry_after=RETRY_SECONDS,
             )
         return Place(tenant_id, self._runs, self._bytes)
+
+    @asynccontextmanager
+    async def reading(self, tenant_id: UUID) -> AsyncGenerator[None]:
+        """Held by who reads a large run from the database, which takes several times its size for a moment.
+
+        One of each tenant's requests stands in the line, so nobody waits for many of another tenant's.
+        """
+        async with self._readers.setdefault(tenant_id, asyncio.Lock()), self._reading:
+            yield
 
     def follow(self, tenant_id: UUID) -> Callable[[], None]:
         """Room for one more request that waits for a run; call what it returns when the request has ended."""

@@ -11,6 +11,7 @@ from agentic_api.dependencies.auth import Viewer, WaitingInvoker, WaitingViewer
 from agentic_api.dependencies.context import Ctx
 from agentic_api.dependencies.idempotency import IdempotencyKey
 from agentic_api.dependencies.pagination import Page, PageParams, cursor
+from agentic_api.middleware import exchange
 from agentic_api.routing import router as make_router
 from agentic_api.runs import sse
 from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
@@ -58,6 +59,7 @@ async def execute(
     begun = await context.runs.execute(
         principal, agent_id, body=body, idempotency_key=idempotency_key, trace_id=telemetry.trace_id()
     )
+    exchange.of(request.scope).headers.append((b"location", b"/api/v1/runs/%b" % str(begun.run_id).encode()))
     if body.stream or sse.MEDIA_TYPE in request.headers.get("accept", ""):
         run = begun.fresh.run if begun.fresh else await context.runs.get(principal, begun.run_id)
         return _events(context.runs, principal, run, after=0, greet=True)

@@ -30,7 +30,7 @@ TOKEN_SLACK_SECONDS = 60.0
 EXPIRED = "events.expired"
 """The event in place of those that were deleted long after the run."""
 LARGE_BYTES = 1024 * 1024
-"""Runs of more than this are read one after the other."""
+"""Runs with more than this are read one after the other."""
 REPEAT_SECONDS = 10.0
 """How long a run waits to begin while the database is away."""
 
@@ -132,7 +132,8 @@ class RunService:
             large = await runs.size(run_id) > LARGE_BYTES
             run = None if large else await runs.get(run_id)
         if large:
-            async with self.replica.room.large, self.database.session(principal.tenant_id) as session:
+            tenant_id = principal.tenant_id
+            async with self.replica.room.reading(tenant_id), self.database.session(tenant_id) as session:
                 run = await RunRepository(session).get(run_id)
         if run is None:
             raise unknown(run_id)

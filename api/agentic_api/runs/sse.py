@@ -5,10 +5,11 @@ has seen.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
 from uuid import UUID
 
 from agentic_api.dependencies.principal import Principal
+from agentic_api.middleware.answers import PIECE_BYTES
 from agentic_api.runs.records import StoredEvent
 from agentic_api.runs.schemas import Run
 from agentic_api.runs.service import RunService
@@ -36,9 +37,24 @@ async def stream(
             yield KEEPALIVE
             continue
         seen = batch[-1].seq
-        yield b"".join(event(item.seq, item.type, item.payload.encode()) for item in batch)
+        for piece in _joined(batch):
+            yield piece
     run: Run = await service.result(principal, run_id)
     yield event(seen + 1, "run.finished", run.encoded)
+
+
+def _joined(batch: list[StoredEvent]) -> Iterator[bytes]:
+    """Events as few pieces that are not large, unless a single event is."""
+    parts: list[bytes] = []
+    size = 0
+    for item in batch:
+        part = event(item.seq, item.type, item.payload.encode())
+        size += len(part)
+        if parts and size > PIECE_BYTES:
+            yield b"".join(parts)
+            parts, size = [], len(part)
+        parts.append(part)
+    yield b"".join(parts)
 
 
 async def _with_keepalive(batches: AsyncGenerator[list[StoredEvent]]) -> AsyncGenerator[list[StoredEvent]]:

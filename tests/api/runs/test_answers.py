@@ -3,21 +3,23 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx2
 import pytest
 import sqlalchemy as sa
 from starlette.types import Message
 
+from agentic_api.middleware import answers
 from agentic_api.middleware.answers import PIECE_BYTES, in_pieces
 from agentic_api.runs import service
+from agentic_api.runs.capacity import Capacity, Room
 from agentic_api.runs.repository import RunRepository
 from agentic_api.runs.schemas import Run
 from agentic_core.db import Database
 from agentic_core.db import tables as t
 from tests.api.runs import stage
-from tests.api.runs.runtime import Runtime
+from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Api, Tenant, until
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
@@ -85,23 +87,70 @@ async def test_answers_that_nobody_reads_fill_the_share_of_their_tenant_only(
         await until(whole, what="the share to be given back")
 
 
-async def test_a_stream_whose_end_has_no_room_breaks_off_and_can_be_resumed(
-    api: Api, client: httpx2.AsyncClient, database: Database, tenant: Tenant
+async def test_a_stream_ends_where_there_is_no_room_and_can_be_resumed(
+    api: Api, client: httpx2.AsyncClient, database: Database, tenant: Tenant, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = await long_run(client, database, tenant)
     async with api.client(tenant.key) as client:
         async with unread(api, tenant, path), unread(api, tenant, path):
-            with pytest.raises(httpx2.RemoteProtocolError):
-                await client.get(f"{path}/events")
+            text = (await client.get(f"{path}/events")).text
+            assert "event: message.delta" in text
+            assert "run.finished" not in text
 
         async def whole() -> bool:
-            try:
-                text = (await client.get(f"{path}/events", headers={"Last-Event-ID": "1"})).text
-            except httpx2.RemoteProtocolError:
-                return False
+            text = (await client.get(f"{path}/events", headers={"Last-Event-ID": "1"})).text
             return "event: run.finished" in text and len(text) > LONG
 
         await until(whole, what="the end of the stream")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+async def test_a_run_whose_answer_has_no_room_is_there_all_the_same(
+    api: Api, client: httpx2.AsyncClient, database: Database, tenant: Tenant, runtime: Runtime
+) -> None:
+    async def talk(answer: Answer) -> None:
+        await answer.say("a" * 90_000)
+
+    runtime.scripts["talk"] = talk
+    path = await long_run(client, database, tenant)
+    async with api.client(tenant.key) as client:
+        async with unread(api, tenant, path), unread(api, tenant, path):
+            refused = await client.post(EXECUTE, json={"input": "talk"})
+            assert (refused.status_code, refused.json()["code"]) == (429, "too_many_answers")
+            assert "was carried out" in refused.json()["detail"]
+
+        async def there() -> bool:
+            found = await client.get(refused.headers["location"])
+            return bool(found.status_code == 200 and found.json()["status"] == "succeeded")
+
+        await until(there, what="the run")
+
+
+async def test_who_takes_too_long_is_cut_off(
+    api: Api, client: httpx2.AsyncClient, database: Database, tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(answers, "SECONDS_A_PIECE", 0.2)
+    path = await long_run(client, database, tenant)
+    async with api.client(tenant.key) as client, unread(api, tenant, path), unread(api, tenant, path):
+
+        async def room() -> bool:
+            return (await client.get(path)).status_code == 200
+
+        await until(room, what="the shares of those who do not read")
+
+
+async def test_one_of_a_tenants_large_reads_stands_in_the_line() -> None:
+    room, order = Room(Capacity()), list[str]()
+
+    async def read(tenant_id: UUID, name: str) -> None:
+        async with room.reading(tenant_id):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    many, other = uuid4(), uuid4()
+    await asyncio.gather(*(read(many, "many") for _ in range(5)), read(other, "other"))
+    assert order.index("other") <= 1
+    assert len(order) == 6
 
 
 @pytest.mark.parametrize(("large", "at_once"), [(0, 1), (2 * LONG, 3)])
