@@ -3,7 +3,7 @@
 Raised anywhere; the api and the gateway turn it into RFC 9457 problem+json, the operator into a condition.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class PlatformError(Exception):
@@ -20,6 +20,11 @@ class PlatformError(Exception):
         """Further members of the problem document, JSON values only."""
         self.headers: dict[str, str] = {}
         """HTTP headers that go with the answer, such as Retry-After."""
+
+    def closing(self) -> Self:
+        """This error, as the last answer of its connection: the rest of the request is not waited for."""
+        self.headers["Connection"] = "close"
+        return self
 
 
 class Invalid(PlatformError):

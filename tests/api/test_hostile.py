@@ -125,6 +125,8 @@ async def test_a_body_that_goes_on_after_its_answer_is_cut_off(
         with pytest.raises(ConnectionError):
             await drip(writer, seconds=5)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    async with strict.client() as client:  # who waited for the rest did not wait until it was too late
+        assert f'status="{status}"' in (await client.get(strict.metrics)).text
 
 
 async def test_what_is_pipelined_behind_an_answer_that_is_the_last_is_dropped(

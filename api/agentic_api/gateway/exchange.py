@@ -65,9 +65,7 @@ class Exchange:
             async with asyncio.timeout(seconds):
                 data = await self._read(most)
         except TimeoutError:
-            problem = TooSlow(f"The request did not arrive within {seconds:g} seconds.")
-            problem.headers["connection"] = "close"
-            raise problem from None
+            raise TooSlow(f"The request did not arrive within {seconds:g} seconds.").closing() from None
         if data.count(b"[") + data.count(b"{") > MOST_CONTAINERS or data.count(b",") > MOST_VALUES:
             raise TooLarge(f"The body has more than {MOST_CONTAINERS} lists and objects, or {MOST_VALUES} values.")
         try:
@@ -89,7 +87,7 @@ class Exchange:
             part: bytes = message.get("body", b"")
             size += len(part)
             if size > most:
-                raise _too_large(most)
+                raise TooLarge(f"The request has more than {most} bytes.").closing()
             parts.append(part)
             more = message.get("more_body", False)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -117,9 +115,3 @@ class Exchange:
             raise
         finally:
             watcher.cancel()
-
-
-def _too_large(most: int) -> TooLarge:
-    problem = TooLarge(f"The request has more than {most} bytes.")
-    problem.headers["connection"] = "close"
-    return problem

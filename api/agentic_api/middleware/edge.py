@@ -167,17 +167,12 @@ class Edge:
                 raise self._too_large()
 
     def _too_large(self) -> TooLarge:
-        error = TooLarge(f"The request body is larger than {self.limits.max_body_bytes} bytes.")
-        error.headers["Connection"] = "close"
-        return error
+        return TooLarge(f"The request body is larger than {self.limits.max_body_bytes} bytes.").closing()
 
     def _too_late(self, exchange: Exchange) -> PlatformError:
         if exchange.reading:
-            error: PlatformError = errors.RequestTimeout(
-                f"The request body did not arrive within {self.limits.body_timeout:g} s."
-            )
-            error.headers["Connection"] = "close"
-            return error
+            seconds = self.limits.body_timeout
+            return errors.RequestTimeout(f"The request body did not arrive within {seconds:g} s.").closing()
         return Timeout(f"The request took longer than {self.limits.request_timeout:g} s and was given up.")
 
     async def _fail(self, exchange: Exchange, error: PlatformError, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,14 +8,20 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 import sqlalchemy as sa
-from starlette.types import Message
+from prometheus_client import CollectorRegistry
+from starlette.types import Message, Receive, Scope, Send
 
+from agentic_api.dependencies.principal import PlatformAdmin, Principal
 from agentic_api.middleware import answers
-from agentic_api.middleware.answers import PIECE_BYTES, in_pieces
-from agentic_api.runs import service
+from agentic_api.middleware.answers import PIECE_BYTES, Answers, TooManyAnswers, in_pieces
+from agentic_api.middleware.edge import Edge, Limits
+from agentic_api.middleware.metrics import HttpMetrics
+from agentic_api.runs import service, sse
 from agentic_api.runs.capacity import Capacity, Room
+from agentic_api.runs.records import StoredEvent
 from agentic_api.runs.repository import RunRepository
 from agentic_api.runs.schemas import Run
+from agentic_core.auth.api_keys import Role
 from agentic_core.db import Database
 from agentic_core.db import tables as t
 from tests.api.runs import stage
@@ -184,6 +190,54 @@ async def test_large_runs_are_read_one_after_the_other(
     found = await asyncio.gather(*(client.get(path) for _ in range(3)))
     assert {answer.status_code for answer in found} == {200}
     assert most == at_once
+
+
+def test_who_shares_with_whom() -> None:
+    """Not tenants with those who have no credential, and nobody with the platform's admin."""
+    held = Answers(4)
+    tenant = Principal(uuid4(), "acme", "acme-default", Role.VIEWER, "k")
+    for caller in (None, tenant):
+        give = [held.hold(caller, 2), held.hold(caller, 1000)]
+        with pytest.raises(TooManyAnswers, match="hold 4 bytes"):
+            held.hold(caller, 1)
+        held.hold(PlatformAdmin("k"), 1000)
+        give[0]()
+        held.hold(caller, 2)
+
+
+async def test_a_web_page_sees_the_refusal_too() -> None:
+    allowed = (b"access-control-allow-origin", b"https://console.example.com")
+
+    async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
+        length = (b"content-length", b"%d" % LONG)
+        await send({"type": "http.response.start", "status": 200, "headers": [allowed, length]})
+        await send({"type": "http.response.body", "body": b"a" * LONG})
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    limits = Limits(max_body_bytes=1, body_timeout=1, request_timeout=1, answer_bytes=4)
+    edge = Edge(large, limits=limits, metrics=HttpMetrics(CollectorRegistry()))
+    edge.answers.hold(None, 2)
+    edge.answers.hold(None, 2)
+    await edge({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}, receive, send)
+    start, body = sent
+    assert start["status"] == 429
+    assert allowed in start["headers"]
+    assert [name for name, _value in start["headers"]].count(b"content-length") == 1
+    assert b"too_many_answers" in body["body"]
+
+
+def test_events_are_joined_until_they_would_be_large() -> None:
+    events = [StoredEvent(seq, "message.delta", '"' + "é" * size + '"') for seq, size in enumerate((9, 9, 40_000, 9))]
+    pieces = list(sse._joined([*events, *events]))
+    assert b"".join(pieces) == b"".join(sse.event(one.seq, one.type, one.payload.encode()) for one in events) * 2
+    assert [piece.count(b"event: ") for piece in pieces] == [2, 1, 3, 1, 1]
 
 
 @pytest.mark.parametrize("size", [PIECE_BYTES + 1, 2 * PIECE_BYTES, 2 * PIECE_BYTES + 1])
