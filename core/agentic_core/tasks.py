@@ -1,0 +1,38 @@
+"""Background tasks with a bounded life: started by a block, cancelled and awaited at its end.
+
+Composition roots and whatever else has a loop of its own use it instead of creating and cancelling tasks by hand.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from agentic_core import telemetry
+
+log = telemetry.logger(__name__)
+
+
+@asynccontextmanager
+async def background(*coroutines: Coroutine[Any, Any, None]) -> AsyncGenerator[list[asyncio.Task[None]]]:
+    """Run the coroutines while the block runs. One that raises is logged; the others and the block go on."""
+    tasks = [asyncio.create_task(coroutine) for coroutine in coroutines]
+    for task in tasks:
+        task.add_done_callback(_log_failure)
+    try:
+        yield tasks
+    finally:
+        await cancel(tasks)
+
+
+async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel the tasks and wait until they have ended; their errors are not raised."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()):
+        log.error("background task failed", task=task.get_name(), exc_info=error)
