@@ -17,7 +17,7 @@ import aiohttp
 from benchmarks import measure
 from benchmarks.measure import Load
 from tests.support import stack
-from tests.support.apiserver import free_port
+from tests.support.ports import free_port
 
 COUNT = int(os.environ.get("BENCH_COUNT", "1000"))
 CONCURRENCY = 16

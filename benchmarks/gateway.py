@@ -21,7 +21,7 @@ from agentic_core.auth import run_tokens
 from benchmarks.gateway_server import NAMESPACE, TENANT_ID
 from benchmarks.measure import cpu_seconds
 from benchmarks.processes import process, wait_until_ready
-from tests.support.apiserver import free_port
+from tests.support.ports import free_port
 from tests.support.postgres import Postgres, PostgresDatabase
 from tests.support.runs import begin_run
 

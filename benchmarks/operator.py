@@ -23,7 +23,8 @@ from agentic_core.cluster import Cluster, WatchCache
 from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, Object, custom
 from agentic_crds import Agent, AgentRevision, ModelProvider, Tenant
 from benchmarks.measure import cpu_seconds, resident_bytes, table
-from tests.support.apiserver import ControlPlane, control_plane, free_port
+from tests.support.apiserver import ControlPlane, control_plane
+from tests.support.ports import free_port
 
 AGENT, PROVIDER, REVISION, TENANT = custom(Agent), custom(ModelProvider), custom(AgentRevision), custom(Tenant)
 TENANTS = 10

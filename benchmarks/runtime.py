@@ -19,7 +19,7 @@ import uvloop
 from agentic_core.auth import run_tokens
 from benchmarks.measure import Load, cpu_seconds, load, resident_bytes, table
 from benchmarks.processes import process, wait_until_ready
-from tests.support.apiserver import free_port
+from tests.support.ports import free_port
 
 WARM_UP = 50
 SEQUENTIAL = 300

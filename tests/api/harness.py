@@ -24,7 +24,8 @@ from agentic_api.settings import ApiSettings
 from agentic_core.cluster import Cluster
 from agentic_core.cluster.kinds import custom
 from agentic_crds import Agent, AgentRevision, Tenant
-from tests.support.apiserver import ControlPlane, free_port
+from tests.support.apiserver import ControlPlane
+from tests.support.ports import free_port
 from tests.support.postgres import PostgresDatabase
 
 MANAGER = "tests-operator"

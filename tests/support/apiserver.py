@@ -7,7 +7,6 @@ import ctypes
 import json
 import secrets
 import signal
-import socket
 import ssl
 import subprocess
 import time
@@ -26,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agentic_core.cluster.credentials import Credentials
 from tests.support import CACHE
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 60.0
@@ -38,14 +38,6 @@ def programs() -> Path:
     if not all((folder / name).exists() for name in ("etcd", "kube-apiserver", "kube-controller-manager")):
         raise FileNotFoundError(f"No etcd and kube-apiserver in {folder}: run hack/cluster/build.sh once (10 minutes)")
     return folder
-
-
-def free_port() -> int:
-    """A TCP port of the loopback interface that nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:

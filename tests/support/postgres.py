@@ -24,7 +24,7 @@ import asyncpg
 import pytest
 
 from agentic_core.db import Database, migrate, roles
-from tests.support.apiserver import free_port
+from tests.support.ports import free_port
 
 TEMPLATE = "agentic_template"
 START_SECONDS = 30

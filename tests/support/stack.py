@@ -19,7 +19,8 @@ from typing import Any
 
 from agentic_core import names, resolve
 from agentic_crds import Agent, ModelProvider
-from tests.support.apiserver import ControlPlane, free_port, wait_until
+from tests.support.apiserver import ControlPlane, wait_until
+from tests.support.ports import free_port
 from tests.support.postgres import Postgres
 
 NAMESPACE = "bench-default"

@@ -21,7 +21,8 @@ from agentic_core.auth import run_tokens
 from agentic_core.auth.run_tokens import RunClaims
 from tests.api.gateway.faults import DONE, FaultServer, answer, chunk, completion, delta, stream, usage
 from tests.requirements import requirement
-from tests.support.apiserver import ControlPlane, free_port
+from tests.support.apiserver import ControlPlane
+from tests.support.ports import free_port
 from tests.support.postgres import Postgres, PostgresDatabase
 from tests.support.runs import begin_run
 

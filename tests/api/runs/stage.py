@@ -40,7 +40,7 @@ from agentic_api.settings import ApiSettings
 from agentic_core.auth import api_keys, run_tokens
 from agentic_core.auth.api_keys import Role
 from agentic_core.db import Database, functions, tables
-from tests.support.apiserver import free_port
+from tests.support.ports import free_port
 
 Value = TypeVar("Value")
 PEPPER = b"pepper"

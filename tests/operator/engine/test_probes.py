@@ -10,7 +10,7 @@ import pytest
 
 from agentic_operator.engine import probes
 from agentic_operator.engine.metrics import Metrics
-from tests.support.apiserver import free_port
+from tests.support.ports import free_port
 
 
 class Server:

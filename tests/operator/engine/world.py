@@ -18,7 +18,8 @@ from agentic_operator.engine.controller import Controller
 from agentic_operator.engine.engine import Engine
 from agentic_operator.engine.metrics import Metrics
 from tests.operator.engine.tiny import AGENT, TinyController
-from tests.support.apiserver import ControlPlane, free_port
+from tests.support.apiserver import ControlPlane
+from tests.support.ports import free_port
 
 
 async def eventually(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
