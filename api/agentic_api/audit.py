@@ -17,7 +17,7 @@ from agentic_core.db.audit import AuditRepository
 from agentic_core.errors import PlatformError, Timeout, Unavailable
 
 PATIENCE_SECONDS = 2.0
-"""How long the answer to a change that was made waits for a database that is away."""
+"""How long the answer to a change that was made waits for a database that is unavailable."""
 log = telemetry.logger(__name__)
 
 
@@ -55,7 +55,7 @@ class Audit:
 
     async def _ended(self, caller: Principal, action: str, *, target: str, **details: Any) -> None:
         try:
-            await faults.patiently(
+            await faults.retry_while_unavailable(
                 lambda: self._record(caller, action, target=target, **details), seconds=PATIENCE_SECONDS
             )
         except Exception:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from agentic_api.conversations.schemas import ConversationMessage, ConversationSummary
 from agentic_core.db import Repository, pages, tables
-from agentic_core.db.pages import Piece
+from agentic_core.db.pages import BoundedPage
 
 agents, conversations, messages, runs = tables.agents, tables.conversations, tables.messages, tables.runs
 
@@ -21,7 +21,7 @@ class ConversationRepository(Repository):
         row = (await self.session.execute(query)).one_or_none()
         return _summary(row) if row else None
 
-    async def messages(self, conversation_id: UUID, *, after: int, most: int) -> Piece[ConversationMessage]:
+    async def messages(self, conversation_id: UUID, *, after: int, limit: int) -> BoundedPage[ConversationMessage]:
         """Messages that follow position `after`."""
         of_it = messages.c.conversation_id == conversation_id
         query = (
@@ -29,16 +29,16 @@ class ConversationRepository(Repository):
             .where(of_it, messages.c.position > after)
             .order_by(messages.c.position)
         )
-        keys = pages.chosen(query, limit=most)
+        keys = pages.page_keys(query, limit=limit)
         found = (
-            self.select(messages, *messages.c, keys.c.known)
+            self.select(messages, *messages.c, keys.c.candidates)
             .join(keys, keys.c.key == messages.c.position)
             .where(of_it)
-            .order_by(keys.c.place)
+            .order_by(keys.c.position)
         )
         rows = list(await self.session.execute(found))
         said = [ConversationMessage.model_validate(row, from_attributes=True) for row in rows]
-        return pages.piece(said, known=rows[0].known if rows else 0)
+        return pages.page(said, candidates=rows[0].candidates if rows else 0)
 
     async def page(
         self, *, limit: int, before: UUID | None, namespace: str | None, agent: str | None

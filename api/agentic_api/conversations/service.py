@@ -27,7 +27,7 @@ class ConversationService:
             found = await repository.get(conversation_id)
             if found is None:
                 raise unknown_conversation(conversation_id)
-            messages = await repository.messages(conversation_id, after=after, most=limit)
+            messages = await repository.messages(conversation_id, after=after, limit=limit)
         following = cursor(str(messages.items[-1].position)) if messages.more else None
         return Conversation(**found.model_dump(), messages=messages.items, next_cursor=following)
 

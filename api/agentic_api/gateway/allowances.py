@@ -160,14 +160,14 @@ class Allowances:
                 for tenant_id, run_ids in stale.items():
                     self.learn(await self._runs.states(tenant_id, run_ids))
             except Exception as error:
-                LOG.warning("the states of runs cannot be read", exc_info=not faults.is_away(error))
+                LOG.warning("the states of runs cannot be read", exc_info=not faults.is_unavailable(error))
 
     async def _look_up(self, allowance: Allowance) -> None:
-        """Ask the database. While it is away, runs that are known go on, as their rows wait too."""
+        """Ask the database. While it is unavailable, cached runs go on, as their rows wait too."""
         try:
             self.learn(await self._runs.states(allowance.tenant_id, [allowance.run_id]))
         except Exception as error:
-            if not faults.is_away(error):
+            if not faults.is_unavailable(error):
                 raise
             if not allowance.known_at:
                 raise RunUnknown("What the run has used cannot be read at the moment; try again in a while.") from error

@@ -120,7 +120,7 @@ class Readiness:
         try:
             await self._usage.ready()
         except Exception as error:
-            if not faults.is_away(error):
+            if not faults.is_unavailable(error):
                 raise
             return f"PostgreSQL does not answer: {type(error).__name__}"
         return None

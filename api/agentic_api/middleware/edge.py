@@ -81,8 +81,8 @@ class Edge:
             return error
         if isinstance(error, TimeoutError) and exchange.deadline.expired():
             return self._too_late(exchange)
-        if faults.is_away(error):
-            log.warning("the database is away", request_id=exchange.request_id, route=route, error=repr(error))
+        if faults.is_unavailable(error):
+            log.warning("the database is unavailable", request_id=exchange.request_id, route=route, error=repr(error))
             return _unavailable()
         log.error("request failed", request_id=exchange.request_id, route=route, exc_info=error)
         return PlatformError(f"Something went wrong here; the logs know it as request {exchange.request_id}.")

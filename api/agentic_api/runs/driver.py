@@ -36,7 +36,7 @@ class Pace:
     grace_seconds: float = 15.0
     """How much longer than its agent's limit a run may take: the runtime is the one to enforce it."""
     patience_seconds: float = 300.0
-    """How long the end of a run waits for a database that is away."""
+    """How long the end of a run waits for a database that is unavailable."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -208,7 +208,9 @@ class Driver:
             self._transcript.fail(error)
             self.live.publish("error", EVENT.dump_json(Failed(error=error)).decode())
         closing = closing_of(self._transcript, self.live, stored=self._stored)
-        closed = await faults.patiently(lambda: self._write(closing), seconds=self._equipment.pace.patience_seconds)
+        closed = await faults.retry_while_unavailable(
+            lambda: self._write(closing), seconds=self._equipment.pace.patience_seconds
+        )
         return self._result(closing, closed) if closed else None
 
     async def _write(self, closing: Closing) -> Closed | None:

@@ -62,7 +62,7 @@ class Leases:
                 healthy = True
             except Exception as error:
                 healthy = False
-                log.warning("leases_not_kept", error=type(error).__name__, exc_info=not faults.is_away(error))
+                log.warning("leases_not_kept", error=type(error).__name__, exc_info=not faults.is_unavailable(error))
             await asyncio.sleep(self.times.interval_seconds)
 
     async def extend(self) -> None:
@@ -90,7 +90,7 @@ class Leases:
         try:
             return await self._close(expired.tenant_id, expired.run_id)
         except Exception as error:
-            if faults.is_away(error):
+            if faults.is_unavailable(error):
                 raise
             log.exception("run_not_swept", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
             return False

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from agentic_api.runs.schemas import Failure, Run, RunMessage, RunSummary, RunUsage, ToolExecution
 from agentic_core.db import Repository, pages, tables
-from agentic_core.db.pages import Piece
+from agentic_core.db.pages import BoundedPage
 
 runs, usage, messages, tool_executions = tables.runs, tables.usage, tables.messages, tables.tool_executions
 
@@ -57,7 +57,7 @@ class RunRepository(Repository):
         row = (await self.session.execute(self._summaries().where(runs.c.id == run_id))).one_or_none()
         return RunSummary(**_summary(row)) if row else None
 
-    async def page(self, *, limit: int, before: UUID | None, **equal: str | UUID | None) -> Piece[RunSummary]:
+    async def page(self, *, limit: int, before: UUID | None, **equal: str | UUID | None) -> BoundedPage[RunSummary]:
         """The newest runs before `before` whose columns have these values."""
         size = sa.func.octet_length(runs.c.output) + sa.func.coalesce(sa.func.octet_length(runs.c.error_message), 0)
         query = self.select(runs, runs.c.id.label("key"), size.label("size")).order_by(runs.c.id.desc())
@@ -66,10 +66,10 @@ class RunRepository(Repository):
         for name, value in equal.items():
             if value is not None:
                 query = query.where(runs.c[name] == value)
-        keys = pages.chosen(query, limit=limit)
-        found = self._summaries(keys.c.known).join(keys, keys.c.key == runs.c.id).order_by(keys.c.place)
+        keys = pages.page_keys(query, limit=limit)
+        found = self._summaries(keys.c.candidates).join(keys, keys.c.key == runs.c.id).order_by(keys.c.position)
         rows = list(await self.session.execute(found))
-        return pages.piece([RunSummary(**_summary(row)) for row in rows], known=rows[0].known if rows else 0)
+        return pages.page([RunSummary(**_summary(row)) for row in rows], candidates=rows[0].candidates if rows else 0)
 
     def _summaries(self, *more: sa.ColumnElement[Any]) -> sa.Select[Any]:
         spent = (

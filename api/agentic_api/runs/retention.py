@@ -46,7 +46,7 @@ class Retention:
             try:
                 await self.sweep()
             except Exception as error:
-                log.warning("events_not_deleted", error=type(error).__name__, exc_info=not faults.is_away(error))
+                log.warning("events_not_deleted", error=type(error).__name__, exc_info=not faults.is_unavailable(error))
             await asyncio.sleep(self.interval_seconds)
 
     async def sweep(self) -> int:

@@ -22,7 +22,7 @@ from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
 from agentic_core.auth import run_tokens
 from agentic_core.db import Database, faults
 from agentic_core.db.audit import AuditRepository
-from agentic_core.db.pages import Piece
+from agentic_core.db.pages import BoundedPage
 from agentic_core.errors import NotFound
 
 TOKEN_SLACK_SECONDS = 60.0
@@ -32,7 +32,7 @@ EXPIRED = "events.expired"
 LARGE_BYTES = 1024 * 1024
 """Runs with more than this are read one after the other."""
 REPEAT_SECONDS = 10.0
-"""How long a run waits to begin while the database is away."""
+"""How long a run waits to begin while the database is unavailable."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RunService:
             enter=lambda: self.replica.room.enter(principal.tenant_id),
         )
         attempts = itertools.count()
-        begun = await faults.patiently(
+        begun = await faults.retry_while_unavailable(
             lambda: begin(self.database, wanted, again=next(attempts) > 0), seconds=REPEAT_SECONDS
         )
         if begun.fresh is not None:
@@ -160,7 +160,7 @@ class RunService:
         agent_id: str | None,
         status: Status | None,
         conversation_id: UUID | None,
-    ) -> Piece[RunSummary]:
+    ) -> BoundedPage[RunSummary]:
         """The caller's newest runs."""
         key = self.catalog.locate(principal, agent_id) if agent_id else None
         async with self.database.session(principal.tenant_id) as session:

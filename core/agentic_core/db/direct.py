@@ -17,7 +17,7 @@ PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
 them. They find rows by the leading columns of indexes, so that no value of a parameter makes for another plan."""
 
 STATEMENT_SECONDS = 30.0
-"""How long a statement may take: a database that went silent, as behind a network that broke, is away."""
+"""How long a statement may take: a database that went silent, as behind a network that broke, counts as unavailable."""
 
 
 class Transaction:

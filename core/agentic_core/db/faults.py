@@ -1,4 +1,7 @@
-"""Which errors mean that the database is away for a moment, and how to wait for it; writers that must not fail ask."""
+"""Which errors mean that the database is unavailable for a moment, and how to retry meanwhile.
+
+Writers whose rows must not be lost retry; loops and the edge decide by it what to log and which status to return.
+"""
 
 import asyncio
 import time
@@ -9,18 +12,22 @@ import asyncpg
 from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
+from agentic_core.backoff import Backoff
+
 T = TypeVar("T")
 
-AWAY_CLASSES = ("08", "53", "57")
+UNAVAILABLE_CLASSES = ("08", "53", "57")
 """Classes of SQLSTATE: connection lost, out of resources, shutting down or starting up."""
 
+RETRY = Backoff(first=0.05, longest=1.0)
 
-def is_away(error: BaseException) -> bool:
+
+def is_unavailable(error: BaseException) -> bool:
     """Whether the database could not be reached or ended the connection, so that trying again makes sense."""
     if isinstance(error, DBAPIError):
-        return error.connection_invalidated or _sqlstate(error.orig).startswith(AWAY_CLASSES)
+        return error.connection_invalidated or _sqlstate(error.orig).startswith(UNAVAILABLE_CLASSES)
     if isinstance(error, asyncpg.PostgresError):
-        return _sqlstate(error).startswith(AWAY_CLASSES)
+        return _sqlstate(error).startswith(UNAVAILABLE_CLASSES)
     return isinstance(error, OSError | TimeoutError | PoolTimeout | asyncpg.InterfaceError)
 
 
@@ -34,15 +41,19 @@ def violated(error: BaseException) -> str:
     return getattr(cause, "constraint_name", None) or ""
 
 
-async def patiently(action: Callable[[], Awaitable[T]], *, seconds: float) -> T:
-    """Do it, again and again while the database is away, for `seconds` at most. The action must bear being repeated."""
+async def retry_while_unavailable(action: Callable[[], Awaitable[T]], *, seconds: float) -> T:
+    """Call `action`, again while the database is unavailable, for `seconds` at most; the last error is raised.
+
+    An attempt that failed may have been committed: calling `action` again must be harmless.
+    """
     deadline = time.monotonic() + seconds
-    pause = 0.05
+    failures = 0
     while True:
         try:
             return await action()
         except Exception as error:
-            if not is_away(error) or time.monotonic() + pause > deadline:
+            failures += 1
+            pause = RETRY.pause(failures)
+            if not is_unavailable(error) or time.monotonic() + pause > deadline:
                 raise
         await asyncio.sleep(pause)
-        pause = min(pause * 2, 1.0)

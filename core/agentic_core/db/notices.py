@@ -1,47 +1,42 @@
-"""Short messages between processes on the same database (LISTEN/NOTIFY); what they hurry also happens without them.
+"""Short messages between processes on the same database (LISTEN/NOTIFY); replicas of the api send them.
 
-They need a connection of their own, so they do not pass a pooler in transaction mode.
+Delivery is not guaranteed: what a message triggers also happens without it, only later. Messages need a connection of
+their own, so they do not pass a pooler in transaction mode.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
 
-from agentic_core import telemetry
+from agentic_core import tasks, telemetry
 from agentic_core.db import faults
 
 RECONNECT_SECONDS = 1.0
 SEND_SECONDS = 5.0
-"""How long a message may take; then the connection is taken for dead, and opened anew."""
+"""How long sending may take; after that the connection counts as lost and is opened again."""
 log = telemetry.logger(__name__)
 
 
 class Notices:
-    """Sends to and hears one channel."""
+    """Sends and receives the messages of one channel."""
 
-    def __init__(self, dsn: str, channel: str, hear: Callable[[str], None]) -> None:
+    def __init__(self, dsn: str, channel: str, on_message: Callable[[str], None]) -> None:
         self._dsn = dsn
         self._channel = channel
-        self._hear = hear
+        self._on_message = on_message
         self._connection: asyncpg.Connection | None = None
         self._lock = asyncio.Lock()
 
     @asynccontextmanager
     async def listening(self) -> AsyncGenerator[None]:
-        """Hear the channel inside the block, reconnecting when the connection is lost."""
-        task = asyncio.create_task(self._listen())
-        try:
+        """Receive messages inside the block, reconnecting when the connection is lost."""
+        async with tasks.background(self._listen()):
             yield
-        finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
 
     async def send(self, text: str) -> None:
-        """Tell everyone who listens, this process included. Lost while the connection is down."""
+        """Send to every process that listens, this one included. Lost while the connection is down."""
         connection = self._connection
         if connection is None:
             return
@@ -51,25 +46,25 @@ class Notices:
         except TimeoutError:
             connection.terminate()
         except Exception as error:
-            if not faults.is_away(error):
+            if not faults.is_unavailable(error):
                 raise
 
     async def _listen(self) -> None:
         while True:
             try:
-                await self._hear_until_lost()
+                await self._receive_until_lost()
             except Exception as error:
-                if not faults.is_away(error):
+                if not faults.is_unavailable(error):
                     raise
-                log.warning("notices_lost", error=type(error).__name__)
+                log.warning("notices connection lost", error=type(error).__name__)
             await asyncio.sleep(RECONNECT_SECONDS)
 
-    async def _hear_until_lost(self) -> None:
+    async def _receive_until_lost(self) -> None:
         connection = await asyncpg.connect(self._dsn, timeout=5)
         lost = asyncio.Event()
         try:
             connection.add_termination_listener(lambda _connection: lost.set())
-            await connection.add_listener(self._channel, lambda _c, _pid, _channel, text: self._hear(str(text)))
+            await connection.add_listener(self._channel, lambda _c, _pid, _channel, text: self._on_message(str(text)))
             self._connection = connection
             await lost.wait()
         finally:

@@ -15,32 +15,33 @@ PAGE_BYTES = 4 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class Piece(Generic[T]):
-    """A piece of a list."""
+class BoundedPage(Generic[T]):
+    """A page of a list."""
 
     items: list[T]
     more: bool
-    """Whether others follow."""
+    """Whether other items follow."""
 
 
-def chosen(candidates: sa.Select[Any], *, limit: int) -> sa.Subquery:
-    """The keys of a page, in a subquery with the columns `key`, `place` and `known`.
+def page_keys(candidates: sa.Select[Any], *, limit: int) -> sa.Subquery:
+    """The keys of a page, in a subquery with the columns `key`, `position` and `candidates`.
 
-    `candidates` selects `key` and `size` of all that follows, in order. `place` numbers the page's items from 1; when
-    `known` is greater than their number, others follow.
+    `candidates` selects `key` and `size` of all that follows, in order. `position` numbers the page's items from 1; the
+    column `candidates` counts the rows that were considered, at most one more than `limit`.
     """
     sized = candidates.limit(limit + 1).subquery()
-    in_order = sa.select(sized.c.key, sized.c.size, sa.func.row_number().over().label("place")).subquery()
+    in_order = sa.select(sized.c.key, sized.c.size, sa.func.row_number().over().label("position")).subquery()
     summed = sa.select(
         in_order.c.key,
-        in_order.c.place,
-        sa.func.count().over().label("known"),
-        sa.func.sum(in_order.c.size).over(order_by=in_order.c.place).label("bytes"),
+        in_order.c.position,
+        sa.func.count().over().label("candidates"),
+        sa.func.sum(in_order.c.size).over(order_by=in_order.c.position).label("bytes"),
     ).subquery()
-    fits = (summed.c.bytes <= PAGE_BYTES) | (summed.c.place == 1)
-    return sa.select(summed.c.key, summed.c.place, summed.c.known).where(summed.c.place <= limit, fits).subquery()
+    fits = (summed.c.bytes <= PAGE_BYTES) | (summed.c.position == 1)
+    columns = summed.c.key, summed.c.position, summed.c.candidates
+    return sa.select(*columns).where(summed.c.position <= limit, fits).subquery()
 
 
-def piece(rows: list[T], *, known: int) -> Piece[T]:
-    """The page of these items."""
-    return Piece(rows, more=known > len(rows))
+def page(rows: list[T], *, candidates: int) -> BoundedPage[T]:
+    """The page of these items, of so many candidates."""
+    return BoundedPage(rows, more=candidates > len(rows))

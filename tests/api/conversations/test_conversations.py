@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from agentic_api.conversations.repository import ConversationRepository
 from agentic_core.db import Database
 from agentic_core.db import tables as t
-from agentic_core.db.pages import PAGE_BYTES, Piece
+from agentic_core.db.pages import PAGE_BYTES, BoundedPage
 from tests.api.runs.stage import Api, Tenant
 from tests.requirements import requirement
 
@@ -82,7 +82,7 @@ async def test_the_repository_knows_nothing_of_another_tenants_conversations(
     async with database.session(stranger.id) as session:
         repository = ConversationRepository(session)
         assert await repository.get(run["conversation_id"]) is None
-        assert await repository.messages(run["conversation_id"], after=-1, most=9) == Piece([], more=False)
+        assert await repository.messages(run["conversation_id"], after=-1, limit=9) == BoundedPage([], more=False)
         assert await repository.page(limit=9, before=None, namespace=None, agent=None) == []
         assert not await repository.lock(run["conversation_id"])
         assert await repository.running(run["conversation_id"]) is None

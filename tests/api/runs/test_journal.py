@@ -17,7 +17,7 @@ from agentic_api.runs.schemas import Status
 from agentic_core.contract import Message
 from agentic_core.db import Database, uuid7
 from agentic_core.db import tables as t
-from agentic_core.db.pages import Piece
+from agentic_core.db.pages import BoundedPage
 from tests.api.runs.stage import Tenant
 from tests.requirements import requirement
 
@@ -179,7 +179,7 @@ async def test_the_repository_knows_nothing_of_another_tenants_runs(
     async with database.session(stranger.id) as session:
         repository = RunRepository(session)
         assert await repository.get(run.id) is None
-        assert await repository.page(limit=9, before=None) == Piece([], more=False)
+        assert await repository.page(limit=9, before=None) == BoundedPage([], more=False)
         assert not await repository.request_cancel(run.id)
     async with database.session(tenant.id) as session:
         assert len((await RunRepository(session).page(limit=9, before=None)).items) == 1

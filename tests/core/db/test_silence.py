@@ -54,7 +54,7 @@ async def link(postgres: PostgresDatabase) -> AsyncGenerator[Link]:
         yield opened
 
 
-async def test_a_silent_database_is_away_and_a_new_connection_finds_it_again(link: Link) -> None:
+async def test_a_silent_database_is_unavailable_until_a_new_connection_succeeds(link: Link) -> None:
     direct = Direct(link.dsn, pool_size=1, connect_timeout=0.5, transaction_pooler=False, statement_timeout=0.3)
     async with direct.transaction(uuid4()) as transaction:
         await transaction.fetch_one(STATEMENT)
@@ -73,21 +73,21 @@ async def test_a_message_into_silence_is_lost_and_the_connection_made_anew(
 ) -> None:
     monkeypatch.setattr(notices, "SEND_SECONDS", 0.3)
     monkeypatch.setattr(notices, "RECONNECT_SECONDS", 0.05)
-    heard = asyncio.Queue[str]()
-    channel = Notices(link.dsn, "test_silence", heard.put_nowait)
+    received = asyncio.Queue[str]()
+    channel = Notices(link.dsn, "test_silence", received.put_nowait)
     async with channel.listening():
-        await _send_until_heard(channel, "first", heard)
+        await _send_until_received(channel, "first", received)
         link.silent = True
         async with asyncio.timeout(5):
             await channel.send("lost")
         link.silent = False
-        await _send_until_heard(channel, "second", heard)
+        await _send_until_received(channel, "second", received)
 
 
-async def _send_until_heard(channel: Notices, text: str, heard: "asyncio.Queue[str]") -> None:
+async def _send_until_received(channel: Notices, text: str, received: "asyncio.Queue[str]") -> None:
     async with asyncio.timeout(20):
         while True:
             await channel.send(text)
             with contextlib.suppress(TimeoutError):
-                if await asyncio.wait_for(heard.get(), 0.1) == text:
+                if await asyncio.wait_for(received.get(), 0.1) == text:
                     return
