@@ -8,7 +8,7 @@ import atexit
 import logging
 import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 import orjson
@@ -20,6 +20,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from agentic_core import attributes
 from agentic_core.settings import Settings
 
 FLUSH_SECONDS = 3.0
@@ -113,16 +114,19 @@ def annotate_logs(**values: str) -> None:
 
 @contextmanager
 def span(
-    name: str, *, kind: SpanKind = SpanKind.INTERNAL, parent: context.Context | None = None, **attributes: str | int
+    name: str,
+    described: Mapping[str, str | int] | None = None,
+    *,
+    kind: SpanKind = SpanKind.INTERNAL,
+    parent: context.Context | None = None,
 ) -> Generator[trace.Span]:
-    """A span around the block. Attribute names are given with `__` for the dot: `gen_ai__request__model`.
+    """A span around the block, described by attributes that are named as in `agentic_core.attributes`.
 
-    Of an error only the type is kept: its message may quote a prompt or an answer.
+    Of an error only the type is kept: its message may quote a prompt or a response.
     """
-    named = {key.replace("__", "."): value for key, value in attributes.items()}
     tracer = trace.get_tracer("agentic")
     with tracer.start_as_current_span(
-        name, context=parent, kind=kind, attributes=named, record_exception=False, set_status_on_exception=False
+        name, context=parent, kind=kind, attributes=described, record_exception=False, set_status_on_exception=False
     ) as current:
         try:
             yield current
@@ -134,7 +138,7 @@ def span(
 def failed(span: trace.Span, kind: str) -> None:
     """Marks what a span stands for as failed; the kind is an error's type or code, never its message."""
     span.set_status(StatusCode.ERROR)
-    span.set_attribute("error.type", kind)
+    span.set_attribute(attributes.error.ERROR_TYPE, kind)
 
 
 def inject(headers: dict[str, str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from agentic_core import telemetry
+from agentic_core import attributes, telemetry
 from agentic_core.auth import run_tokens
 from agentic_core.contract import RunRequest
 from agentic_core.errors import Forbidden, Invalid, Malformed, PlatformError, TooLarge, Unauthenticated
@@ -60,16 +60,9 @@ class RunEndpoint:
             telemetry.log_context(tenant=request.tenant, run=request.run_id, agent=request.agent),
             telemetry.span(
                 f"invoke_agent {request.agent}",
+                attributes.invoke_agent(request),
                 kind=SpanKind.SERVER,
                 parent=parent,
-                gen_ai__operation__name="invoke_agent",
-                gen_ai__provider__name=request.definition.wire.telemetry_name,
-                gen_ai__agent__name=request.agent,
-                gen_ai__agent__id=f"{request.namespace}.{request.agent}",
-                gen_ai__conversation__id=request.conversation_id,
-                gen_ai__request__model=request.definition.models[0].name,
-                agentic__run=request.run_id,
-                agentic__tenant=request.tenant,
             ) as span,
         ):
             outcome = await RunStream(receive, send, self._runs).serve(self._loop, request, token)

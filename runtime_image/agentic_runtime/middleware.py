@@ -19,6 +19,7 @@ from langgraph.types import Command
 from opentelemetry.trace import Span, SpanKind
 
 from agentic_core import contract, telemetry
+from agentic_core.attributes import gen_ai
 from agentic_runtime.answer import Answer
 from agentic_runtime.failures import RunFailed, model_failure
 from agentic_runtime.guard import Guard, estimate
@@ -94,12 +95,14 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
         try:
             with telemetry.span(
                 f"chat {name}",
+                {
+                    gen_ai.GEN_AI_OPERATION_NAME: "chat",
+                    gen_ai.GEN_AI_PROVIDER_NAME: definition.wire.telemetry_name,
+                    gen_ai.GEN_AI_REQUEST_MODEL: name,
+                    gen_ai.GEN_AI_REQUEST_MAX_TOKENS: max_tokens,
+                    gen_ai.GEN_AI_CONVERSATION_ID: state.run.request.conversation_id,
+                },
                 kind=SpanKind.CLIENT,
-                gen_ai__operation__name="chat",
-                gen_ai__provider__name=definition.wire.telemetry_name,
-                gen_ai__request__model=name,
-                gen_ai__request__max_tokens=max_tokens,
-                gen_ai__conversation__id=state.run.request.conversation_id,
             ) as span:
                 chunks: Any = model.astream(prompt, extra_headers=_headers(state.run), **settings)
                 async with aclosing(chunks):
@@ -133,10 +136,12 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
         started = time.perf_counter()
         with telemetry.span(
             f"execute_tool {label}",
-            gen_ai__operation__name="execute_tool",
-            gen_ai__tool__name=label,
-            gen_ai__tool__type="function",
-            gen_ai__tool__call__id=call.id,
+            {
+                gen_ai.GEN_AI_OPERATION_NAME: "execute_tool",
+                gen_ai.GEN_AI_TOOL_NAME: label,
+                gen_ai.GEN_AI_TOOL_TYPE: "function",
+                gen_ai.GEN_AI_TOOL_CALL_ID: call.id,
+            },
         ) as span:
             broken = state.malformed.get(call.id)
             result = Result(broken, is_error=True) if broken else await self._toolbox.run(call, state.tools)
@@ -159,8 +164,8 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunState, Any]):
 def _describe(span: Span, answer: Answer) -> None:
     """What the provider counted, as far as it did."""
     if answer.usage:
-        span.set_attribute("gen_ai.usage.input_tokens", answer.usage.input_tokens)
-        span.set_attribute("gen_ai.usage.output_tokens", answer.usage.output_tokens)
+        span.set_attribute(gen_ai.GEN_AI_USAGE_INPUT_TOKENS, answer.usage.input_tokens)
+        span.set_attribute(gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS, answer.usage.output_tokens)
 
 
 def _headers(run: Run) -> dict[str, str]:

@@ -67,7 +67,7 @@ from agentic_core.settings import Settings
 telemetry.configure("test", Settings(otlp_endpoint=sys.argv[1]))
 begun = time.perf_counter()
 for _ in range(5000):
-    with telemetry.span("work", gen_ai__operation__name="chat"):
+    with telemetry.span("work", {"gen_ai.operation.name": "chat"}):
         pass
 print(time.perf_counter() - begun)
 """

@@ -27,7 +27,8 @@ from agentic_api.gateway.wires import listing
 from agentic_api.gateway.wires.anthropic import Messages
 from agentic_api.gateway.wires.base import Operation, Tokens, expect
 from agentic_api.gateway.wires.openai import ChatCompletions, Embeddings
-from agentic_core import telemetry
+from agentic_core import attributes, telemetry
+from agentic_core.attributes import gen_ai, http, url
 from agentic_core.errors import NotFound, PlatformError
 
 LOG = telemetry.logger(__name__)
@@ -132,7 +133,7 @@ class Gateway:
         """Answer one call of a model, whatever happens."""
         with _served(exchange) as span:
             status = await self._measured(operation, exchange)
-            span.set_attribute("http.response.status_code", status)
+            span.set_attribute(http.HTTP_RESPONSE_STATUS_CODE, status)
             if status >= 500:
                 telemetry.failed(span, str(status))
 
@@ -243,11 +244,9 @@ def _served(exchange: Exchange) -> AbstractContextManager[Span]:
     parent = exchange.headers.get(b"traceparent")
     return telemetry.span(
         f"POST {exchange.path}",
+        {http.HTTP_REQUEST_METHOD: "POST", http.HTTP_ROUTE: exchange.path, url.URL_PATH: exchange.path},
         kind=SpanKind.SERVER,
         parent=telemetry.extract({"traceparent": parent.decode("latin-1")}) if parent else None,
-        http__request__method="POST",
-        http__route=exchange.path,
-        url__path=exchange.path,
     )
 
 
@@ -255,18 +254,20 @@ def _span(call: Call, backend: Backend) -> AbstractContextManager[Span]:
     """The span of the call to the provider."""
     return telemetry.span(
         f"{call.operation.name} {backend.model.name}",
+        {
+            gen_ai.GEN_AI_OPERATION_NAME: call.operation.name,
+            gen_ai.GEN_AI_PROVIDER_NAME: backend.provider.type.telemetry_name,
+            gen_ai.GEN_AI_REQUEST_MODEL: backend.model.name,
+            attributes.RUN: call.claims.run_id,
+            attributes.TENANT: call.claims.tenant,
+            attributes.PROVIDER: backend.provider_name,
+        },
         kind=SpanKind.CLIENT,
-        gen_ai__operation__name=call.operation.name,
-        gen_ai__provider__name=backend.provider.type.telemetry_name,
-        gen_ai__request__model=backend.model.name,
-        agentic__run=call.claims.run_id,
-        agentic__tenant=call.claims.tenant,
-        agentic__provider=backend.provider_name,
     )
 
 
 def _describe(span: Span, backend: Backend, used: Tokens | None) -> None:
-    span.set_attribute("gen_ai.response.model", backend.model.name)
+    span.set_attribute(gen_ai.GEN_AI_RESPONSE_MODEL, backend.model.name)
     if used:
-        span.set_attribute("gen_ai.usage.input_tokens", used.input)
-        span.set_attribute("gen_ai.usage.output_tokens", used.output)
+        span.set_attribute(gen_ai.GEN_AI_USAGE_INPUT_TOKENS, used.input)
+        span.set_attribute(gen_ai.GEN_AI_USAGE_OUTPUT_TOKENS, used.output)

@@ -21,7 +21,7 @@ from agentic_api.runs.metrics import RunMetrics
 from agentic_api.runs.remote import Remote
 from agentic_api.runs.runtime import Bounds, RuntimeClient
 from agentic_api.runs.schemas import Run
-from agentic_core import telemetry
+from agentic_core import attributes, telemetry
 from agentic_core.contract import RunError, RunRequest
 from agentic_core.db import Database
 from agentic_core.db.notices import Notices
@@ -151,19 +151,7 @@ class Replica:
 
 def _span(request: RunRequest) -> AbstractContextManager[Span]:
     """The run in the caller's trace; the runtime continues it."""
-    return telemetry.span(
-        f"invoke_agent {request.agent}",
-        kind=SpanKind.CLIENT,
-        gen_ai__operation__name="invoke_agent",
-        gen_ai__provider__name=request.definition.wire.telemetry_name,
-        gen_ai__agent__name=request.agent,
-        gen_ai__agent__id=f"{request.namespace}.{request.agent}",
-        gen_ai__conversation__id=request.conversation_id,
-        gen_ai__request__model=request.definition.models[0].name,
-        agentic__run=request.run_id,
-        agentic__tenant=request.tenant,
-        agentic__revision=request.revision,
-    )
+    return telemetry.span(f"invoke_agent {request.agent}", attributes.invoke_agent(request), kind=SpanKind.CLIENT)
 
 
 def _tell(span: Span, run: Run | None) -> None:
