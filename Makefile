@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -41,8 +41,20 @@ images: ## Build the images and load them into the local cluster
 	@hack/images.sh
 
 .PHONY: test
-test: install ## Run all tests, those on a real cluster included
-	hack/test.sh
+test: install ## Run all tests, those on a real cluster included; ARGS are pytest's, here and below
+	hack/test.sh $(ARGS)
+
+.PHONY: test-fast
+test-fast: install ## Run the tests without a node that are short: pure ones, on PostgreSQL, on an API server
+	hack/test.sh fast $(ARGS)
+
+.PHONY: test-slow
+test-slow: install ## Run the tests without a node that take longer
+	hack/test.sh slow $(ARGS)
+
+.PHONY: test-e2e
+test-e2e: install ## Run the tests on a real cluster with real pods
+	hack/test.sh e2e $(ARGS)
 
 .PHONY: check
 check: install ## Format, lint, types, imports, generated files, dead code, dependencies, docs

@@ -65,11 +65,13 @@ until_true() {
   done
 }
 
-# Only one of several callers at a time does what NAME stands for, until the calling script ends.
+# Only one of several callers at a time does what NAME stands for, until the calling script ends. What that script calls
+# holds the lock too.
 only_one() {
+  [[ " ${lock_names:-} " != *" $1 "* ]] || return 0
   mkdir -p "$cache"
   exec {lock}>"$cache/$1.lock"
-  export locks="${locks:-} $lock"
+  export locks="${locks:-} $lock" lock_names="${lock_names:-} $1"
   flock --nonblock "$lock" && return
   say "waiting for another call that works on $1"
   flock "$lock"

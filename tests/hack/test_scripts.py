@@ -13,8 +13,12 @@ HACK = Path(__file__).parents[2] / "hack"
 PROGRAMS = Path(sys.executable).parent
 SCRIPTS = sorted(
     path
-    for path in (*HACK.rglob("*.sh"), *(HACK / "images" / "dev-services" / "bin").iterdir())
-    if path.suffix == ".sh" or path.read_text().startswith("#!/bin/sh")
+    for path in (
+        HACK.parent / ".ci" / "run",
+        *HACK.rglob("*.sh"),
+        *(HACK / "images" / "dev-services" / "bin").iterdir(),
+    )
+    if path.suffix == ".sh" or path.read_text().startswith(("#!/bin/sh", "#!/usr/bin/env bash"))
 )
 DOCKERFILES = sorted(HACK.parent.glob("*/Dockerfile")) + sorted(HACK.glob("images/*/Dockerfile"))
 
