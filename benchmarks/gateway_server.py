@@ -8,12 +8,12 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
-from agentic_api.gateway.app import Context
-from agentic_api.gateway.compose import running
-from agentic_api.gateway.main import serve
-from agentic_api.gateway.resources import Known
-from agentic_api.gateway.settings import GatewaySettings
 from agentic_core import names, telemetry
+from agentic_gateway.app import Context
+from agentic_gateway.composition import running
+from agentic_gateway.main import serve
+from agentic_gateway.route.resources import Known
+from agentic_gateway.settings import GatewaySettings
 
 NAMESPACE = "bench-default"
 TENANT_ID = "5b2c8d1e-0000-4000-8000-000000000001"

@@ -9,9 +9,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from agentic_api.gateway.settings import GatewaySettings
 from agentic_api.settings import ApiSettings
 from agentic_core.settings import Settings
+from agentic_gateway.settings import GatewaySettings
 from agentic_operator.settings import OperatorSettings
 
 PROGRAMS: dict[str, type[Settings]] = {"api": ApiSettings, "gateway": GatewaySettings, "operator": OperatorSettings}

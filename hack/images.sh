@@ -14,8 +14,8 @@ platform=(operator api runtime)
 tags() {
   base_tag=$(content_hash hack/images/base)
   platform_tag=$(content_hash hack/images/base {operator,api,runtime_image}/Dockerfile pyproject.toml README.md LICENSE \
-    crds/agentic_crds core/agentic_core operator/agentic_operator api/agentic_api migrations/agentic_migrations \
-    runtime_image/agentic_runtime)
+    crds/agentic_crds core/agentic_core operator/agentic_operator api/agentic_api gateway/agentic_gateway \
+    migrations/agentic_migrations runtime_image/agentic_runtime)
   services_tag=$(content_hash hack/images/dev-services)
   wanted=("base:$base_tag" "${platform[@]/%/:$platform_tag}" "dev-services:$services_tag")
 }

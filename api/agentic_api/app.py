@@ -8,20 +8,21 @@ from fastapi import FastAPI, Request, Response
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from agentic_api import errors, openapi
 from agentic_api.agents import endpoints as agents
 from agentic_api.context import Context
 from agentic_api.conversations import endpoints as conversations
 from agentic_api.docs import endpoints as docs
 from agentic_api.health import endpoints as health
 from agentic_api.keys import endpoints as keys
-from agentic_api.middleware import exchange
-from agentic_api.middleware.edge import Edge, Limits
-from agentic_api.middleware.metrics import HttpMetrics
 from agentic_api.runs import endpoints as runs
 from agentic_api.settings import ApiSettings
 from agentic_api.tenants import endpoints as tenants
+from agentic_api.web import openapi, problems
+from agentic_api.web.middleware import exchange
+from agentic_api.web.middleware.edge import Edge, Limits
 from agentic_core.errors import Forbidden
+from agentic_core.web.metrics import HttpMetrics
+from agentic_core.web.problems import response
 
 Composition = Callable[[], AbstractAsyncContextManager[Context]]
 """Opens everything that the process needs and closes it at the end."""
@@ -57,7 +58,7 @@ def create_app(settings: ApiSettings, metrics: HttpMetrics, composition: Composi
         middleware=_middleware(settings, metrics),
         telemetry={"metrics": False, "logs": False, "operation_spans": False},
     )
-    errors.install(app)
+    problems.install(app)
     app.add_exception_handler(Forbidden, _forbidden)
     for domain in (runs, agents, conversations, keys, tenants, health, docs):  # the most used first: routes are a list
         app.include_router(domain.router)
@@ -72,7 +73,7 @@ async def _forbidden(request: Request, error: Exception) -> Response:
     if caller is not None:
         context.http_metrics.denied(known.code)
         await context.audit.denied(caller, f"{request.method} {request.scope['route'].path}", code=known.code)
-    return errors.response(known, request_id=errors.request_id(request))
+    return response(known, request_id=problems.request_id(request))
 
 
 def _middleware(settings: ApiSettings, metrics: HttpMetrics) -> list[Middleware]:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
-from agentic_api.dependencies.principal import Caller, Principal
+from agentic_api.identity.principal import Caller, Principal
 from agentic_core import telemetry
 from agentic_core.db import PLATFORM_TENANT, Database, faults
 from agentic_core.db.audit import AuditRepository

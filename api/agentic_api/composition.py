@@ -9,15 +9,10 @@ from agentic_api.agents.service import Agents
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.catalog.watch import Watch
-from agentic_api.clock import Clock
 from agentic_api.context import Context
 from agentic_api.conversations.service import ConversationService
-from agentic_api.exposition import exposed
-from agentic_api.keys.authenticator import Authenticator
+from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.service import Keys
-from agentic_api.lifecycle import Lifecycle
-from agentic_api.middleware.metrics import HttpMetrics
-from agentic_api.middleware.rate_limit import RateLimiter
 from agentic_api.runs import runtime
 from agentic_api.runs.capacity import Capacity
 from agentic_api.runs.metrics import RunMetrics
@@ -27,8 +22,13 @@ from agentic_api.runs.service import RunService
 from agentic_api.settings import ApiSettings
 from agentic_api.tenants.sync import TenantSync
 from agentic_core.auth import run_tokens
+from agentic_core.clock import Clock
 from agentic_core.cluster import Cluster, credentials
 from agentic_core.db import Database, functions
+from agentic_core.web.exposition import exposed
+from agentic_core.web.lifecycle import Lifecycle
+from agentic_core.web.metrics import HttpMetrics
+from agentic_core.web.rate_limit import RateLimiter
 
 
 @asynccontextmanager

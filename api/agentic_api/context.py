@@ -7,13 +7,13 @@ from agentic_api.agents.service import Agents
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.conversations.service import ConversationService
-from agentic_api.keys.authenticator import Authenticator
+from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.service import Keys
-from agentic_api.lifecycle import Lifecycle
-from agentic_api.middleware.metrics import HttpMetrics
-from agentic_api.middleware.rate_limit import RateLimiter
 from agentic_api.runs.service import RunService
 from agentic_core.db import Database
+from agentic_core.web.lifecycle import Lifecycle
+from agentic_core.web.metrics import HttpMetrics
+from agentic_core.web.rate_limit import RateLimiter
 
 
 @dataclass(frozen=True, kw_only=True)

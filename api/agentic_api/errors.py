@@ -1,28 +1,9 @@
-"""Errors as RFC 9457 problem+json: one shape and a stable code for every error of the api.
+"""Errors of the api beside those of `agentic_core.errors`. Services raise them, `web.problems` responds with them."""
 
-`app` installs the handlers; the middleware answers with `response` where no route is reached. The domains raise
-`agentic_core.errors` or the subclasses here.
-"""
-
-import re
 from collections.abc import Sequence
-from http import HTTPStatus
 from typing import Any
 
-import orjson
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, ConfigDict
-from starlette.exceptions import HTTPException
-from starlette.responses import Response
-
-from agentic_core import telemetry
-from agentic_core.errors import Conflict, Forbidden, Invalid, Malformed, NotFound, PlatformError
-
-PROBLEM_JSON = "application/problem+json"
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
-PARAMETER = re.compile(r"\{[^}]+\}")
-URN = "urn:agentic:problem:"
+from agentic_core.errors import Conflict, Forbidden, Invalid, NotFound, PlatformError
 
 
 class RouteNotFound(NotFound):
@@ -35,12 +16,6 @@ class MethodNotAllowed(PlatformError):
     """The endpoint exists, the method does not."""
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
-
-
-class RequestTimeout(PlatformError):
-    """The body did not arrive in time."""
-
-    status, code, title = 408, "request_timeout", "Request not received in time"
 
 
 class PreconditionFailed(PlatformError):
@@ -79,138 +54,11 @@ class NoTenant(Forbidden):
     code, title = "no_tenant", "The credential belongs to no tenant"
 
 
-class FieldError(BaseModel):
-    """One thing that is wrong with a request."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    field: str
-    """Where it is: `body.model.name`, `query.limit`."""
-    message: str
-    """What is wrong with it."""
-
-
-class Problem(BaseModel):
-    """An error (RFC 9457)."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    type: str
-    """URN of the kind of problem; it ends in the code."""
-    title: str
-    """The kind of problem in words."""
-    status: int
-    """The HTTP status."""
-    detail: str
-    """What is wrong here, and what to do."""
-    code: str
-    """The kind of problem for programs; it never changes."""
-    request_id: str = ""
-    """Name of the request in logs."""
-    trace_id: str = ""
-    """The trace of the request; empty when it is not traced."""
-    errors: list[FieldError] | None = None
-    """What is wrong with each field, for `invalid`."""
-
-
-def problem(error: PlatformError, *, request_id: str) -> dict[str, Any]:
-    """The problem document of an error."""
-    return error.details | {
-        "type": URN + error.code,
-        "title": error.title,
-        "status": error.status,
-        "detail": error.message,
-        "code": error.code,
-        "request_id": request_id,
-        "trace_id": telemetry.trace_id(),
-    }
-
-
-def response(error: PlatformError, *, request_id: str) -> Response:
-    """The answer that says what is wrong."""
-    body = orjson.dumps(problem(error, request_id=request_id), default=str)
-    return Response(body, error.status, headers=error.headers, media_type=PROBLEM_JSON)
-
-
-def install(app: FastAPI) -> None:
-    """Make every error of the app a problem document."""
-    app.add_exception_handler(PlatformError, _platform_error)
-    app.add_exception_handler(HTTPException, _http_exception)
-    app.add_exception_handler(RequestValidationError, _validation_error)
-
-
-def request_id(request: Request) -> str:
-    """The id of the request."""
-    return str(request.scope.get("request_id", ""))
-
-
-async def _platform_error(request: Request, error: Exception) -> Response:
-    known = error if isinstance(error, PlatformError) else PlatformError("Internal error.")
-    return response(known, request_id=request_id(request))
-
-
-async def _http_exception(request: Request, error: Exception) -> Response:
-    if isinstance(error.__cause__, PlatformError):  # FastAPI wraps what reading the body raised
-        return response(error.__cause__, request_id=request_id(request))
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    found = _of_status(request, status)
-    return response(found, request_id=request_id(request))
-
-
-def _of_status(request: Request, status: int) -> PlatformError:
-    where = f"{request.method} {request.url.path}"
-    match status:
-        case 404:
-            return RouteNotFound(f"There is no endpoint {where}. See /docs for all of them.")
-        case 405:
-            allowed = ", ".join(_methods(request))
-            error = MethodNotAllowed(f"The endpoint does not answer {where}, but {allowed}.")
-            error.headers["Allow"] = allowed
-            return error
-        case 400:
-            return Malformed("The request body could not be read.")
-        case _:
-            return PlatformError(f"{HTTPStatus(status).phrase}: {where}")
-
-
-def _methods(request: Request) -> list[str]:
-    """Methods that the path answers: those of all its routes, since Starlette names the first route's only."""
-    path = request.url.path
-    paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
-    found = [template for template in paths if _template(template).fullmatch(path)]
-    best = max(found, key=lambda template: len(PARAMETER.sub("", template)), default="")
-    return sorted(method.upper() for method in paths.get(best, {"get": {}}))
-
-
-def _template(path: str) -> re.Pattern[str]:
-    return re.compile("[^/]+".join(map(re.escape, PARAMETER.split(path))))
-
-
-async def _validation_error(request: Request, error: Exception) -> Response:
-    found = error.errors() if isinstance(error, RequestValidationError) else []
-    return response(_of_validation(request, list(found)), request_id=request_id(request))
-
-
-def _of_validation(request: Request, found: list[dict[str, Any]]) -> PlatformError:
-    if any(item["type"] == "json_invalid" for item in found):
-        return Malformed(f"The request body is not valid JSON: {found[0].get('ctx', {}).get('error', 'syntax error')}.")
-    in_body = any(item["loc"] and item["loc"][0] == "body" for item in found)
-    has_body = in_body and request.headers.get("content-length") != "0"
-    if has_body and not _is_json(request.headers.get("content-type", "")):
-        return UnsupportedMediaType("The request body must be JSON, sent with Content-Type: application/json.")
-    return invalid(found)
-
-
-def invalid(found: Sequence[Any]) -> Invalid:
-    """What pydantic found wrong, as one error."""
+def invalid(mistakes: Sequence[Any]) -> Invalid:
+    """What pydantic found wrong, as one error: `mistakes` are the items of `ValidationError.errors()`."""
     fields = [
-        FieldError(field=".".join(map(str, item["loc"])), message=str(item["msg"]).removeprefix("Value error, "))
-        for item in found
+        {"field": ".".join(map(str, item["loc"])), "message": str(item["msg"]).removeprefix("Value error, ")}
+        for item in mistakes
     ]
-    summary = "; ".join(f"{field.field}: {field.message}" if field.field else field.message for field in fields[:3])
-    return Invalid(f"The request breaks a rule: {summary}", errors=[field.model_dump() for field in fields])
-
-
-def _is_json(content_type: str) -> bool:
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+    shown = "; ".join(f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in fields[:3])
+    return Invalid(f"The request breaks a rule: {shown}", errors=fields)

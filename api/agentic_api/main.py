@@ -14,14 +14,14 @@ from agentic_api import composition
 from agentic_api.app import create_app
 from agentic_api.install.installer import install
 from agentic_api.install.secrets import ClusterStore, FolderStore
-from agentic_api.lifecycle import Lifecycle
-from agentic_api.middleware.metrics import HttpMetrics
-from agentic_api.server import server
 from agentic_api.settings import ApiSettings, InstallSettings
 from agentic_core import garbage, telemetry
 from agentic_core.cluster import Cluster, credentials
 from agentic_core.db import migrate
 from agentic_core.names import API
+from agentic_core.web.lifecycle import Lifecycle
+from agentic_core.web.metrics import HttpMetrics
+from agentic_core.web.server import server
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

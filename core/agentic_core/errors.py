@@ -91,6 +91,12 @@ class UpstreamFailed(PlatformError):
     status, code, title = 502, "upstream_failed", "Upstream failed"
 
 
+class RequestTimeout(PlatformError):
+    """The request did not arrive in time."""
+
+    status, code, title = 408, "request_timeout", "Request not received in time"
+
+
 class Timeout(PlatformError):
     """It took longer than allowed."""
 

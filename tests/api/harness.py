@@ -17,12 +17,12 @@ from agentic_api.app import create_app
 from agentic_api.context import Context
 from agentic_api.install.installer import install
 from agentic_api.install.secrets import FolderStore
-from agentic_api.lifecycle import Lifecycle
-from agentic_api.middleware.metrics import HttpMetrics
-from agentic_api.server import server
 from agentic_api.settings import ApiSettings
 from agentic_core.cluster import Cluster
 from agentic_core.cluster.kinds import custom
+from agentic_core.web.lifecycle import Lifecycle
+from agentic_core.web.metrics import HttpMetrics
+from agentic_core.web.server import server
 from agentic_crds import Agent, AgentRevision, Tenant
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port

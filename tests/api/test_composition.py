@@ -8,10 +8,10 @@ from uuid import uuid4
 
 import pytest
 
-from agentic_api.lifecycle import Lifecycle
 from agentic_api.runs.capacity import TooManyFollowers, TooManyRuns
-from agentic_api.server import server
 from agentic_core.db import PLATFORM_TENANT, Database, functions
+from agentic_core.web.lifecycle import Lifecycle
+from agentic_core.web.server import server
 from tests.api import harness
 from tests.api.harness import until
 from tests.support.apiserver import ControlPlane

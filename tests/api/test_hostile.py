@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agentic_api import server
+from agentic_core.web import server
 from tests.api import harness
 from tests.api.harness import Api
 from tests.support.apiserver import ControlPlane

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from agentic_api.errors import PROBLEM_JSON
+from agentic_core.web.problems import PROBLEM_JSON
 from tests.api.harness import Api, World
 from tests.requirements import requirement
 

@@ -9,12 +9,12 @@ from fastapi.routing import APIRoute, APIRouter
 
 from agentic_api.agents import endpoints as agents
 from agentic_api.conversations import endpoints as conversations
-from agentic_api.dependencies.auth import Authenticated
 from agentic_api.docs import endpoints as docs
 from agentic_api.health import endpoints as health
 from agentic_api.keys import endpoints as keys
 from agentic_api.runs import endpoints as runs
 from agentic_api.tenants import endpoints as tenants
+from agentic_api.web.auth import Authenticated
 from tests.requirements import requirement
 
 API = Path(__file__).parents[2] / "api" / "agentic_api"

@@ -12,6 +12,7 @@ PACKAGES = [
     "core/agentic_core",
     "operator/agentic_operator",
     "api/agentic_api",
+    "gateway/agentic_gateway",
     "runtime_image/agentic_runtime",
 ]
 MOST_LINES = 400

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agentic_api.gateway.settings import GatewaySettings
 from agentic_api.settings import ApiSettings
 from agentic_core.settings import Settings
+from agentic_gateway.settings import GatewaySettings
 from tests.manifests import charts
 from tests.requirements import requirement
 

@@ -8,9 +8,9 @@ from unittest import mock
 
 import pytest
 
-from agentic_api.gateway.settings import GatewaySettings
 from agentic_api.settings import ApiSettings, InstallSettings
 from agentic_core.settings import Settings
+from agentic_gateway.settings import GatewaySettings
 from agentic_operator.settings import OperatorSettings
 from tests.manifests import charts
 

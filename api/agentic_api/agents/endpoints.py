@@ -2,24 +2,21 @@
 
 from typing import Annotated
 
-from fastapi import Header, Path, Response
+from fastapi import Header, Response
 from pydantic import ValidationError
 
 from agentic_api.agents import translate
 from agentic_api.agents.schemas import AgentPatch, AgentView, ChangedAgent, NewAgent
-from agentic_api.dependencies.auth import Developer, Viewer
-from agentic_api.dependencies.context import Ctx
-from agentic_api.dependencies.pagination import Page, PageParams, cursor
 from agentic_api.errors import invalid
-from agentic_api.routing import router as domain_router
+from agentic_api.web.auth import Developer, Viewer
+from agentic_api.web.context import Ctx
+from agentic_api.web.pagination import Page, PageParams, cursor
+from agentic_api.web.parameters import AgentId
+from agentic_api.web.routing import router as domain_router
 from agentic_core.cluster.kinds import Object
 
 router = domain_router("/api/v1/agents", tag="agents")
 
-AgentId = Annotated[
-    str,
-    Path(max_length=128, description="`name` in your default namespace, or `namespace.name`.", examples=["support"]),
-]
 IfMatch = Annotated[
     str | None,
     Header(

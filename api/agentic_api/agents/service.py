@@ -12,8 +12,8 @@ from agentic_api.agents import translate
 from agentic_api.agents.schemas import AgentBody, NewAgent
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import AgentKey, Catalog, unknown
-from agentic_api.dependencies.principal import Principal
 from agentic_api.errors import AlreadyExists, GitOpsOnly, PreconditionFailed
+from agentic_api.identity.principal import Principal
 from agentic_core import names
 from agentic_core.cluster import Cluster, errors
 from agentic_core.cluster.kinds import CONFIG_MAP, Object, custom

@@ -11,8 +11,8 @@ from uuid import UUID
 
 from agentic_api.catalog.resolved import ResolvedAgent
 from agentic_api.catalog.store import Store
-from agentic_api.dependencies.principal import Principal
 from agentic_api.errors import AgentNotReady
+from agentic_api.identity.principal import Principal
 from agentic_core import names
 from agentic_core.cluster.kinds import Object
 from agentic_core.errors import NotFound

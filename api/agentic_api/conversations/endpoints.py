@@ -6,11 +6,10 @@ from uuid import UUID
 from fastapi import Query
 
 from agentic_api.conversations.schemas import Conversation, ConversationSummary
-from agentic_api.dependencies.auth import Developer, Viewer
-from agentic_api.dependencies.context import Ctx
-from agentic_api.dependencies.pagination import Page, PageParams, cursor
-from agentic_api.routing import router as make_router
-from agentic_api.runs.endpoints import page_id
+from agentic_api.web.auth import Developer, Viewer
+from agentic_api.web.context import Ctx
+from agentic_api.web.pagination import Page, PageParams, cursor, page_id
+from agentic_api.web.routing import router as make_router
 from agentic_core.errors import Invalid
 
 router = make_router("/api/v1/conversations", tag="conversations")
@@ -38,7 +37,11 @@ async def get_conversation(conversation_id: UUID, principal: Viewer, context: Ct
 
     A page of long messages has fewer than `limit`.
     """
-    return await context.conversations.get(principal, conversation_id, after=_position(page.after), limit=page.limit)
+    found, messages = await context.conversations.get(
+        principal, conversation_id, after=_position(page.after), limit=page.limit
+    )
+    following = cursor(str(messages.items[-1].position)) if messages.more else None
+    return Conversation(**found.model_dump(), messages=messages.items, next_cursor=following)
 
 
 def _position(after: str | None) -> int:

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.conversations.repository import ConversationRepository
-from agentic_api.conversations.schemas import Conversation, ConversationSummary
-from agentic_api.dependencies.pagination import cursor
-from agentic_api.dependencies.principal import Principal
+from agentic_api.conversations.schemas import ConversationMessage, ConversationSummary
+from agentic_api.identity.principal import Principal
 from agentic_api.runs.begin import ConversationBusy, unknown_conversation
 from agentic_core.db import Database
 from agentic_core.db.audit import AuditRepository
+from agentic_core.db.pages import BoundedPage
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,16 @@ class ConversationService:
     database: Database
     catalog: Catalog
 
-    async def get(self, principal: Principal, conversation_id: UUID, *, after: int, limit: int) -> Conversation:
-        """A conversation with a page of its messages."""
+    async def get(
+        self, principal: Principal, conversation_id: UUID, *, after: int, limit: int
+    ) -> tuple[ConversationSummary, BoundedPage[ConversationMessage]]:
+        """A conversation, and a page of the messages that follow position `after`."""
         async with self.database.session(principal.tenant_id) as session:
             repository = ConversationRepository(session)
             found = await repository.get(conversation_id)
             if found is None:
                 raise unknown_conversation(conversation_id)
-            messages = await repository.messages(conversation_id, after=after, limit=limit)
-        following = cursor(str(messages.items[-1].position)) if messages.more else None
-        return Conversation(**found.model_dump(), messages=messages.items, next_cursor=following)
+            return found, await repository.messages(conversation_id, after=after, limit=limit)
 
     async def page(
         self, principal: Principal, *, limit: int, before: UUID | None, agent_id: str | None

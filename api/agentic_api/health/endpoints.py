@@ -6,9 +6,9 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
-from agentic_api import openapi
 from agentic_api.context import Context
-from agentic_api.dependencies.context import Ctx
+from agentic_api.web import openapi
+from agentic_api.web.context import Ctx
 from agentic_core.errors import Unavailable
 
 router = APIRouter(tags=["health"])

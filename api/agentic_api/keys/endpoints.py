@@ -4,11 +4,11 @@ from typing import Annotated
 
 from fastapi import Path, Query
 
-from agentic_api.dependencies.auth import AnyCaller
-from agentic_api.dependencies.context import Ctx
-from agentic_api.dependencies.pagination import Page, PageParams, cursor
 from agentic_api.keys.schemas import CreatedKey, KeyView, NewKeyBody, TenantName
-from agentic_api.routing import router as domain_router
+from agentic_api.web.auth import AnyCaller
+from agentic_api.web.context import Ctx
+from agentic_api.web.pagination import Page, PageParams, cursor
+from agentic_api.web.routing import router as domain_router
 
 router = domain_router("/api/v1/keys", tag="keys")
 

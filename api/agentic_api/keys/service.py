@@ -4,12 +4,12 @@ from datetime import timedelta
 from uuid import UUID
 
 from agentic_api.catalog.catalog import Catalog
-from agentic_api.clock import Clock
-from agentic_api.dependencies.principal import Caller, PlatformAdmin
+from agentic_api.identity.principal import Caller, PlatformAdmin
 from agentic_api.keys.repository import KeyRepository
 from agentic_api.keys.schemas import CreatedKey, KeyView, NewKeyBody
 from agentic_core.auth import api_keys
 from agentic_core.auth.api_keys import Role
+from agentic_core.clock import Clock
 from agentic_core.db import PLATFORM_TENANT, Database
 from agentic_core.db.audit import AuditRepository
 from agentic_core.errors import Conflict, Forbidden, Invalid, NotFound

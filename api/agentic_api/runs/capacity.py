@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from agentic_api.shares import Shares
 from agentic_core.errors import RateLimited
+from agentic_core.web.shares import Shares
 
 MOST_RUNS = 512
 """Runs of all tenants. Fairness to late-comers may double it."""

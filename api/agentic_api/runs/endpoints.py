@@ -6,18 +6,16 @@ from uuid import UUID
 from fastapi import Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from agentic_api.agents.endpoints import AgentId
-from agentic_api.dependencies.auth import Viewer, WaitingInvoker, WaitingViewer
-from agentic_api.dependencies.context import Ctx
-from agentic_api.dependencies.idempotency import IdempotencyKey
-from agentic_api.dependencies.pagination import Page, PageParams, cursor
-from agentic_api.middleware import exchange
-from agentic_api.routing import router as make_router
 from agentic_api.runs import sse
 from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
 from agentic_api.runs.service import RunService
+from agentic_api.web.auth import Viewer, WaitingInvoker, WaitingViewer
+from agentic_api.web.context import Ctx
+from agentic_api.web.middleware import exchange
+from agentic_api.web.pagination import Page, PageParams, cursor, page_id
+from agentic_api.web.parameters import AgentId, IdempotencyKey
+from agentic_api.web.routing import router as make_router
 from agentic_core import telemetry
-from agentic_core.errors import Invalid
 
 router = make_router("/api/v1", tag="runs")
 
@@ -91,14 +89,6 @@ async def list_runs(
         conversation_id=conversation_id,
     )
     return Page(items=found.items, next_cursor=cursor(str(found.items[-1].id)) if found.more else None)
-
-
-def page_id(after: str | None) -> UUID | None:
-    """The id where the page before ended."""
-    try:
-        return UUID(after) if after else None
-    except ValueError as error:
-        raise Invalid("query.cursor: this is not a cursor of this list; start without one.") from error
 
 
 @router.get("/runs/{run_id:id}")

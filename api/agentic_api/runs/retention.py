@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from agentic_api.clock import Clock
 from agentic_core import telemetry
+from agentic_core.clock import Clock
 from agentic_core.db import Database, faults, functions
 
 PIECE = 5000

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.catalog.resolved import ResolvedAgent
-from agentic_api.dependencies.principal import Principal
+from agentic_api.identity.principal import Principal
 from agentic_api.runs.begin import Begin, Begun, Fresh, begin
 from agentic_api.runs.driver import Task
 from agentic_api.runs.journal import Journal

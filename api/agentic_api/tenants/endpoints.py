@@ -5,10 +5,10 @@ from typing import Annotated
 from fastapi import Path
 from pydantic import BaseModel, ConfigDict
 
-from agentic_api.dependencies.auth import AnyCaller
-from agentic_api.dependencies.context import Ctx
-from agentic_api.dependencies.principal import Principal
-from agentic_api.routing import router as domain_router
+from agentic_api.identity.principal import Principal
+from agentic_api.web.auth import AnyCaller
+from agentic_api.web.context import Ctx
+from agentic_api.web.routing import router as domain_router
 from agentic_core import names
 from agentic_core.errors import NotFound
 from agentic_crds import Tenant

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from agentic_api.audit import Audit
-from agentic_api.dependencies.principal import Principal
+from agentic_api.identity.principal import Principal
 from agentic_core.auth.api_keys import Role
 from agentic_core.cluster.kinds import custom
 from agentic_core.db import Database

@@ -6,8 +6,8 @@ from uuid import UUID
 import pytest
 
 from agentic_api.catalog.catalog import Catalog
-from agentic_api.dependencies.principal import Principal
 from agentic_api.errors import AgentNotReady
+from agentic_api.identity.principal import Principal
 from agentic_core.auth.api_keys import Role
 from agentic_core.errors import NotFound
 

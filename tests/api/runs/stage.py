@@ -18,15 +18,11 @@ from agentic_api.agents.service import Agents
 from agentic_api.app import create_app
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
-from agentic_api.clock import Clock
 from agentic_api.context import Context
 from agentic_api.conversations.service import ConversationService
-from agentic_api.keys.authenticator import Authenticator
+from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.repository import KeyRepository
 from agentic_api.keys.service import Keys
-from agentic_api.lifecycle import Lifecycle
-from agentic_api.middleware.metrics import HttpMetrics
-from agentic_api.middleware.rate_limit import RateLimiter
 from agentic_api.runs import runtime
 from agentic_api.runs.capacity import Capacity
 from agentic_api.runs.driver import Pace
@@ -35,11 +31,15 @@ from agentic_api.runs.metrics import RunMetrics
 from agentic_api.runs.replica import Replica, Timing
 from agentic_api.runs.runtime import Bounds
 from agentic_api.runs.service import RunService
-from agentic_api.server import server
 from agentic_api.settings import ApiSettings
 from agentic_core.auth import api_keys, run_tokens
 from agentic_core.auth.api_keys import Role
+from agentic_core.clock import Clock
 from agentic_core.db import Database, functions, tables
+from agentic_core.web.lifecycle import Lifecycle
+from agentic_core.web.metrics import HttpMetrics
+from agentic_core.web.rate_limit import RateLimiter
+from agentic_core.web.server import server
 from tests.support.ports import free_port
 
 Value = TypeVar("Value")

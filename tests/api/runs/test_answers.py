@@ -11,19 +11,19 @@ import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from starlette.types import Message, Receive, Scope, Send
 
-from agentic_api.dependencies.principal import PlatformAdmin, Principal
-from agentic_api.middleware import answers
-from agentic_api.middleware.answers import PIECE_BYTES, Answers, TooManyAnswers, in_pieces
-from agentic_api.middleware.edge import Edge, Limits
-from agentic_api.middleware.metrics import HttpMetrics
+from agentic_api.identity.principal import PlatformAdmin, Principal
 from agentic_api.runs import service, sse
 from agentic_api.runs.capacity import Capacity, Room
 from agentic_api.runs.records import StoredEvent
 from agentic_api.runs.repository import RunRepository
 from agentic_api.runs.schemas import Run
+from agentic_api.web.middleware import answers
+from agentic_api.web.middleware.answers import PIECE_BYTES, Answers, TooManyAnswers, in_pieces
+from agentic_api.web.middleware.edge import Edge, Limits
 from agentic_core.auth.api_keys import Role
 from agentic_core.db import Database
 from agentic_core.db import tables as t
+from agentic_core.web.metrics import HttpMetrics
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Api, Tenant, until

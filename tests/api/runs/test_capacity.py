@@ -11,8 +11,8 @@ import pytest
 
 from agentic_api.runs.capacity import RUN_BYTES, Capacity, Room, TooManyRuns
 from agentic_api.runs.live import PIECE_BYTES, PIECE_EVENTS, LiveRun
-from agentic_api.shares import Shares
 from agentic_core.contract import Message, MessageDone
+from agentic_core.web.shares import Shares
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Tenant, until

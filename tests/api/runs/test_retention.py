@@ -7,8 +7,8 @@ import asyncpg
 import httpx2
 import pytest
 
-from agentic_api.clock import Clock
 from agentic_api.runs.retention import Retention
+from agentic_core.clock import Clock
 from agentic_core.db import Database
 from tests.api.runs.stage import until
 from tests.api.runs.test_events import EXECUTE, all_events

@@ -1,0 +1,1 @@
+"""Who calls: principals, and the schemes that prove them from a credential."""

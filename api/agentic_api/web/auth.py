@@ -1,0 +1,88 @@
+"""The caller of an endpoint: authenticated, rate-limited, of a sufficient role.
+
+Every endpoint takes one of the aliases at the end, except the few public ones. It is one dependency without further
+ones, because every request pays for it.
+"""
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
+
+from agentic_api import errors
+from agentic_api.context import Context
+from agentic_api.identity.principal import Caller, PlatformAdmin, Principal
+from agentic_api.web.middleware import exchange
+from agentic_core.auth.api_keys import Role
+from agentic_core.errors import Forbidden, RateLimited, Unauthenticated
+
+
+class Authenticated(SecurityBase):
+    """Any valid key."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBearer(bearerFormat="agk_<id>_<secret>", description="An API key of the platform.")
+        self.scheme_name = "ApiKey"
+
+    async def __call__(self, request: Request) -> Caller:
+        """The caller, once its key and its rate are good."""
+        context: Context = request.app.state.context
+        try:
+            caller = await context.authenticator.caller(request.headers.get("authorization"))
+        except Unauthenticated as error:
+            context.http_metrics.denied(error.code)
+            raise
+        exchange.of(request.scope).caller = caller
+        self._limit(context, request, caller.key_id)
+        return caller
+
+    def _limit(self, context: Context, request: Request, key_id: str) -> None:
+        decision = context.limiter.take(key_id)
+        if decision is None:
+            return
+        exchange.of(request.scope).headers += decision.headers()
+        if not decision.allowed:
+            context.http_metrics.denied(RateLimited.code)
+            raise RateLimited(
+                f"This key may make {decision.limit} requests a minute; try again in {decision.retry_after:.1f} s.",
+                retry_after=decision.retry_after,
+            )
+
+
+class InTenant(Authenticated):
+    """A key of a tenant, of at least this role."""
+
+    def __init__(self, role: Role, *, waits: bool = False) -> None:
+        """With `waits`, the endpoint bounds its time itself: it waits for a run."""
+        super().__init__()
+        self.role = role
+        self.waits = waits
+
+    async def __call__(self, request: Request) -> Principal:
+        """The caller inside its tenant."""
+        caller = await super().__call__(request)
+        if isinstance(caller, PlatformAdmin):
+            raise errors.NoTenant(
+                "This key is a platform admin's, who belongs to no tenant. Make a key of a tenant with"
+                " POST /api/v1/keys and {tenant, name, role}, and use that."
+            )
+        if not caller.may(self.role):
+            raise Forbidden(f"This needs the role {self.role} or more; this key has the role {caller.role}.")
+        if self.waits:
+            self._wait(request, caller)
+        return caller
+
+    def _wait(self, request: Request, caller: Principal) -> None:
+        context: Context = request.app.state.context
+        current = exchange.of(request.scope)
+        current.at_end.append(context.runs.replica.room.follow(caller.tenant_id))
+        current.unlimited()
+
+
+AnyCaller = Annotated[Caller, Depends(Authenticated())]
+Viewer = Annotated[Principal, Depends(InTenant(Role.VIEWER))]
+Invoker = Annotated[Principal, Depends(InTenant(Role.INVOKER))]
+WaitingViewer = Annotated[Principal, Depends(InTenant(Role.VIEWER, waits=True))]
+WaitingInvoker = Annotated[Principal, Depends(InTenant(Role.INVOKER, waits=True))]
+Developer = Annotated[Principal, Depends(InTenant(Role.DEVELOPER))]

@@ -1,0 +1,1 @@
+"""Step 4 of a call: providers, with their keys, retries, fallbacks and circuits."""

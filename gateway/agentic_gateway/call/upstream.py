@@ -1,0 +1,295 @@
+"""Calls providers: keys, retries, fallbacks, circuits, until one backend answers. The application asks once a request.
+
+Nothing has been passed to the caller before an answer is here: a stream counts as answer with its first bytes, any
+other answer when it is complete. So a failure up to then is repaired without the caller seeing it.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiohttp
+import orjson
+
+from agentic_core import telemetry
+from agentic_core.auth.run_tokens import RunClaims
+from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
+from agentic_core.errors import PlatformError, RateLimited
+from agentic_gateway.call import attempts
+from agentic_gateway.call.attempts import Attempt, Failure, Plan
+from agentic_gateway.call.circuit import Circuits
+from agentic_gateway.call.keys import KeyRing
+from agentic_gateway.problems import ProviderFailed, ProviderForbidden, ProviderUnavailable
+from agentic_gateway.route.routing import Backend
+from agentic_gateway.wires.base import EVENT_STREAM, JSON, Operation
+
+DISCARDED: Final = 64 * 1024
+"""Bodies of failures up to this size are read, so that the connection can be used again."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, accepted."""
+
+    claims: RunClaims
+    operation: Operation
+    request: JSON
+    headers: Mapping[bytes, bytes]
+    deadline: float
+    """When its answer has to be complete, in the event loop's time."""
+    prompt_tokens: int
+    """About how many tokens the model reads."""
+    most_output: int
+    """Most tokens that the model may write."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a backend answered: all of it, or the beginning of a stream."""
+
+    backend: Backend
+    response: aiohttp.ClientResponse
+    body: bytes
+    streamed: bool
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether it is an answer of the model, not a refusal of the request."""
+        return self.response.status < 300
+
+
+@dataclass
+class Sending:
+    """How far one attempt has come."""
+
+    sent: bool = False
+    """Whether the provider has the whole request."""
+    answered: bool = False
+    """Whether it has begun a good answer."""
+
+
+OnFailure = Callable[[Backend, Failure], None]
+
+
+class Upstream:
+    """All providers."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        keys: KeyRing,
+        *,
+        circuits: Circuits,
+        guard: Guard,
+        attempts: int,
+        max_answer_bytes: int,
+        trusted_trace: bool,
+    ) -> None:
+        self._session = session
+        self._keys = keys
+        self._circuits = circuits
+        self._guard = guard
+        self._attempts = attempts
+        self._max_answer_bytes = max_answer_bytes
+        self._trusted_trace = trusted_trace
+        self._random = random.Random()  # noqa: S311 - jitter is no secret
+
+    async def answer(self, call: Call, backends: Sequence[Backend], on_failure: OnFailure) -> Answer:
+        """The first answer of a backend; raises what to tell the caller when there is none."""
+        loop = asyncio.get_running_loop()
+        plan = Plan(backends, attempts=self._attempts, jitter=self._random)
+        while (attempt := plan.next()) and attempt.ready_at < call.deadline:
+            pause = attempt.ready_at - loop.time()
+            if pause > 0:
+                await asyncio.sleep(pause)
+            result = await self._attempt(call, attempt.backend, on_failure)
+            if isinstance(result, Answer):
+                return result
+            on_failure(attempt.backend, result)
+            plan.failed(attempt, result, loop.time())
+        raise self._problem(plan, attempt)
+
+    async def _attempt(self, call: Call, backend: Backend, on_failure: OnFailure) -> Answer | Failure:
+        """One attempt, unless the circuit is open; the circuit learns from it."""
+        loop = asyncio.get_running_loop()
+        if not self._circuits.admits(backend.key, loop.time()):
+            seconds = self._circuits.retry_after(backend.key, loop.time())
+            reason = self._circuits.reason(backend.key)
+            detail = f"is left alone for {seconds:.0f} s after failing too often: last it {reason}"
+            return Failure("open", detail, retry_after=seconds)
+        sending = Sending()
+        try:
+            result = await self._guarded(call, backend, sending)
+        except BaseException:
+            self._circuits.abandoned(backend.key)
+            if sending.sent:
+                on_failure(backend, Failure("cancelled", "was not waited for", spent=True))
+            raise
+        if isinstance(result, Answer):
+            self._circuits.succeeded(backend.key)
+        elif result.cause == "rate_limited":
+            self._circuits.abandoned(backend.key)
+        else:
+            self._circuits.failed(backend.key, loop.time(), result.detail)
+        return result
+
+    async def _guarded(self, call: Call, backend: Backend, sending: "Sending") -> Answer | Failure:
+        try:
+            return await self._exchange(call, backend, sending)
+        except ProviderForbidden as error:
+            return Failure("forbidden", error.message)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return _failure(error, sending)
+
+    async def _exchange(self, call: Call, backend: Backend, sending: "Sending") -> Answer | Failure:
+        key = await self._keys.key(backend)
+        response = await self._post(call, backend, key.value, sending)
+        if response.status == 401 and key.value:
+            await _discard(response)
+            newer = await self._keys.key(backend, newer_than=key.read_at)
+            if newer.value == key.value:
+                return Failure("forbidden", "does not accept its key")
+            key, response = newer, await self._post(call, backend, newer.value, sending)
+        failure = _refusal(response)
+        if failure:
+            await _discard(response)
+            return failure
+        sending.answered = True
+        return await self._begin(backend, response, key.value)
+
+    async def _post(self, call: Call, backend: Backend, key: str | None, sending: "Sending") -> aiohttp.ClientResponse:
+        operation = call.operation
+        base = backend.provider.url
+        self._guard.refuse_url(base)
+        headers = operation.upstream_headers(call.headers, key)
+        if self._trusted_trace:
+            telemetry.inject(headers)
+        kind = backend.provider.type
+        wanted = operation.upstream_body(call.request, backend.model.name, kind, most=call.most_output)
+        body = orjson.dumps(wanted)
+        return await self._session.post(
+            base + operation.upstream_path, data=body, headers=headers, allow_redirects=False, trace_request_ctx=sending
+        )
+
+    async def _begin(self, backend: Backend, response: aiohttp.ClientResponse, key: str | None) -> Answer | Failure:
+        """Read up to where the answer can be passed on."""
+        streamed = response.content_type == EVENT_STREAM
+        try:
+            if streamed:
+                body = await response.content.readany()
+            else:
+                body = await self._read(response)
+        except BaseException:
+            response.close()
+            raise
+        if streamed and not body:
+            response.close()
+            return Failure("failed", "ended its stream before the first event", spent=True)
+        if key and response.status >= 400:
+            body = body.replace(key.encode(), b"[key]")
+        return Answer(backend, response, body, streamed)
+
+    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.content.iter_any():
+            size += len(part)
+            if size > self._max_answer_bytes:
+                raise ProviderForbidden(f"answers with more than {self._max_answer_bytes} bytes")
+            parts.append(part)
+        return b"".join(parts)
+
+    def _problem(self, plan: Plan, waiting: Attempt | None) -> PlatformError:
+        """What to tell the caller when no backend answered."""
+        causes = {failure.cause for _, failure in plan.failures}
+        waits = [failure.retry_after or 1 for _, failure in plan.failures if failure.cause in ("open", "rate_limited")]
+        message = _told(plan)
+        if causes == {"open"}:
+            problem: PlatformError = ProviderUnavailable(message)
+            problem.headers["Retry-After"] = str(max(1, round(min(waits))))
+        elif causes and causes <= {"open", "rate_limited"}:
+            problem = RateLimited(message, retry_after=min(waits))
+        elif causes == {"forbidden"}:
+            problem = ProviderForbidden(message)
+        else:
+            problem = ProviderFailed(message or "The time for the request is over.")
+        if waiting is None:
+            problem.headers["x-should-retry"] = "false"
+        return problem
+
+
+def session(guard: Guard, *, connect: float, silence: float, per_host: int) -> aiohttp.ClientSession:
+    """The one session of the process: pools of kept connections, no cookies, no proxies, no redirects."""
+    connector = aiohttp.TCPConnector(
+        resolver=GuardedResolver(guard), limit=0, limit_per_host=per_host, ttl_dns_cache=10, keepalive_timeout=55
+    )
+    trace = aiohttp.TraceConfig()
+    trace.on_request_chunk_sent.append(_note_sent)
+    return aiohttp.ClientSession(
+        trace_configs=[trace],
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, connect=connect * 2, sock_connect=connect, sock_read=silence),
+        headers={"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "agentic-gateway"},
+    )
+
+
+async def _note_sent(_session: Any, context: Any, _chunk: Any) -> None:
+    """aiohttp has written the request."""
+    context.trace_request_ctx.sent = True
+
+
+def _told(plan: Plan) -> str:
+    """One sentence for each backend: what went wrong last, and how often it was tried."""
+    last = {backend.ref: failure for backend, failure in plan.failures}
+    tried = [backend.ref for backend, _ in plan.failures]
+    return " ".join(
+        f"{ref} {failure.detail} ({tried.count(ref)} attempt{'s' if tried.count(ref) > 1 else ''})."
+        for ref, failure in last.items()
+    )
+
+
+def _refusal(response: aiohttp.ClientResponse) -> Failure | None:
+    """Whether the status says that this backend gives no answer; other statuses are the caller's to see."""
+    status = response.status
+    if status in attempts.RETRYABLE:
+        wait = attempts.retry_after(response.headers.get("Retry-After"))
+        return Failure("rate_limited" if status == 429 else "failed", f"answered {status}", retry_after=wait)
+    if status in (401, 403):
+        return Failure("forbidden", "does not accept its key")
+    if 300 <= status < 400:
+        return Failure("forbidden", f"answered {status}, and redirects are not followed; correct its baseUrl")
+    if status >= 500:
+        return Failure("failed", f"answered {status}")
+    return None
+
+
+def _failure(error: Exception, sending: Sending) -> Failure:
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ForbiddenAddress):
+        return Failure("forbidden", f"has a baseUrl that must not be called: {cause}")
+    if isinstance(error, aiohttp.InvalidURL):
+        return Failure("forbidden", "has a baseUrl that is no URL")
+    if isinstance(error, TimeoutError):
+        return Failure("timeout", "did not answer in time", spent=sending.sent)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return Failure("unreachable", "has a host name that cannot be resolved")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Failure("unreachable", "cannot be connected to")
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not sending.answered:
+        return Failure("disconnected", "closed the connection")
+    return Failure("unreachable", "broke the connection", spent=sending.answered)
+
+
+async def _discard(response: aiohttp.ClientResponse) -> None:
+    """Read a small body, so that its connection can be used again; drop the connection of any other."""
+    length = response.content_length
+    if length is None or length > DISCARDED:
+        response.close()
+        return
+    try:
+        await response.read()
+    except (aiohttp.ClientError, OSError):
+        response.close()

@@ -1,0 +1,96 @@
+"""One HTTP exchange with a caller, over ASGI: its head, its body within limits, its end; the application uses it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import orjson
+
+from agentic_core.errors import Malformed, TooLarge
+from agentic_core.web import body
+from agentic_core.web.body import Disconnected
+from agentic_gateway.wires.base import JSON
+
+Message = dict[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+MOST_CONTAINERS: Final = 300_000
+MOST_VALUES: Final = 2_000_000
+"""What a body may be made of, by its brackets and commas, those in texts included: thirty megabytes of `[1],[1]` would
+become a gigabyte of objects."""
+
+
+class CallerGone(Exception):
+    """The caller closed the connection; nobody is left to respond to."""
+
+
+class Exchange:
+    """A request and its answer."""
+
+    def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
+        self.path: str = scope["path"]
+        self.headers: dict[bytes, bytes] = dict(scope["headers"])
+        self._receive = receive
+        self._send = send
+        self.status = 0
+        """Status of the answer, 0 before it has begun."""
+
+    async def send(self, message: Message) -> None:
+        """Send a part of the answer; returns when the connection takes more."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+        await self._send(message)
+
+    async def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        """Send a whole answer."""
+        sent = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
+        sent.append((b"content-length", b"%d" % len(body)))
+        await self.send({"type": "http.response.start", "status": status, "headers": sent})
+        await self.send({"type": "http.response.body", "body": body})
+
+    async def reply_json(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
+        """Send a whole answer as JSON."""
+        await self.reply(status, orjson.dumps(body), {"content-type": "application/json", **(headers or {})})
+
+    async def json(self, *, most: int, seconds: float) -> JSON:
+        """The body, a JSON object."""
+        try:
+            data = await body.read(self._receive, max_bytes=most, seconds=seconds)
+        except Disconnected:
+            raise CallerGone from None
+        if data.count(b"[") + data.count(b"{") > MOST_CONTAINERS or data.count(b",") > MOST_VALUES:
+            raise TooLarge(f"The body has more than {MOST_CONTAINERS} lists and objects, or {MOST_VALUES} values.")
+        try:
+            parsed = orjson.loads(data)
+        except orjson.JSONDecodeError as error:
+            raise Malformed(f"The body is not JSON in UTF-8: {error}.") from None
+        if not isinstance(parsed, dict):
+            raise Malformed("The body has to be a JSON object.")
+        return parsed
+
+    @asynccontextmanager
+    async def while_connected(self) -> AsyncGenerator[None]:
+        """Cancels the block when the caller goes away, and raises `CallerGone` then."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - coroutines run in tasks
+        gone = False
+
+        async def watch() -> None:
+            nonlocal gone
+            while (await self._receive())["type"] != "http.disconnect":
+                pass
+            gone = True
+            task.cancel()
+
+        watcher = asyncio.get_running_loop().create_task(watch())
+        try:
+            yield
+        except asyncio.CancelledError:
+            if gone and task.uncancel() == 0:
+                raise CallerGone from None
+            raise
+        finally:
+            watcher.cancel()

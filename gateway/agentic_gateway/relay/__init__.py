@@ -1,0 +1,1 @@
+"""Step 5 of a call: the response on its way to the caller."""

@@ -1,0 +1,135 @@
+"""Anthropic's wire: messages. The application uses it."""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from agentic_core.errors import PlatformError
+from agentic_crds.model_provider import ProviderType
+from agentic_gateway.problems import Unpriced
+from agentic_gateway.wires.base import (
+    JSON,
+    Operation,
+    Tokens,
+    count,
+    expect,
+    expect_limit,
+    refuse_unpriced,
+    refuse_unpriced_tools,
+    strings,
+    told,
+)
+
+VERSION: Final = "2023-06-01"
+"""Version of the API for callers that name none."""
+ERROR_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+    504: "timeout_error",
+}
+PRICED: Final[dict[str, tuple[Any, ...]]] = {
+    "service_tier": ("auto", "standard_only"),
+    "speed": ("standard",),
+    "inference_geo": ("global",),
+    "container": (),
+    "mcp_servers": ([],),
+    "context_management": (),
+    "compaction": (),
+    "fallbacks": (),
+    "fallback_credit_token": (),
+    "billing_policy": (),
+    "thread": (),
+}
+"""Members of a request that change its price, or its usage beyond what answers tell, with the values by which they do
+not."""
+CALLERS_TOOL: Final = re.compile(r"custom|(bash|text_editor|computer|memory)_\d{8}")
+"""Types of tools that the caller runs: they cost their tokens and no more."""
+LONG_CONTEXT: Final = b"context-1m"
+"""The beta by which a long prompt has another price."""
+CACHE_WRITE: Final = 0.25
+"""What writing a token to the prompt cache for minutes costs on top of reading it."""
+CACHE_WRITE_LONG: Final = 1.0
+"""The same for an hour, and for a time that is not told."""
+WRITTEN: Final = ("text", "thinking", "partial_json", "input")
+"""Members of a content block or delta that the model writes."""
+
+
+class Messages(Operation):
+    """POST /v1/messages."""
+
+    name = "chat"
+    path = "/v1/messages"
+    upstream_path = "/v1/messages"
+    types = frozenset({ProviderType.ANTHROPIC})
+    end_mark = b"message_stop"
+
+    def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
+        expect(body, "messages", list)
+        expect_limit(body, "max_tokens")
+        expect(body, "stream", bool, required=False)
+        refuse_unpriced(body, PRICED)
+        refuse_unpriced_tools(body, lambda kind: CALLERS_TOOL.fullmatch(kind) is not None)
+        if LONG_CONTEXT in headers.get(b"anthropic-beta", b""):
+            raise Unpriced("The beta 'context-1m' of 'anthropic-beta' has another price than the list says.")
+
+    def most_output(self, body: JSON, kind: ProviderType) -> int:
+        return int(body["max_tokens"])
+
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
+        return body | {"model": model, "max_tokens": min(body["max_tokens"], most)}
+
+    def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
+        sent = {"anthropic-version": headers.get(b"anthropic-version", VERSION.encode()).decode("latin-1")}
+        if beta := headers.get(b"anthropic-beta"):
+            sent["anthropic-beta"] = beta.decode("latin-1")
+        return sent | {"x-api-key": key} if key else sent
+
+    def used(self, answer: JSON) -> Tokens | None:
+        usage = answer.get("usage")
+        if not isinstance(usage, dict):
+            return None
+        return told(_input(usage), count(usage.get("output_tokens")), _surcharge(usage))
+
+    def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
+        """The first event tells the input; the counts of later ones are totals."""
+        message = event.get("message") if event.get("type") == "message_start" else event
+        found = self.used(message) if isinstance(message, dict) else None
+        if found is None or before is None:
+            return found or before
+        return Tokens(
+            max(found.input, before.input), max(found.output, before.output), max(found.surcharge, before.surcharge)
+        )
+
+    def ends(self, event: bytes) -> bool:
+        return event.startswith((b"event: message_stop", b"event:message_stop"))
+
+    def texts(self, answer: JSON) -> Iterator[str]:
+        blocks = answer.get("content") or (answer.get("delta"), answer.get("content_block"))
+        for block in blocks if isinstance(blocks, list | tuple) else ():
+            if isinstance(block, dict):
+                for name in WRITTEN:
+                    yield from strings(block.get(name))
+
+    def error(self, problem: PlatformError) -> JSON:
+        kind = ERROR_TYPES.get(problem.status, "api_error")
+        return {"type": "error", "error": {"type": kind, "message": problem.message, "code": problem.code}}
+
+
+def _input(usage: JSON) -> int:
+    """Anthropic counts what it read from and wrote to its prompt cache apart."""
+    names = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
+    return sum(count(usage.get(name)) for name in names)
+
+
+def _surcharge(usage: JSON) -> float:
+    """What it wrote to its prompt cache, by how long it is kept there."""
+    written = count(usage.get("cache_creation_input_tokens"))
+    kept = usage.get("cache_creation")
+    short = min(written, count(kept.get("ephemeral_5m_input_tokens"))) if isinstance(kept, dict) else 0
+    return short * CACHE_WRITE + (written - short) * CACHE_WRITE_LONG

@@ -1,0 +1,156 @@
+"""What the gateway has to know about a wire protocol; `openai` and `anthropic` say it, the rest of the gateway asks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import orjson
+
+from agentic_core.errors import Malformed, PlatformError
+from agentic_crds.model_provider import ProviderType
+from agentic_gateway.problems import Unpriced
+
+JSON = dict[str, Any]
+EVENT_STREAM = "text/event-stream"
+MOST_TOKENS = 100_000_000
+"""Most tokens that one count of an answer can say; three of them, as Anthropic's input has, still fit their column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a call used."""
+
+    input: int = 0
+    output: int = 0
+    surcharge: float = 0
+    """Input tokens to pay on top, in quarters: what is written to a prompt cache costs more than other input. What is
+    read from one costs less, which no price list here tells; it is paid in full."""
+
+
+class Operation(ABC):
+    """One endpoint of a wire protocol."""
+
+    name: ClassVar[str]
+    """The operation's name in the GenAI conventions."""
+    path: ClassVar[str]
+    """Path at the gateway."""
+    upstream_path: ClassVar[str]
+    """Path behind the provider's base URL."""
+    types: ClassVar[frozenset[ProviderType]]
+    """Types of the providers that speak this wire."""
+    end_mark: ClassVar[bytes]
+    """Bytes that are in the last event of a stream; where they are not, nobody has to look for it."""
+    falls_back: ClassVar[bool] = True
+    """Whether the answer of another model is as good."""
+
+    @abstractmethod
+    def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
+        """Raises `Malformed` when the request lacks what every provider asks for, or asks for what has no price."""
+
+    @abstractmethod
+    def most_output(self, body: JSON, kind: ProviderType) -> int:
+        """Most tokens that the request lets the model write."""
+
+    @abstractmethod
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
+        """The body for the provider, with its own name of the model and `most` tokens of output."""
+
+    @abstractmethod
+    def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
+        """The headers for the provider: its key, and of the caller's what belongs to the protocol."""
+
+    @abstractmethod
+    def used(self, answer: JSON) -> Tokens | None:
+        """What an answer says it used."""
+
+    @abstractmethod
+    def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
+        """What was used up to this event of a stream."""
+
+    def hides(self, event: JSON, request: JSON) -> bool:
+        """Whether the event is there because the gateway asked for it, not the caller."""
+        return False
+
+    @abstractmethod
+    def ends(self, event: bytes) -> bool:
+        """Whether the event is the stream's last."""
+
+    @abstractmethod
+    def texts(self, answer: JSON) -> Iterator[str]:
+        """All text that the model wrote in an answer or an event."""
+
+    @abstractmethod
+    def error(self, problem: PlatformError) -> JSON:
+        """The problem in the wire's own error format."""
+
+    def error_event(self, problem: PlatformError) -> bytes:
+        """The problem as an event of a stream that has begun."""
+        return b"event: error\ndata: " + orjson.dumps(self.error(problem)) + b"\n\n"
+
+
+def refuse_unpriced(body: JSON, priced: Mapping[str, tuple[Any, ...]]) -> None:
+    """Raises `Unpriced` for a member that is in `priced` with another value than those that cost nothing more."""
+    for name in body.keys() & priced.keys():
+        value = body[name]
+        if value is not None and value not in priced[name]:
+            allowed = ", ".join(map(repr, priced[name]))
+            told = f"it may be {allowed}" if allowed else "leave it out"
+            raise Unpriced(f"'{name}' is not passed on, since its price is not known: {told}.")
+
+
+def refuse_unpriced_tools(body: JSON, is_priced: Callable[[str], bool]) -> None:
+    """Raises `Unpriced` for a tool that the provider runs, and charges for, itself."""
+    expect(body, "tools", list, required=False)
+    tools: list[Any] = body.get("tools") or []
+    for number, tool in enumerate(tools):
+        kind: Any = tool.get("type") if isinstance(tool, dict) else None
+        if kind is not None and not (isinstance(kind, str) and is_priced(kind)):
+            raise Unpriced(f"'tools[{number}].type' is {kind!r}: tools that the provider runs have no price here.")
+
+
+def expect(body: JSON, name: str, *kinds: type, required: bool = True) -> None:
+    """Raises `Malformed` unless the member of the body has one of the types; bool is no number here."""
+    value = body.get(name)
+    if value is None and not required:
+        return
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        wanted = " or ".join(NAMES[kind] for kind in kinds)
+        raise Malformed(f"'{name}' has to be {wanted}.")
+
+
+def expect_limit(body: JSON, name: str, *, required: bool = True) -> None:
+    """Raises `Malformed` unless the member is a limit of tokens: by 0 or less, some servers mean no limit."""
+    expect(body, name, int, required=required)
+    value = body.get(name)
+    if value is not None and value < 1:
+        raise Malformed(f"'{name}' has to be 1 or more.")
+
+
+NAMES: dict[type, str] = {str: "a string", list: "an array", dict: "an object", bool: "true or false", int: "a number"}
+
+
+def told(read: int, written: int, surcharge: float) -> Tokens | None:
+    """A provider that says that an answer used nothing has not said what it used."""
+    return Tokens(read, written, surcharge) if read or written else None
+
+
+def count(value: Any) -> int:
+    """A number of tokens from an answer; whatever is not one counts as none, and what no answer can have as the most.
+
+    A provider may be anybody's server, and a row that cannot be stored would keep all others of its tenant waiting.
+    """
+    return min(value, MOST_TOKENS) if isinstance(value, int) and value > 0 else 0
+
+
+def strings(value: Any) -> Iterator[str]:
+    """All strings inside a JSON value, keys not included. Without recursion: callers nest as deep as they like."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, str):
+            yield item
+        elif isinstance(item, list):
+            rest += reversed(item)
+        elif isinstance(item, dict):
+            rest += reversed(item.values())

@@ -1,0 +1,159 @@
+"""OpenAI's wire: chat completions and embeddings, also as compatible servers speak it. The application uses it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final
+
+from agentic_core.errors import PlatformError
+from agentic_crds.model_provider import ProviderType
+from agentic_gateway.problems import Unpriced
+from agentic_gateway.wires.base import (
+    JSON,
+    Operation,
+    Tokens,
+    count,
+    expect,
+    expect_limit,
+    refuse_unpriced,
+    refuse_unpriced_tools,
+    strings,
+    told,
+)
+
+ERROR_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    402: "insufficient_quota",
+    403: "permission_error",
+    404: "invalid_request_error",
+    413: "invalid_request_error",
+    429: "rate_limit_error",
+}
+
+PRICED: Final[dict[str, tuple[Any, ...]]] = {
+    "n": (1,),
+    "best_of": (1,),
+    "service_tier": ("auto", "default"),
+    "modalities": (["text"],),
+    "audio": (),
+    "prediction": (),
+    "web_search_options": (),
+    # Of compatible servers:
+    "search_parameters": (),
+    "plugins": (),
+    "models": (),
+    "n_predict": (),
+    "max_new_tokens": (),
+}
+"""Members of a request that change its price, or come before its limit, with the values by which they do not."""
+OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+USUAL_OUTPUT: Final = {
+    ProviderType.OPENAI: ("max_completion_tokens", 16_384),
+    ProviderType.OPENAI_COMPATIBLE: ("max_tokens", 4_096),
+}
+"""For a request without a limit, the one that it gets: small enough for what these servers usually serve."""
+CACHE_WRITE: Final = 0.25
+"""What writing a token to the prompt cache costs on top of reading it; models for which it is free do not report it."""
+
+
+class OpenAI(Operation):
+    """What both endpoints share."""
+
+    types = frozenset({ProviderType.OPENAI, ProviderType.OPENAI_COMPATIBLE})
+    end_mark = b"[DONE]"
+
+    def most_output(self, body: JSON, kind: ProviderType) -> int:
+        return 0
+
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
+        return body | {"model": model}
+
+    def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
+        return {"Authorization": f"Bearer {key}"} if key else {}
+
+    def used(self, answer: JSON) -> Tokens | None:
+        usage = answer.get("usage")
+        if not isinstance(usage, dict):
+            return None
+        details = usage.get("prompt_tokens_details")
+        cached = count(details.get("cache_write_tokens")) if isinstance(details, dict) else 0
+        read = count(usage.get("prompt_tokens"))
+        # Some servers count what a model thought in the total only.
+        written = max(count(usage.get("completion_tokens")), count(usage.get("total_tokens")) - read)
+        return told(read, written, cached * CACHE_WRITE)
+
+    def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
+        return self.used(event) or before
+
+    def ends(self, event: bytes) -> bool:
+        return event.startswith(b"data:") and event[5:].strip() == b"[DONE]"
+
+    def texts(self, answer: JSON) -> Iterator[str]:
+        for choice in answer.get("choices") or ():
+            if isinstance(choice, dict):
+                message = choice.get("delta") or choice.get("message") or {}
+                if isinstance(message, dict):
+                    for name, value in message.items():
+                        if name != "role":
+                            yield from strings(value)
+
+    def error(self, problem: PlatformError) -> JSON:
+        kind = ERROR_TYPES.get(problem.status, "server_error")
+        return {"error": {"message": problem.message, "type": kind, "param": None, "code": problem.code}}
+
+
+class ChatCompletions(OpenAI):
+    """POST /v1/chat/completions."""
+
+    name = "chat"
+    path = "/v1/chat/completions"
+    upstream_path = "/chat/completions"
+
+    def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
+        expect(body, "messages", list)
+        expect(body, "stream", bool, required=False)
+        expect(body, "stream_options", dict, required=False)
+        for name in OUTPUT_LIMITS:
+            expect_limit(body, name, required=False)
+        refuse_unpriced(body, PRICED)
+        refuse_unpriced_tools(body, lambda kind: kind in ("function", "custom"))
+        _refuse_audio(body["messages"])
+
+    def most_output(self, body: JSON, kind: ProviderType) -> int:
+        asked = [body[name] for name in OUTPUT_LIMITS if body.get(name) is not None]
+        return min(asked) if asked else USUAL_OUTPUT[kind][1]
+
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
+        asked = [name for name in OUTPUT_LIMITS if body.get(name) is not None]
+        limits = {name: min(body[name], most) for name in asked} or {USUAL_OUTPUT[kind][0]: most}
+        changed = body | {"model": model} | limits
+        if body.get("stream"):
+            changed["stream_options"] = (body.get("stream_options") or {}) | {"include_usage": True}
+        return changed
+
+    def hides(self, event: JSON, request: JSON) -> bool:
+        asked = (request.get("stream_options") or {}).get("include_usage")
+        return not asked and event.get("choices") == []
+
+
+class Embeddings(OpenAI):
+    """POST /v1/embeddings. Vectors of two models cannot be compared, so there is no fallback."""
+
+    name = "embeddings"
+    path = "/v1/embeddings"
+    upstream_path = "/embeddings"
+    falls_back: ClassVar[bool] = False
+
+    def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
+        expect(body, "input", str, list)
+        refuse_unpriced(body, PRICED)
+        body.pop("stream", None)
+
+
+def _refuse_audio(messages: list[Any]) -> None:
+    """Raises `Unpriced` for spoken input: its tokens cost more than those of text."""
+    for number, message in enumerate(messages):
+        parts = message.get("content") if isinstance(message, dict) else None
+        if isinstance(parts, list) and any(
+            isinstance(part, dict) and part.get("type") == "input_audio" for part in parts
+        ):
+            raise Unpriced(f"'messages[{number}].content' has a part 'input_audio', which has no price here.")

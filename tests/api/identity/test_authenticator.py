@@ -1,0 +1,94 @@
+"""What the authenticator remembers and for how long; with a clock and a lookup of the test's own."""
+
+import asyncio
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+
+from agentic_api.identity.authenticator import Authenticator
+from agentic_api.identity.principal import PlatformAdmin, Principal
+from agentic_core.auth import api_keys
+from agentic_core.db import PLATFORM_TENANT
+from agentic_core.db.functions import KeyRecord
+from agentic_core.errors import Unauthenticated
+from tests.support.clock import StoppedClock
+
+PEPPER = b"pepper"
+TENANT = UUID(int=7)
+
+
+class Directory:
+    """Keys by id, counting how often it is asked."""
+
+    def __init__(self) -> None:
+        self.keys: dict[str, KeyRecord] = {}
+        self.asked = 0
+
+    async def find(self, key_id: str) -> KeyRecord | None:
+        self.asked += 1
+        await asyncio.sleep(0)
+        return self.keys.get(key_id)
+
+    def add(
+        self, *, tenant_id: UUID = TENANT, role: str = "viewer", expires_at: datetime | None = None
+    ) -> api_keys.NewKey:
+        key = api_keys.create()
+        hashed = api_keys.digest(key.secret, pepper=PEPPER)
+        self.keys[key.id] = KeyRecord(tenant_id, "acme", role, hashed, expires_at, None)
+        return key
+
+
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return Directory()
+
+
+@pytest.fixture
+def authenticator(clock: StoppedClock, directory: Directory) -> Authenticator:
+    return Authenticator(directory.find, pepper=PEPPER, ttl=3, clock=clock, default_namespace=lambda name: f"{name}-x")
+
+
+async def test_a_key_is_looked_up_once_in_a_while(
+    authenticator: Authenticator, directory: Directory, clock: StoppedClock
+) -> None:
+    header = f"Bearer {directory.add().text}"
+    callers = await asyncio.gather(*(authenticator.caller(header) for _ in range(50)))
+    assert {caller.key_id for caller in callers} == directory.keys.keys()
+    assert directory.asked == 1
+    clock.at += 2.9
+    await authenticator.caller(header)
+    assert directory.asked == 1
+    clock.at += 0.2
+    await authenticator.caller(header)
+    assert directory.asked == 2
+
+
+async def test_the_secret_is_checked_each_time(authenticator: Authenticator, directory: Directory) -> None:
+    key, other = directory.add(), directory.add()
+    await authenticator.caller(f"Bearer {key.text}")
+    with pytest.raises(Unauthenticated):
+        await authenticator.caller(f"Bearer agk_{key.id}_{other.secret}")
+
+
+async def test_expiry_is_looked_at_each_time(
+    authenticator: Authenticator, directory: Directory, clock: StoppedClock
+) -> None:
+    key = directory.add(expires_at=datetime.fromtimestamp(clock.at + 1, UTC))
+    await authenticator.caller(f"Bearer {key.text}")
+    clock.at += 1
+    with pytest.raises(Unauthenticated):
+        await authenticator.caller(f"Bearer {key.text}")
+
+
+async def test_callers(authenticator: Authenticator, directory: Directory) -> None:
+    key, admin = directory.add(role="invoker"), directory.add(tenant_id=PLATFORM_TENANT, role="platform-admin")
+    assert await authenticator.caller(f"bearer {key.text}") == Principal(
+        TENANT, "acme", "acme-x", api_keys.Role.INVOKER, key.id
+    )
+    assert await authenticator.caller(f"Bearer {admin.text}") == PlatformAdmin(admin.id)

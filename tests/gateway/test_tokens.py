@@ -1,0 +1,148 @@
+"""Approximate counts, prices and the texts that the wires find in answers."""
+
+import time
+import tracemalloc
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pytest
+
+from agentic_core.auth.run_tokens import RunClaims
+from agentic_crds.model_provider import ModelProviderSpec, Price, ProviderModel, ProviderType
+from agentic_gateway.metrics import family
+from agentic_gateway.relay.relay import Streaming
+from agentic_gateway.reserve import tokens
+from agentic_gateway.reserve.tokens import Transcript
+from agentic_gateway.route.routing import Backend
+from agentic_gateway.settle import usage
+from agentic_gateway.settle.usage import Outcome
+from agentic_gateway.wires.anthropic import Messages
+from agentic_gateway.wires.base import Operation, Tokens
+from agentic_gateway.wires.openai import ChatCompletions
+from tests.gateway.faults import delta, event
+
+
+def nested(value: Any, depth: int) -> Any:
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ({}, 0),
+        ({"input": "x" * 40}, 10),
+        ({"input": ["x" * 4, "y" * 5]}, 3),
+        ({"messages": [{"content": "x" * 8}]}, 4 + 2),
+        ({"system": "x" * 8, "messages": []}, 2),
+        ({"messages": [{"content": [{"image_url": {"url": "data:image/png;base64," + "A" * 90_000}}]}]}, 4 + 1000),
+        ({"messages": [{"content": [{"source": {"data": "A" * 90_000}}]}]}, 4 + 1000),
+        ({"messages": [{"content": "data:" + "x" * 8_195}]}, 4 + 2050),
+        ({"messages": [{"content": [{"type": "text", "text": "x" * 8_000}]}]}, 4 + 1 + 2000),
+        ({"system": "\u4f60" * 40}, 30),
+        ({"system": nested("x" * 8, 2000)}, 2),
+        ({"temperature": 1, "user": "x" * 400}, 0),
+    ],
+)
+def test_prompts(body: dict[str, Any], count: int) -> None:
+    assert tokens.prompt(body) == count
+
+
+@pytest.mark.parametrize("items", [[1] * 300_000, dict.fromkeys(map(str, range(300_000)), "x"), [[1]] * 300_000])
+def test_a_prompt_of_many_items_is_counted_in_no_memory(items: Any) -> None:
+    body = {"input": items}
+    tracemalloc.start()
+    try:
+        assert tokens.prompt(body) == 300_000
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("operation", "answer", "texts"),
+    [
+        (ChatCompletions(), {"choices": [{"delta": {"role": "assistant", "content": "Hi"}}]}, ["Hi"]),
+        (ChatCompletions(), {"choices": [{"message": {"content": "Hi", "reasoning_content": "so"}}]}, ["Hi", "so"]),
+        (ChatCompletions(), {"choices": [{"delta": {"tool_calls": [{"function": {"arguments": "{}"}}]}}]}, ["{}"]),
+        (ChatCompletions(), {"choices": None}, []),
+        (ChatCompletions(), {"choices": ["odd", {"delta": "odd"}]}, []),
+        (
+            Messages(),
+            {"content": [{"type": "text", "text": "Hi"}, {"type": "tool_use", "input": {"a": "b"}}]},
+            ["Hi", "b"],
+        ),
+        (Messages(), {"type": "content_block_delta", "delta": {"type": "text_delta", "text": "Hi"}}, ["Hi"]),
+        (Messages(), {"type": "content_block_delta", "delta": {"partial_json": "{}"}}, ["{}"]),
+        (Messages(), {"type": "ping"}, []),
+        (Messages(), {"content": 7}, []),
+        (Messages(), {"content": [{"input": nested("Hi", 2000)}]}, ["Hi"]),
+    ],
+)
+def test_texts(operation: Operation, answer: dict[str, Any], texts: list[str]) -> None:
+    assert list(operation.texts(answer)) == texts
+
+
+def test_an_event_that_comes_in_crumbs_is_not_searched_again_and_again() -> None:
+    """Each crumb used to cost as much as all before it, at the expense of the other tenants."""
+    unused: Any = None
+    call: Any = SimpleNamespace(operation=ChatCompletions())
+    stream = Streaming(unused, call, unused, max_event_bytes=2_000_000)
+    started = time.perf_counter()
+    for _ in range(100_000):
+        assert stream._whole(b"x" * 10) == b""
+    assert stream._whole(b"\r\n\r") == b""
+    assert len(stream._whole(b"\ny\r\r")) == 1_000_007
+    assert stream._whole(b"data: z\n\n") == b"data: z\n\n"
+    assert time.perf_counter() - started < 5
+
+
+def test_a_long_transcript_is_counted_on_the_way() -> None:
+    transcript = Transcript(ChatCompletions())
+    for _ in range(1000):
+        transcript.add(delta("x" * 400))
+    assert transcript.tokens() == 100_000
+    transcript.add(b": a comment\n\ndata: not json {\n\n")
+    transcript.add(event("content_block_delta", delta={"text": "another wire"}))
+    assert transcript.tokens() == 100_000
+
+
+@pytest.mark.parametrize(
+    ("used", "price", "cost"),
+    [
+        (Tokens(1, 0), Price(input="0.15"), "0.00000015"),
+        (Tokens(1_000_000, 1_000_000), Price(input="2.5", output="10"), "12.5"),
+        (Tokens(3, 7), Price(), "0"),
+    ],
+)
+def test_costs_are_exact(used: Tokens, price: Price, cost: str) -> None:
+    assert usage.cost(used, price) == Decimal(cost)
+
+
+def test_a_row_is_small() -> None:
+    model = ProviderModel(name="m" * 128, price=Price(input="1", output="2"))
+    backend = Backend("uid", "ns", "p" * 63, ModelProviderSpec(type=ProviderType.OPENAI, models=[model]), model)
+    some = str(UUID(int=7))
+    claims = RunClaims(tenant_id=some, tenant="t", namespace="ns", agent="a", run_id=some, models=())
+    made = usage.row(
+        claims, backend, ChatCompletions(), tokens=Tokens(1, 2), estimated=False, outcome=Outcome.COMPLETED
+    )
+    assert made.cost == Decimal("0.000005")
+    assert len(orjson.dumps(made, default=str)) < 1024
+
+
+@pytest.mark.parametrize(
+    ("model", "known"),
+    [
+        ("claude-sonnet-4-5", "claude-sonnet"),
+        ("meta/llama-3:8b", "llama"),
+        ("GPT-4o", "gpt-4"),
+        ("acme-secret", "other"),
+    ],
+)
+def test_metrics_know_families_only(model: str, known: str) -> None:
+    assert family(model) == known
