@@ -13,11 +13,11 @@ from agentic_api.context import Context
 from agentic_api.conversations.service import ConversationService
 from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.service import Keys
-from agentic_api.runs import runtime
-from agentic_api.runs.capacity import Capacity
-from agentic_api.runs.metrics import RunMetrics
-from agentic_api.runs.replica import Replica, Timing
-from agentic_api.runs.retention import Retention
+from agentic_api.runs.lifecycle import runtime
+from agentic_api.runs.lifecycle.capacity import Capacity
+from agentic_api.runs.lifecycle.metrics import RunMetrics
+from agentic_api.runs.lifecycle.replica import Replica, Timing
+from agentic_api.runs.lifecycle.retention import Retention
 from agentic_api.runs.service import RunService
 from agentic_api.settings import ApiSettings
 from agentic_api.tenants.sync import TenantSync

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from agentic_api.runs.capacity import TooManyFollowers, TooManyRuns
+from agentic_api.runs.lifecycle.capacity import TooManyFollowers, TooManyRuns
 from agentic_core.db import PLATFORM_TENANT, Database, functions
 from agentic_core.web.lifecycle import Lifecycle
 from agentic_core.web.server import server

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from agentic_api.install.installer import install
 from agentic_api.install.secrets import FolderStore
-from agentic_api.runs.replica import Replica
+from agentic_api.runs.lifecycle.replica import Replica
 from tests.api import harness
 from tests.api.harness import Api, World, until
 from tests.requirements import requirement

@@ -7,7 +7,7 @@ from agentic_api.catalog.catalog import Catalog
 from agentic_api.conversations.repository import ConversationRepository
 from agentic_api.conversations.schemas import ConversationMessage, ConversationSummary
 from agentic_api.identity.principal import Principal
-from agentic_api.runs.begin import ConversationBusy, unknown_conversation
+from agentic_api.runs.lifecycle.begin import ConversationBusy, unknown_conversation
 from agentic_core.db import Database
 from agentic_core.db.audit import AuditRepository
 from agentic_core.db.pages import BoundedPage

@@ -11,14 +11,14 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.catalog.resolved import ResolvedAgent
 from agentic_api.identity.principal import Principal
-from agentic_api.runs.begin import Begin, Begun, Fresh, begin
-from agentic_api.runs.driver import Task
-from agentic_api.runs.journal import Journal
-from agentic_api.runs.records import StoredEvent
-from agentic_api.runs.remote import END
-from agentic_api.runs.replica import Replica
-from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.follow.remote import END
+from agentic_api.runs.lifecycle.begin import Begin, Begun, Fresh, begin
+from agentic_api.runs.lifecycle.driver import Task
+from agentic_api.runs.lifecycle.replica import Replica
 from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
+from agentic_api.runs.storage.journal import Journal
+from agentic_api.runs.storage.records import StoredEvent
+from agentic_api.runs.storage.repository import RunRepository
 from agentic_core.auth import run_tokens
 from agentic_core.db import Database, faults
 from agentic_core.db.audit import AuditRepository

@@ -9,9 +9,9 @@ from collections.abc import AsyncGenerator, Iterator
 from uuid import UUID
 
 from agentic_api.identity.principal import Principal
-from agentic_api.runs.records import StoredEvent
 from agentic_api.runs.schemas import Run
 from agentic_api.runs.service import RunService
+from agentic_api.runs.storage.records import StoredEvent
 from agentic_api.web.middleware.answers import PIECE_BYTES
 
 MEDIA_TYPE = "text/event-stream"

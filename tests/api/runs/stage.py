@@ -23,13 +23,13 @@ from agentic_api.conversations.service import ConversationService
 from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.repository import KeyRepository
 from agentic_api.keys.service import Keys
-from agentic_api.runs import runtime
-from agentic_api.runs.capacity import Capacity
-from agentic_api.runs.driver import Pace
-from agentic_api.runs.leases import LeaseTimes
-from agentic_api.runs.metrics import RunMetrics
-from agentic_api.runs.replica import Replica, Timing
-from agentic_api.runs.runtime import Bounds
+from agentic_api.runs.lifecycle import runtime
+from agentic_api.runs.lifecycle.capacity import Capacity
+from agentic_api.runs.lifecycle.driver import Pace
+from agentic_api.runs.lifecycle.leases import LeaseTimes
+from agentic_api.runs.lifecycle.metrics import RunMetrics
+from agentic_api.runs.lifecycle.replica import Replica, Timing
+from agentic_api.runs.lifecycle.runtime import Bounds
 from agentic_api.runs.service import RunService
 from agentic_api.settings import ApiSettings
 from agentic_core.auth import api_keys, run_tokens

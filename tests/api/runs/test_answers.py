@@ -13,10 +13,10 @@ from starlette.types import Message, Receive, Scope, Send
 
 from agentic_api.identity.principal import PlatformAdmin, Principal
 from agentic_api.runs import service, sse
-from agentic_api.runs.capacity import Capacity, Room
-from agentic_api.runs.records import StoredEvent
-from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.lifecycle.capacity import Capacity, Room
 from agentic_api.runs.schemas import Run
+from agentic_api.runs.storage.records import StoredEvent
+from agentic_api.runs.storage.repository import RunRepository
 from agentic_api.web.middleware import answers
 from agentic_api.web.middleware.answers import PIECE_BYTES, Answers, TooManyAnswers, in_pieces
 from agentic_api.web.middleware.edge import Edge, Limits

@@ -9,8 +9,9 @@ from uuid import uuid4
 import httpx2
 import pytest
 
-from agentic_api.runs.capacity import RUN_BYTES, Capacity, Room, TooManyRuns
-from agentic_api.runs.live import PIECE_BYTES, PIECE_EVENTS, LiveRun
+from agentic_api.runs.follow.live import LiveRun
+from agentic_api.runs.lifecycle.capacity import RUN_BYTES, Capacity, Room, TooManyRuns
+from agentic_api.runs.storage.records import BATCH_BYTES, BATCH_EVENTS
 from agentic_core.contract import Message, MessageDone
 from agentic_core.web.shares import Shares
 from tests.api.runs import stage
@@ -165,9 +166,9 @@ def test_a_run_that_finds_no_memory_takes_no_place() -> None:
 
 async def test_a_follower_gets_pieces() -> None:
     live = LiveRun(uuid4(), A)
-    for size in (10, PIECE_BYTES, 1, *[1] * PIECE_EVENTS):
+    for size in (10, BATCH_BYTES, 1, *[1] * BATCH_EVENTS):
         live.publish("message.delta", "a" * size)
     live.finish(None)
     pieces = [[event.seq for event in piece] async for piece in live.follow(0)]
-    assert [len(piece) for piece in pieces] == [2, PIECE_EVENTS, 1]
-    assert [seq for piece in pieces for seq in piece] == list(range(1, PIECE_EVENTS + 4))
+    assert [len(piece) for piece in pieces] == [2, BATCH_EVENTS, 1]
+    assert [seq for piece in pieces for seq in piece] == list(range(1, BATCH_EVENTS + 4))

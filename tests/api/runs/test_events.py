@@ -10,7 +10,7 @@ import httpx2
 import orjson
 import pytest
 
-from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.storage.repository import RunRepository
 from agentic_core.db import Database
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime

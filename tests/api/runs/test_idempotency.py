@@ -7,7 +7,7 @@ import aiohttp
 import httpx2
 import pytest
 
-from agentic_api.runs.replica import Timing
+from agentic_api.runs.lifecycle.replica import Timing
 from tests.api.runs import stage
 from tests.api.runs.runtime import Runtime
 from tests.api.runs.stage import Tenant

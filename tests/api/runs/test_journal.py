@@ -9,11 +9,11 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from agentic_api.runs.journal import Journal
-from agentic_api.runs.leases import Leases, LeaseTimes
-from agentic_api.runs.records import Closing, NewRun, StoredEvent
-from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.lifecycle.leases import Leases, LeaseTimes
 from agentic_api.runs.schemas import Status
+from agentic_api.runs.storage.journal import Journal
+from agentic_api.runs.storage.records import Closing, NewRun, StoredEvent
+from agentic_api.runs.storage.repository import RunRepository
 from agentic_core.contract import Message
 from agentic_core.db import Database, uuid7
 from agentic_core.db import tables as t

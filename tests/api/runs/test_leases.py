@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from agentic_api.runs.driver import Driver
-from agentic_api.runs.leases import Leases, LeaseTimes
+from agentic_api.runs.lifecycle.driver import Driver
+from agentic_api.runs.lifecycle.leases import Leases, LeaseTimes
 from agentic_core.db import Database, functions
 
 SWEEP = LeaseTimes(lease_seconds=5, interval_seconds=0.01, sweep_seconds=0.05)

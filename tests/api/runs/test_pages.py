@@ -6,8 +6,8 @@ from uuid import UUID
 import httpx2
 import sqlalchemy as sa
 
-from agentic_api.runs.journal import Journal
-from agentic_api.runs.live import PIECE_BYTES
+from agentic_api.runs.storage.journal import Journal
+from agentic_api.runs.storage.records import BATCH_BYTES
 from agentic_core.db import Database
 from agentic_core.db import tables as t
 from agentic_core.db.pages import PAGE_BYTES
@@ -52,7 +52,7 @@ async def test_pages_of_short_runs_have_as_many_as_asked(
 
 async def test_stored_events_come_in_pieces(client: httpx2.AsyncClient, database: Database, tenant: Tenant) -> None:
     run = UUID((await client.post(EXECUTE, json={"input": "hello"})).json()["id"])
-    size = PIECE_BYTES // 2  # as of runs in progress: each slow follower holds a piece
+    size = BATCH_BYTES // 2  # as of runs in progress: each slow follower holds a piece
     rows = [
         {"tenant_id": tenant.id, "run_id": run, "seq": seq, "type": "message.delta", "payload": '"' + "a" * size + '"'}
         for seq in range(10, 16)

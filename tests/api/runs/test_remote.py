@@ -9,9 +9,9 @@ from uuid import UUID
 import httpx2
 import pytest
 
-from agentic_api.runs.journal import Journal
-from agentic_api.runs.remote import Remote
-from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.follow.remote import Remote
+from agentic_api.runs.storage.journal import Journal
+from agentic_api.runs.storage.repository import RunRepository
 from agentic_core.contract import MessageDelta
 from agentic_core.db import Database
 from agentic_core.errors import NotFound

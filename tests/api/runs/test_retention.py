@@ -7,7 +7,7 @@ import asyncpg
 import httpx2
 import pytest
 
-from agentic_api.runs.retention import Retention
+from agentic_api.runs.lifecycle.retention import Retention
 from agentic_core.clock import Clock
 from agentic_core.db import Database
 from tests.api.runs.stage import until

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from agentic_api.runs.runtime import session
+from agentic_api.runs.lifecycle.runtime import session
 from agentic_core.contract import (
     Failed,
     Final,

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from agentic_api.runs import transcript
-from agentic_api.runs.leases import INTERRUPTED, interruption
-from agentic_api.runs.records import StoredEvent
+from agentic_api.runs.lifecycle import transcript
+from agentic_api.runs.lifecycle.leases import INTERRUPTED, interruption
 from agentic_api.runs.schemas import Status
+from agentic_api.runs.storage.records import StoredEvent
 from agentic_core.contract import (
     EVENT,
     Event,

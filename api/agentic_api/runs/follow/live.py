@@ -4,13 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from uuid import UUID
 
-from agentic_api.runs.records import StoredEvent
 from agentic_api.runs.schemas import Run
-
-PIECE_EVENTS = 500
-"""Most events that a follower gets at once."""
-PIECE_BYTES = 48 * 1024
-"""The event with which they come to so many bytes is the last."""
+from agentic_api.runs.storage.records import BATCH_BYTES, BATCH_EVENTS, StoredEvent
 
 
 class LiveRun:
@@ -39,7 +34,7 @@ class LiveRun:
         """Events that follow number `after`, as they come, until the run has ended."""
         while True:
             changed = self._changed
-            if fresh := self._piece(after):
+            if fresh := self._batch(after):
                 after = fresh[-1].seq
                 yield fresh
             elif self._done:
@@ -53,10 +48,10 @@ class LiveRun:
             await self._changed.wait()
         return self.result
 
-    def _piece(self, after: int) -> list[StoredEvent]:
+    def _batch(self, after: int) -> list[StoredEvent]:
         """Some of the events that follow: what is on its way to a slow follower is held for each of them."""
         size, end = 0, after
-        while end < min(len(self.events), after + PIECE_EVENTS) and size < PIECE_BYTES:
+        while end < min(len(self.events), after + BATCH_EVENTS) and size < BATCH_BYTES:
             size += len(self.events[end].payload)
             end += 1
         return self.events[after:end]

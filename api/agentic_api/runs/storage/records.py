@@ -9,6 +9,11 @@ from uuid import UUID
 from agentic_api.runs.schemas import Failure, RunUsage, Status, ToolExecution
 from agentic_core.contract import Message
 
+BATCH_EVENTS = 500
+"""Maximum of events that a follower gets at once."""
+BATCH_BYTES = 48 * 1024
+"""The event with which a batch reaches this size is its last."""
+
 
 @dataclass(frozen=True)
 class StoredEvent:

@@ -13,13 +13,13 @@ from uuid import UUID, uuid4
 import aiohttp
 from opentelemetry.trace import Span, SpanKind
 
-from agentic_api.runs.capacity import Capacity, Place, Room
-from agentic_api.runs.driver import Driver, Equipment, Pace, Task
-from agentic_api.runs.leases import CANCELLED, Leases, LeaseTimes
-from agentic_api.runs.live import LiveRun
-from agentic_api.runs.metrics import RunMetrics
-from agentic_api.runs.remote import Remote
-from agentic_api.runs.runtime import Bounds, RuntimeClient
+from agentic_api.runs.follow.live import LiveRun
+from agentic_api.runs.follow.remote import Remote
+from agentic_api.runs.lifecycle.capacity import Capacity, Place, Room
+from agentic_api.runs.lifecycle.driver import Driver, Equipment, Pace, Task
+from agentic_api.runs.lifecycle.leases import CANCELLED, Leases, LeaseTimes
+from agentic_api.runs.lifecycle.metrics import RunMetrics
+from agentic_api.runs.lifecycle.runtime import Bounds, RuntimeClient
 from agentic_api.runs.schemas import Run
 from agentic_core import attributes, telemetry
 from agentic_core.contract import RunError, RunRequest

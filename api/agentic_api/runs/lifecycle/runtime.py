@@ -12,7 +12,7 @@ import aiohttp
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from agentic_api.runs.capacity import MOST_RUNS
+from agentic_api.runs.lifecycle.capacity import MOST_RUNS
 from agentic_core import telemetry
 from agentic_core.contract import (
     EVENT,

@@ -8,10 +8,18 @@ from uuid import UUID
 import orjson
 from pydantic import TypeAdapter
 
-from agentic_api.runs import statements
-from agentic_api.runs.live import PIECE_BYTES
-from agentic_api.runs.records import Closed, Closing, ConversationState, KnownRequest, NewRun, RunState, StoredEvent
 from agentic_api.runs.schemas import RunUsage, Status
+from agentic_api.runs.storage import statements
+from agentic_api.runs.storage.records import (
+    BATCH_BYTES,
+    Closed,
+    Closing,
+    ConversationState,
+    KnownRequest,
+    NewRun,
+    RunState,
+    StoredEvent,
+)
 from agentic_core.contract import Message, ToolCall
 from agentic_core.db import Transaction
 
@@ -120,7 +128,7 @@ class Journal:
 
     async def events(self, run_id: UUID, *, after: int, most: int) -> list[StoredEvent]:
         """Stored events that follow number `after`: so many of them, or the first that come to some bytes."""
-        rows = await self._transaction.fetch(statements.EVENTS, run_id, after, most, PIECE_BYTES)
+        rows = await self._transaction.fetch(statements.EVENTS, run_id, after, most, BATCH_BYTES)
         return [StoredEvent(row["seq"], row["type"], row["payload"]) for row in rows]
 
 

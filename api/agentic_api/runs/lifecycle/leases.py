@@ -9,11 +9,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from uuid import UUID
 
-from agentic_api.runs import transcript
-from agentic_api.runs.driver import Driver
-from agentic_api.runs.journal import Journal
-from agentic_api.runs.records import Closing, StoredEvent
+from agentic_api.runs.lifecycle import transcript
+from agentic_api.runs.lifecycle.driver import Driver
 from agentic_api.runs.schemas import Failure
+from agentic_api.runs.storage.journal import Journal
+from agentic_api.runs.storage.records import Closing, StoredEvent
 from agentic_core import telemetry
 from agentic_core.contract import EVENT, Failed, RunError
 from agentic_core.db import Database, faults, functions

@@ -7,11 +7,11 @@ from decimal import Decimal
 from uuid import UUID, uuid5
 
 from agentic_api.catalog.resolved import ResolvedAgent
-from agentic_api.runs.capacity import Place
-from agentic_api.runs.journal import Journal
-from agentic_api.runs.records import KnownRequest, NewRun
-from agentic_api.runs.repository import RunRepository
+from agentic_api.runs.lifecycle.capacity import Place
 from agentic_api.runs.schemas import Execute, Run, RunMessage, RunUsage, Status
+from agentic_api.runs.storage.journal import Journal
+from agentic_api.runs.storage.records import KnownRequest, NewRun
+from agentic_api.runs.storage.repository import RunRepository
 from agentic_core.contract import Message, RunRequest
 from agentic_core.db import Database, faults, uuid7
 from agentic_core.errors import Conflict, Invalid, NotFound, Unavailable

@@ -10,13 +10,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from agentic_api.runs.capacity import EVENT_BYTES, Place
-from agentic_api.runs.journal import Journal
-from agentic_api.runs.live import LiveRun
-from agentic_api.runs.records import Closed, Closing
-from agentic_api.runs.runtime import NotStarted, RuntimeClient, Stopped
+from agentic_api.runs.follow.live import LiveRun
+from agentic_api.runs.lifecycle.capacity import EVENT_BYTES, Place
+from agentic_api.runs.lifecycle.runtime import NotStarted, RuntimeClient, Stopped
+from agentic_api.runs.lifecycle.transcript import Transcript
 from agentic_api.runs.schemas import Failure, Run, RunMessage
-from agentic_api.runs.transcript import Transcript
+from agentic_api.runs.storage.journal import Journal
+from agentic_api.runs.storage.records import Closed, Closing
 from agentic_core import telemetry
 from agentic_core.contract import EVENT, Event, Failed, Final, RunError, RunRequest
 from agentic_core.db import Database, faults

@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 from uuid import UUID
 
-from agentic_api.runs.journal import Journal
-from agentic_api.runs.live import PIECE_EVENTS
-from agentic_api.runs.records import RunState, StoredEvent
 from agentic_api.runs.schemas import Status
+from agentic_api.runs.storage.journal import Journal
+from agentic_api.runs.storage.records import BATCH_EVENTS, RunState, StoredEvent
 from agentic_core.db import Database
 
 T = TypeVar("T")
@@ -82,7 +81,7 @@ class Remote:
             async with self._database.transaction(tenant_id) as transaction:
                 journal = Journal(transaction)
                 state = await journal.state(run_id)
-                events = await journal.events(run_id, after=after, most=PIECE_EVENTS)
+                events = await journal.events(run_id, after=after, most=BATCH_EVENTS)
             if state is None or events or state.status is not Status.RUNNING:
                 return Progress(state, events)
             await self._more(run_id)

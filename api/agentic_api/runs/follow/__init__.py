@@ -1,0 +1,1 @@
+"""Following runs while they are in progress: those of this process (`live`) and those of others (`remote`)."""

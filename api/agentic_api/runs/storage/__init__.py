@@ -1,0 +1,1 @@
+"""The rows of runs: how they are written (`journal`, `statements`) and read by clients (`repository`)."""
