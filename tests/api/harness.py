@@ -3,11 +3,11 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 from prometheus_client import CollectorRegistry
@@ -27,9 +27,9 @@ from agentic_crds import Agent, AgentRevision, Tenant
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import until
 
 MANAGER = "tests-operator"
-Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -58,15 +58,6 @@ class Api:
             return answer.json()["key"] if answer.status_code == 201 else None
 
         return await until(made, what=f"a key of {tenant}")
-
-
-async def until(probe: Callable[[], Awaitable[Value | None]], *, what: str, seconds: float = 20) -> Value:
-    """The first result of the coroutine function `probe` that is true."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not (found := await probe()):
-        assert asyncio.get_running_loop().time() < deadline, f"waited {seconds:g} s in vain for {what}"
-        await asyncio.sleep(0.02)
-    return found
 
 
 @asynccontextmanager

@@ -13,9 +13,9 @@ from agentic_core.db import PLATFORM_TENANT, Database, functions
 from agentic_core.web.lifecycle import Lifecycle
 from agentic_core.web.server import server
 from tests.api import harness
-from tests.api.harness import until
 from tests.support.apiserver import ControlPlane
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import until
 
 STATEMENTS = "select count(*) as lasting from pg_prepared_statements where $1 = $1::uuid and name <> ''"
 

@@ -17,11 +17,12 @@ from agentic_api.install.installer import install
 from agentic_api.install.secrets import FolderStore
 from agentic_api.runs.lifecycle.replica import Replica
 from tests.api import harness
-from tests.api.harness import Api, World, until
+from tests.api.harness import Api, World
 from tests.requirements import requirement
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres, PostgresDatabase
+from tests.support.waiting import PATIENCE, until
 
 
 @requirement("health")
@@ -150,7 +151,7 @@ async def test_sigterm_fails_readiness_first_and_ends_cleanly(
 
         await until(draining, what="readiness to fail")
         assert (await client.get("/healthz")).status_code == 200
-    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
     assert process.returncode == 0, errors.decode()
     assert b"Traceback" not in errors
     await postgres_server.drop(database)

@@ -14,6 +14,7 @@ from tests.api import harness
 from tests.api.harness import Api
 from tests.support.apiserver import ControlPlane
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import PATIENCE
 
 LIMIT = 4096
 
@@ -47,7 +48,7 @@ def head(api: Api, *headers: str, length: int | None = None) -> bytes:
 
 async def answer(reader: asyncio.StreamReader) -> tuple[int, str]:
     """Status and code of the answer, read until the server closes."""
-    text = (await asyncio.wait_for(reader.read(), 10)).decode()
+    text = (await asyncio.wait_for(reader.read(), PATIENCE)).decode()
     top, _, body = text.partition("\r\n\r\n")
     assert "content-type: application/problem+json" in top.lower()
     return int(top.split()[1]), json.loads(body)["code"]
@@ -135,7 +136,7 @@ async def test_what_is_pipelined_behind_an_answer_that_is_the_last_is_dropped(
     """Two requests and then no HTTP: the second is worked on when nothing may be sent any more."""
     async with connection(strict) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n" * 2 + b"\0no request\r\n\r\n")
-        assert b"HTTP/1.1 400" in await asyncio.wait_for(reader.read(), 5)
+        assert b"HTTP/1.1 400" in await asyncio.wait_for(reader.read(), PATIENCE)
     await asyncio.sleep(0.1)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
@@ -167,13 +168,13 @@ async def test_a_slow_head_is_cut_off(strict: Api, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(server.ApiProtocol, "seconds", 0.2)
     async with connection(strict) as (reader, writer):
         writer.write(b"GET /healthz HTTP/1.1\r\nX-Slow: ")
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
 
 
 async def test_a_silent_connection_is_cut_off(strict: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server.ApiProtocol, "seconds", 0.2)
     async with connection(strict) as (reader, _writer):
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
 
 
 async def test_a_huge_head_is_refused(strict: Api) -> None:

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from agentic_core import telemetry
 from agentic_core.settings import Settings
 from tests.requirements import requirement
+from tests.support.waiting import PATIENCE
 from tests.telemetry import collector
 
 
@@ -80,8 +81,8 @@ def test_a_collector_that_is_away_costs_neither_time_nor_log_lines() -> None:
     begun = time.monotonic()
     command = [sys.executable, "-c", PROGRAM, f"http://127.0.0.1:{port}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert time.monotonic() - begun < telemetry.FLUSH_SECONDS + 5, "the end of a process does not wait for it"
-    assert float(done.stdout) < 2, "spans are made and dropped at once"
+    assert time.monotonic() - begun < telemetry.FLUSH_SECONDS + PATIENCE, "the end of a process does not wait for it"
+    assert float(done.stdout) < 10, "spans are made and dropped at once"
     assert len(done.stderr.splitlines()) <= 5, done.stderr
 
 

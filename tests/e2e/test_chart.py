@@ -9,7 +9,8 @@ from tests.manifests import charts
 from tests.requirements import requirement
 from tests.support import CACHE
 from tests.support import platform as support
-from tests.support.platform import SYSTEM, Platform, until
+from tests.support.platform import SYSTEM, Platform
+from tests.support.waiting import until_sync
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 RELEASE = "agentic-platform"
@@ -41,7 +42,7 @@ def test_a_quickstart_goes_on_where_a_killed_one_left_its_release(platform: Plat
     upgrade = ["helm", *connection, "upgrade", RELEASE, charts.PLATFORM, "--reuse-values"]
     pending = ["get", "secrets", "-n", SYSTEM, "-l", f"owner=helm,name={RELEASE},status=pending-upgrade", "-o", "name"]
     with subprocess.Popen(upgrade, stdout=subprocess.DEVNULL) as killed:
-        until(lambda: bool(platform.kubectl(*pending)), what="the release to be pending")
+        until_sync(lambda: bool(platform.kubectl(*pending)), what="the release to be pending")
         killed.kill()
     assert platform.kubectl(*pending)
     (CACHE / "clusters/test/installed").unlink()

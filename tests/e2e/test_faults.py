@@ -8,7 +8,8 @@ import httpx2
 import pytest
 
 from tests.support import platform as support
-from tests.support.platform import SYSTEM, Platform, until
+from tests.support.platform import SYSTEM, Platform
+from tests.support.waiting import until_sync
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -34,7 +35,7 @@ class Story:
         self.before = {run["id"] for run in self.runs()}
         body = {"input": "Tell me a long story about a ship.", "stream": True}
         threading.Thread(target=self._send, args=(body,), daemon=True).start()
-        self.id = until(self._started, what="the run to start producing")
+        self.id = until_sync(self._started, what="the run to start producing")
 
     def _send(self, body: dict[str, Any]) -> None:
         try:
@@ -66,7 +67,7 @@ class Story:
             run = answer.json() if answer.status_code == 200 else {}
             return run if run.get("status") in ENDED else None
 
-        return until(look, what=f"run {self.id} to end", seconds=seconds)
+        return until_sync(look, what=f"run {self.id} to end", seconds=seconds)
 
 
 def kill(platform: Platform, namespace: str, selector: str) -> None:
@@ -92,7 +93,7 @@ def back(platform: Platform) -> None:
         except (AssertionError, httpx2.TransportError):
             return False
 
-    until(answers, what="an answer after the fault", seconds=120)
+    until_sync(answers, what="an answer after the fault", seconds=120)
 
 
 @pytest.mark.parametrize(

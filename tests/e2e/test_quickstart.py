@@ -6,7 +6,8 @@ import pytest
 
 from tests.requirements import requirement
 from tests.support import platform as support
-from tests.support.platform import Platform, until
+from tests.support.platform import Platform
+from tests.support.waiting import until_sync
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -65,7 +66,7 @@ def test_an_edited_prompt_is_live_without_a_new_pod(platform: Platform) -> None:
     def newer() -> bool:
         return bool(platform.execute("edited", "Hi")["revision"] != first["revision"])
 
-    until(newer, what="the new revision to be served", seconds=10)
+    until_sync(newer, what="the new revision to be served", seconds=10)
     after = [pod["metadata"]["uid"] for pod in platform.pods("acme-default", "app.kubernetes.io/name=agent-runtime")]
     assert before == after
     platform.kubectl("delete", "agent", "edited", "-n", "acme-default")
@@ -81,7 +82,7 @@ def test_a_broken_edit_leaves_the_last_good_revision_serving(platform: Platform)
         found = platform.condition("agent", "broken", "acme-default", which="Resolved")
         return found.get("status") == "False" and "ModelProvider acme-default/nowhere not found" in found["message"]
 
-    until(said, what="the condition to say what is missing")
+    until_sync(said, what="the condition to say what is missing")
     assert platform.execute("broken", "Hi")["revision"] == good
     platform.kubectl("delete", "agent", "broken", "-n", "acme-default")
 
@@ -95,7 +96,7 @@ def test_a_dedicated_agent_runs_in_pods_of_its_own(platform: Platform) -> None:
     (pod,) = platform.pods("acme-default", "agentic.io/agent=alone")
     assert {"name": "GREETING", "value": "hello"} in pod["spec"]["containers"][0]["env"]
     platform.kubectl("delete", "agent", "alone", "-n", "acme-default")
-    until(lambda: not platform.pods("acme-default", "agentic.io/agent=alone"), what="its pods to go")
+    until_sync(lambda: not platform.pods("acme-default", "agentic.io/agent=alone"), what="its pods to go")
 
 
 @requirement("agent-definition")
@@ -117,7 +118,7 @@ def test_the_agent_document_of_the_brief_is_accepted(platform: Platform) -> None
             answer = client.post("/api/v1/agents/analyst-v1/execute", json={"input": "Hi"})
             return answer.status_code == 409 and "claude-4-sonnet" in answer.text
 
-        until(refused, what="the reason why it is not ready")
+        until_sync(refused, what="the reason why it is not ready")
         assert client.delete("/api/v1/agents/analyst-v1").status_code in {200, 202, 204}
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tests.requirements import requirement
 from tests.support import platform as support
-from tests.support.platform import SYSTEM, Platform, until
+from tests.support.platform import SYSTEM, Platform
+from tests.support.waiting import until_sync
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -90,7 +91,9 @@ def test_a_deleted_tenant_leaves_nothing_behind(platform: Platform) -> None:
     platform.kubectl("delete", "tenant", "gone", "--timeout=120s")
     assert "NotFound" in platform.kubectl("get", "namespace", "gone-default", check=False)
     with platform.client(key) as client:
-        until(lambda: client.get(f"/api/v1/runs/{run['id']}").status_code == 401, what="the key to end", seconds=15)
+        until_sync(
+            lambda: client.get(f"/api/v1/runs/{run['id']}").status_code == 401, what="the key to end", seconds=15
+        )
     assert rows(platform, uid) == 0
 
 

@@ -25,6 +25,7 @@ from agentic_gateway.protocol import bounded
 from agentic_gateway.route.resources import Known
 from agentic_gateway.settings import GatewaySettings
 from tests.support.runs import begin_run
+from tests.support.waiting import PATIENCE
 
 TENANT_ID = UUID("0b5f7a70-5d1c-4f0a-9e6e-0a0b0c0d0e0f")
 NAMESPACE = "acme-default"
@@ -136,7 +137,7 @@ class Running:
 
     async def rows_soon(self, count: int) -> list[dict[str, Any]]:
         """The same, once there are so many: a row of a caller who left is committed after it left."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 rows = await self.rows()
                 if len(rows) >= count:

@@ -25,6 +25,7 @@ from tests.gateway.support import TENANT_ID, Running
 from tests.requirements import requirement
 from tests.support import runs
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import PATIENCE
 
 CHAT = "/v1/chat/completions"
 QUESTION = "q" * 396
@@ -147,7 +148,7 @@ async def test_calls_at_once_share_what_is_left(gateway: Running, upstream: Faul
         return 200
 
     calls = [asyncio.create_task(call()) for _ in range(50)]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         while sum(one.done() for one in calls) < 47:
             await asyncio.sleep(0.01)
     release.set()
@@ -220,10 +221,10 @@ async def test_a_call_is_cut_when_its_run_ends(
         await anext(aiter(answered))
         await runs.execute(gateway.dsn, runs.CANCEL, TENANT_ID, UUID(gateway.run_id))
         with pytest.raises(openai.APIError, match="has ended"):
-            await asyncio.wait_for(rest(answered), 10)
+            await asyncio.wait_for(rest(answered), PATIENCE)
         (row,) = await gateway.rows_soon(1)
         assert (row["status"], row["output_tokens"]) == ("cancelled", 10)
-        await asyncio.wait_for(upstream.left.wait(), 5)
+        await asyncio.wait_for(upstream.left.wait(), PATIENCE)
 
 
 async def rest(answered: openai.AsyncStream[Any]) -> None:

@@ -19,6 +19,7 @@ from tests.gateway.faults import FaultServer, Request, answer, completion
 from tests.gateway.support import KEY, Running
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import PATIENCE
 
 ASK: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "Hello?"}]
 CHAT = "/v1/chat/completions"
@@ -91,7 +92,7 @@ async def test_a_request_that_does_not_arrive_is_given_up(postgres: PostgresData
         reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
         headers = f"host: x\r\nauthorization: Bearer {gateway.token('a/m')}\r\ncontent-length: 99\r\n\r\n"
         writer.write(f"POST {CHAT} HTTP/1.1\r\n{headers}{{".encode())
-        status = await asyncio.wait_for(reader.readline(), 5)
+        status = await asyncio.wait_for(reader.readline(), PATIENCE)
         assert status.startswith(b"HTTP/1.1 408")
         writer.close()
 
@@ -101,7 +102,7 @@ async def test_heads_that_do_not_arrive_are_given_up(postgres: PostgresDatabase,
     async with support.gateway(postgres.app, tmp_path, receive_seconds=0.2) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
         writer.write(sent)
-        assert await asyncio.wait_for(reader.read(), 5) == b""
+        assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
         writer.close()
 
 
@@ -115,7 +116,7 @@ async def test_heads_are_bounded(gateway: Running, shape: str) -> None:
         "url": f"x-h: {'1' * 33_000}\r\n",
     }
     writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + lines[shape].encode() + b"\r\n")
-    status = await asyncio.wait_for(reader.readline(), 5)
+    status = await asyncio.wait_for(reader.readline(), PATIENCE)
     assert status.startswith(b"HTTP/1.1 400")
     writer.close()
 

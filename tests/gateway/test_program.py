@@ -25,6 +25,7 @@ from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres, PostgresDatabase
 from tests.support.runs import begin_run
+from tests.support.waiting import PATIENCE
 
 CHAT = "/v1/chat/completions"
 ASK: dict[str, Any] = {"model": "mock/m", "messages": [{"role": "user", "content": "Hello?"}]}
@@ -54,14 +55,14 @@ class Program:
 
     async def becomes(self, path: str, status: int) -> None:
         """Wait until a path has a status."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             while await self.status(path) != status:
                 assert self.process.poll() is None, "the gateway ended"
                 await asyncio.sleep(0.05)
 
     async def ended(self) -> int:
         """Wait until the process has ended; its exit code."""
-        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), 30)
+        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), PATIENCE)
 
 
 class Site:
@@ -164,7 +165,7 @@ async def test_resources_of_the_cluster_take_effect_at_once(
         assert (await client.post(CHAT, json=ASK)).json()["choices"][0]["message"]["content"] == "Hello."
         assert upstream.requests[0].headers["authorization"] == "Bearer sk-real"
         await asyncio.to_thread(site.declare, allowed=("other/*",))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while (refused := await client.post(CHAT, json=ASK)).status_code == 200:
                 pass
         assert refused.json()["error"]["code"] == "model_not_allowed"
@@ -243,7 +244,7 @@ async def test_usage_waits_for_a_database_that_was_killed(
         await gateway.becomes("/readyz", 503)
         await asyncio.to_thread(postgres_of_my_own.start)
         await gateway.becomes("/readyz", 200)
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE):
             while len(await site.charged(database.app)) < 2:
                 pass
         assert "agentic_gateway_usage_spilled_total 1.0" in (await client.get(gateway.metrics)).text

@@ -92,13 +92,13 @@ def test_an_event_that_comes_in_crumbs_is_not_searched_again_and_again() -> None
     unused: Any = None
     call: Any = SimpleNamespace(operation=ChatCompletions())
     stream = Streaming(unused, call, unused, max_event_bytes=2_000_000)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(100_000):
         assert stream._whole(b"x" * 10) == b""
     assert stream._whole(b"\r\n\r") == b""
     assert len(stream._whole(b"\ny\r\r")) == 1_000_007
     assert stream._whole(b"data: z\n\n") == b"data: z\n\n"
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
 
 
 def test_a_long_transcript_is_counted_on_the_way() -> None:

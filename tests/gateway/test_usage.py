@@ -20,6 +20,7 @@ from tests.gateway.faults import (
     usage,
 )
 from tests.gateway.support import Running
+from tests.support.waiting import PATIENCE
 
 ASK: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "q" * 396}]
 """99 tokens, one for the role and 4 around the message, by our estimate."""
@@ -51,7 +52,7 @@ async def test_row_17_a_stream_whose_caller_leaves_is_charged_and_its_provider_i
     assert (row["status"], row["estimated"]) == ("cancelled", True)
     assert (row["input_tokens"], row["output_tokens"]) == (ASKED, 20)
     assert row["cost"] == (ASKED * 2 + 20 * 8) / Decimal(1_000_000)
-    await asyncio.wait_for(upstream.left.wait(), 5)
+    await asyncio.wait_for(upstream.left.wait(), PATIENCE)
 
 
 async def test_row_17_a_call_whose_caller_leaves_before_the_answer_is_charged(
@@ -63,7 +64,7 @@ async def test_row_17_a_call_whose_caller_leaves_before_the_answer_is_charged(
         await client.with_options(timeout=0.5).chat.completions.create(model="a/m", messages=ASK)
     (row,) = await gateway.rows_soon(1)
     assert (row["status"], row["estimated"], row["input_tokens"], row["output_tokens"]) == ("cancelled", True, ASKED, 0)
-    await asyncio.wait_for(upstream.left.wait(), 5)
+    await asyncio.wait_for(upstream.left.wait(), PATIENCE)
 
 
 @pytest.mark.parametrize("ended", [True, False], ids=["ended too early", "broken off"])
@@ -223,7 +224,7 @@ async def test_a_stream_whose_connection_stays_open_has_ended_with_its_last_even
         async for _ in await client.chat.completions.create(model="a/m", messages=ASK, stream=True):
             pass
     assert [request.body["max_tokens"] for request in upstream.requests] == [896, 791]
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         while gateway.context.metrics.registry.get_sample_value(COUNTED, LABELS | {"status": "200"}) != 2:
             await asyncio.sleep(0.01)
     assert gateway.context.metrics.registry.get_sample_value(COUNTED, LABELS | {"status": "499"}) is None

@@ -13,7 +13,8 @@ from typing import Any
 
 from tests.manifests import charts
 from tests.manifests.charts import Object
-from tests.support.apiserver import control_plane, wait_until
+from tests.support.apiserver import control_plane
+from tests.support.waiting import until_sync
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 TENANT_NAMESPACE: charts.Object = {
@@ -93,7 +94,7 @@ def installed(folder: Path) -> Iterator[Cluster]:
         for objects in (charts.parse(charts.template(charts.CRDS, {})), release):
             complaint = cluster.apply(*objects)
             assert not complaint, complaint
-        wait_until(lambda: _policies_hold(cluster), "admission policies in force")
+        until_sync(lambda: _policies_hold(cluster), "admission policies in force")
         complaint = cluster.apply(TENANT_NAMESPACE, account=OPERATOR)
         assert not complaint, complaint
         yield cluster

@@ -9,7 +9,7 @@ from pathlib import Path
 from agentic_operator.desired import access
 from tests.manifests import charts
 from tests.manifests.cluster import API, GATEWAY, INSTALL, OPERATOR, TENANT_NAMESPACE, Cluster, installed
-from tests.support.apiserver import wait_until
+from tests.support.waiting import until_sync
 
 FILE = charts.ROOT / "tests/data/rbac-golden.txt"
 HEAD = """\
@@ -50,7 +50,7 @@ def provider_rights(cluster: Cluster, namespace: str) -> None:
         provider_binding(namespace, OPERATOR), account=OPERATOR
     )
     assert not complaint, complaint
-    wait_until(lambda: not cluster.apply(role, gateway, account=OPERATOR), "a right that may be handed on")
+    until_sync(lambda: not cluster.apply(role, gateway, account=OPERATOR), "a right that may be handed on")
 
 
 def text(cluster: Cluster) -> str:

@@ -2,11 +2,10 @@
 
 import asyncio
 import secrets
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any
 
 from agentic_core import names
 from agentic_core.cluster import Cluster, Credentials, Options
@@ -18,6 +17,7 @@ from agentic_operator.desired.platform import Platform
 from agentic_operator.engine.engine import Engine
 from agentic_operator.engine.metrics import Metrics
 from tests.support.apiserver import ControlPlane
+from tests.support.waiting import PATIENCE, until
 
 AGENT, PROVIDER, REVISION, TENANT = custom(Agent), custom(ModelProvider), custom(AgentRevision), custom(Tenant)
 PLATFORM = Platform(
@@ -27,20 +27,7 @@ PLATFORM = Platform(
     installed_tools=frozenset({"calculator"}),
     private_providers=True,
 )
-PATIENCE = 20.0
-
-Value = TypeVar("Value")
-
-
-async def eventually(look: Callable[[], Awaitable[Value | None]], what: str, seconds: float = PATIENCE) -> Value:
-    """The first result that is neither None nor False."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = await look()
-        if found is not None and found is not False:
-            return found
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
-        await asyncio.sleep(0.02)
+eventually = until
 
 
 @asynccontextmanager

@@ -1,10 +1,9 @@
 """The agent server under test, on a real socket, and a client that speaks the contract."""
 
-import asyncio
 import json
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -126,13 +125,6 @@ async def runtime(provider: Provider, **overrides: Any) -> AsyncGenerator[Client
     server = create_server(settings(provider.url, **overrides))
     async with serving(server.app) as url, httpx2.AsyncClient(base_url=url, timeout=60) as http:
         yield Client(http, server)
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 5) -> None:
-    """Waits until the condition holds."""
-    async with asyncio.timeout(seconds):
-        while not await condition():
-            await asyncio.sleep(0.01)
 
 
 def elapsed(since: float) -> float:

@@ -84,10 +84,10 @@ HOSTILE = [
 
 @pytest.mark.parametrize("expression", HOSTILE, ids=lambda expression: expression[:30])
 def test_hostile_expressions_are_refused_quickly(expression: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(ToolFailed) as raised:
         compute(expression)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
     assert len(raised.value.message) < 300
 
 

@@ -15,8 +15,9 @@ from agentic_core.auth import run_tokens
 from agentic_core.contract import RUN_PATH
 from tests.requirements import requirement
 from tests.runtime import harness
-from tests.runtime.harness import Client, first_event, request, token, until
+from tests.runtime.harness import Client, first_event, request, token
 from tests.runtime.provider import Provider, Reply, openai_pieces, openai_text
+from tests.support.waiting import PATIENCE, until
 
 
 def refused(answer: Any, status: int, code: str) -> dict[str, Any]:
@@ -147,7 +148,7 @@ async def test_a_body_that_does_not_arrive(model: Provider) -> None:
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
         head = f"POST {RUN_PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\nContent-Length: 500\r\n\r\n"
         writer.write(head.encode() + b"{")
-        assert b" 400 " in await asyncio.wait_for(reader.readline(), 2)
+        assert b" 400 " in await asyncio.wait_for(reader.readline(), PATIENCE)
         writer.close()
 
 
@@ -179,7 +180,7 @@ async def test_one_run_too_many(model: Provider) -> None:
         async def admitted() -> bool:
             return "runs_in_flight 0.0" in (await client.http.get("/metrics")).text
 
-        await until(admitted)
+        await until(admitted, "the slot to be free")
         assert (await client.run(request()))[-1].type == "final"
 
 
@@ -201,7 +202,7 @@ async def test_logs_and_spans_name_the_run_and_never_its_text(
     async def ended() -> bool:
         return len(spans.get_finished_spans()) == 2
 
-    await until(ended)
+    await until(ended, "both spans to end")
     chat, run = spans.get_finished_spans()
     assert (chat.attributes or {})["error.type"] == "OpenAIAPIError"
     assert (run.attributes or {})["agentic.run"] == "run-1"
@@ -268,4 +269,4 @@ async def test_the_first_run_does_not_wait_long(model: Provider) -> None:
     async with harness.runtime(model, warm=("openai",)) as client:
         started = time.monotonic()
         assert (await client.run(request()))[-1].type == "final"
-        assert harness.elapsed(started) < 10
+        assert harness.elapsed(started) < PATIENCE

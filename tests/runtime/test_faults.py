@@ -13,9 +13,10 @@ from agentic_runtime.failures import model_failure
 from agentic_runtime.tools import registry
 from tests.requirements import requirement
 from tests.runtime import harness
-from tests.runtime.harness import Client, deltas, first_event, of, request, token, until
+from tests.runtime.harness import Client, deltas, first_event, of, request, token
 from tests.runtime.provider import Provider, Reply, anthropic_text, openai_calls, openai_pieces, openai_text
 from tests.runtime.test_tools import Plugin
+from tests.support.waiting import PATIENCE, until
 
 
 def openai_error(message: str) -> list[bytes]:
@@ -101,7 +102,7 @@ async def test_leaving_reaches_the_provider(wire: str, model: Provider, client: 
     began = anthropic_text("so far").events[:3] if wire == "anthropic" else openai_pieces("so far")
     model.replies.append(Reply(began, hang=True))
     await leave_after_first_line(client, request(wire=wire))
-    await asyncio.wait_for(model.left.wait(), 1)
+    await asyncio.wait_for(model.left.wait(), PATIENCE)
     await outcome(client, "cancelled")
 
 
@@ -111,7 +112,7 @@ async def outcome(client: Client, name: str) -> None:
     async def counted() -> bool:
         return f'runs_total{{outcome="{name}"}} 1.0' in (await client.http.get("/metrics")).text
 
-    await until(counted)
+    await until(counted, f"a run that is {name}")
 
 
 async def test_leaving_reaches_a_running_tool(model: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,7 +133,7 @@ async def test_leaving_reaches_a_running_tool(model: Provider, monkeypatch: pyte
             async for line in answer.aiter_lines():
                 if '"tool.call"' in line:
                     break
-        await asyncio.wait_for(stopped.wait(), 1)
+        await asyncio.wait_for(stopped.wait(), PATIENCE)
         await outcome(client, "cancelled")
 
 
@@ -143,7 +144,7 @@ async def test_silence_is_filled(model: Provider, client: Client, monkeypatch: p
     async with client.http.stream("POST", RUN_PATH, json=request(), headers=headers) as answer:
         lines = answer.aiter_lines()
         assert (await first_event(lines))["text"] == "so far"
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE):
             assert [await anext(lines) for _ in range(3)] == [""] * 3
 
 

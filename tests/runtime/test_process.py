@@ -15,8 +15,9 @@ import httpx2
 
 from agentic_core.contract import RUN_PATH
 from tests.requirements import requirement
-from tests.runtime.harness import environment, first_event, request, token, until
+from tests.runtime.harness import environment, first_event, request, token
 from tests.runtime.provider import Provider, Reply, openai_end, openai_pieces, openai_text
+from tests.support.waiting import PATIENCE, until
 
 PROGRAM = Path(sys.executable).parent / "agentic-runtime"
 
@@ -55,7 +56,7 @@ async def started(model: Provider, **settings: str) -> AsyncGenerator[Process]:
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
             running = Process(process, http)
-            await until(running.ready, 20)
+            await until(running.ready, "the runtime to be ready")
             yield running
     finally:
         if process.returncode is None:
@@ -96,14 +97,14 @@ async def test_runs_in_progress_finish_after_sigterm(model: Provider) -> None:
         lines = answer.aiter_lines()
         await first_event(lines)
         runtime.stop()
-        await until(runtime.draining)
+        await until(runtime.draining, "readiness to fail")
         refused = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
         assert (refused.status_code, refused.json()["code"]) == (503, "runtime_draining")
         assert refused.headers["retry-after"] == "1"
         assert (await runtime.http.get("/healthz")).status_code == 200
         rest = [json.loads(line) async for line in lines if line]
         assert rest[-1] == {"type": "final", "output": "x" * 100}
-        assert await asyncio.wait_for(runtime.process.wait(), 10) == 0
+        assert await asyncio.wait_for(runtime.process.wait(), PATIENCE) == 0
 
 
 async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
@@ -118,8 +119,8 @@ async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
         rest = [json.loads(line) async for line in lines if line]
         assert [event["type"] for event in rest] == ["error"]
         assert rest[0]["error"]["code"] == "interrupted"
-        await asyncio.wait_for(model.left.wait(), 1)
-        assert await asyncio.wait_for(runtime.process.wait(), 10) == 0
+        await asyncio.wait_for(model.left.wait(), PATIENCE)
+        assert await asyncio.wait_for(runtime.process.wait(), PATIENCE) == 0
 
 
 async def test_an_idle_process_still_answers_while_it_lingers(model: Provider) -> None:
@@ -128,18 +129,18 @@ async def test_an_idle_process_still_answers_while_it_lingers(model: Provider) -
         answer = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
         assert answer.status_code == 200
         runtime.stop()
-        await until(runtime.draining)
-        assert await asyncio.wait_for(runtime.process.wait(), 10) == 0
+        await until(runtime.draining, "readiness to fail")
+        assert await asyncio.wait_for(runtime.process.wait(), PATIENCE) == 0
 
 
 async def test_a_second_signal_stops_at_once(model: Provider) -> None:
     model.replies.append(Reply(openai_pieces("so far"), hang=True))
     async with (
-        started(model, AGENTIC_DRAIN_LINGER="60", AGENTIC_DRAIN_GRACE="60") as runtime,
+        started(model, AGENTIC_DRAIN_LINGER="600", AGENTIC_DRAIN_GRACE="600") as runtime,
         runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
     ):
         await first_event(answer.aiter_lines())
         runtime.stop()
-        await until(runtime.draining)
+        await until(runtime.draining, "readiness to fail")
         runtime.stop()
-        await asyncio.wait_for(runtime.process.wait(), 10)
+        await asyncio.wait_for(runtime.process.wait(), PATIENCE)

@@ -9,7 +9,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from agentic_core.contract import Usage
 from tests.requirements import requirement
-from tests.runtime.harness import Client, deltas, of, request, token, until
+from tests.runtime.harness import Client, deltas, of, request, token
 from tests.runtime.provider import (
     Provider,
     Reply,
@@ -20,6 +20,7 @@ from tests.runtime.provider import (
     openai_pieces,
     openai_text,
 )
+from tests.support.waiting import until
 
 Text = Callable[..., Reply]
 TEXT: dict[str, Text] = {"openai": openai_text, "openaiCompatible": openai_text, "anthropic": anthropic_text}
@@ -58,7 +59,7 @@ async def test_the_provider_gets_prompt_model_token_and_trace(
     async def ended() -> bool:
         return len(spans.get_finished_spans()) == 2
 
-    await until(ended)
+    await until(ended, "both spans to end")
     chat, run = spans.get_finished_spans()
     assert (chat.name, run.name) == ("chat model-1", "invoke_agent helper")
     assert asked.headers["traceparent"].split("-")[2] == f"{chat.context.span_id:016x}"

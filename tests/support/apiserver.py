@@ -9,10 +9,9 @@ import secrets
 import signal
 import ssl
 import subprocess
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -26,9 +25,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agentic_core.cluster.credentials import Credentials
 from tests.support import CACHE
 from tests.support.ports import free_port
+from tests.support.waiting import until_sync
 
 ROOT = Path(__file__).parents[2]
-PATIENCE = 60.0
 PR_SET_PDEATHSIG = 1
 
 
@@ -38,15 +37,6 @@ def programs() -> Path:
     if not all((folder / name).exists() for name in ("etcd", "kube-apiserver", "kube-controller-manager")):
         raise FileNotFoundError(f"No etcd and kube-apiserver in {folder}: run hack/cluster/build.sh once (10 minutes)")
     return folder
-
-
-def wait_until(condition: Callable[[], bool], what: str, patience: float = PATIENCE) -> None:
-    """Return when the condition holds; fail after `patience` seconds."""
-    deadline = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what} did not happen within {patience} s")
-        time.sleep(0.05)
 
 
 def _die_with_parent() -> None:
@@ -108,7 +98,7 @@ class ControlPlane:
             "--service-account-issuer=https://kubernetes.default.svc",
             "--disable-admission-plugins=" + ("" if self._controllers else "ServiceAccount"),
         )
-        wait_until(self._ready, "a ready kube-apiserver")
+        until_sync(self._ready, "a ready kube-apiserver")
 
     def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
         """One call of the API as administrator."""
@@ -138,7 +128,7 @@ class ControlPlane:
             self.request("PATCH", f"{path}?fieldManager=tests&force=true", definition, "application/apply-patch+yaml")
             paths.append(path)
         for path in paths:
-            wait_until(partial(self._established, path), f"established {path}")
+            until_sync(partial(self._established, path), f"established {path}")
 
     def _established(self, path: str) -> bool:
         definition = self.request("GET", path)

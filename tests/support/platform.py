@@ -4,30 +4,18 @@ import base64
 import json
 import os
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import httpx2
 
+from tests.support.waiting import until_sync
+
 ROOT = Path(__file__).parents[2]
 SYSTEM = "agentic-system"
-
-Value = TypeVar("Value")
-
-
-def until(probe: Callable[[], Value | None], *, what: str, seconds: float = 60) -> Value:
-    """The first result of `probe` that is neither None nor False; an AssertionError after `seconds`."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = probe()
-        if value is not None and value is not False:
-            return value
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}; last seen: {value!r}"
-        time.sleep(0.2)
 
 
 @dataclass(frozen=True)
@@ -77,7 +65,7 @@ class Platform:
             current = condition.get("observedGeneration") == body["metadata"]["generation"]
             return current and condition.get("status") == "True"
 
-        until(ready, what=f"{kind} {name} to be Ready", seconds=seconds)
+        until_sync(ready, what=f"{kind} {name} to be Ready", seconds=seconds)
 
     @contextmanager
     def client(self, key: str | None = None) -> Iterator[httpx2.Client]:
@@ -99,7 +87,7 @@ class Platform:
                 answer = client.post("/api/v1/keys", json={"name": "e2e", "role": role, "tenant": tenant})
                 return answer.json()["key"] if answer.status_code == 201 else None
 
-            return until(create, what=f"a key of tenant {tenant}")
+            return until_sync(create, what=f"a key of tenant {tenant}")
 
     def execute(self, agent: str, text: str, *, key: str | None = None, **body: Any) -> dict[str, Any]:
         """A finished run."""

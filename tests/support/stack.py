@@ -19,9 +19,10 @@ from typing import Any
 
 from agentic_core import names, resolve
 from agentic_crds import Agent, ModelProvider
-from tests.support.apiserver import ControlPlane, wait_until
+from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres
+from tests.support.waiting import until_sync
 
 NAMESPACE = "bench-default"
 GROUP = f"/apis/{names.GROUP}/v1alpha1"
@@ -140,7 +141,7 @@ def _wait_ready(name: str, process: subprocess.Popen[bytes], port: int, folder: 
         except OSError:
             return False
 
-    wait_until(ready, f"readiness of {name}; see {folder}/{name}.log")
+    until_sync(ready, f"readiness of {name}; see {folder}/{name}.log")
 
 
 def _write_resources(control: ControlPlane, ports: dict[str, int], model: Model | None, tools: tuple[str, ...]) -> None:

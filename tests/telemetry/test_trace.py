@@ -16,7 +16,7 @@ import pytest
 
 from tests.requirements import requirement
 from tests.support import aimock, stack
-from tests.support.platform import until
+from tests.support.waiting import until_sync
 from tests.telemetry import collector
 from tests.telemetry.collector import Span
 
@@ -95,7 +95,7 @@ def _client(running: stack.Stack) -> Generator[httpx2.Client]:
             answer = client.post("/keys", json=body, headers={"Authorization": f"Bearer {running.admin_key}"})
             return answer.json()["key"] if answer.status_code == 201 else None
 
-        client.headers["Authorization"] = f"Bearer {until(key, what='a key of the tenant')}"
+        client.headers["Authorization"] = f"Bearer {until_sync(key, what='a key of the tenant')}"
         yield client
 
 

@@ -12,10 +12,11 @@ from agentic_core import names
 from agentic_core.cluster.kinds import CONFIG_MAP, custom
 from agentic_crds import Agent
 from tests.api import harness
-from tests.api.harness import Api, World, until
+from tests.api.harness import Api, World
 from tests.requirements import requirement
 from tests.support.apiserver import ControlPlane
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import until
 
 BRIEF = {
     "agent_id": "analyst-v1",

@@ -8,10 +8,11 @@ import httpx2
 import pytest
 
 from tests.api import harness
-from tests.api.harness import Api, World, until
+from tests.api.harness import Api, World
 from tests.requirements import requirement
 from tests.support.apiserver import ControlPlane
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import until
 
 
 @pytest.fixture
@@ -54,7 +55,8 @@ async def test_a_revoked_key_ends_on_other_replicas_too(
         async def refused() -> bool:
             return (await client.get("/api/v1/agents")).status_code == 401
 
-        await until(refused, what="the key to end on the other replica", seconds=5)
+        # Keys are cached for 5 s at most; the rest is for a busy machine.
+        await until(refused, what="the key to end on the other replica", seconds=10)
 
 
 async def test_a_key_expires(api: Api, owner: httpx2.AsyncClient) -> None:
@@ -64,7 +66,7 @@ async def test_a_key_expires(api: Api, owner: httpx2.AsyncClient) -> None:
         async def refused() -> bool:
             return (await client.get("/api/v1/agents")).status_code == 401
 
-        await until(refused, what="the key to expire", seconds=5)
+        await until(refused, what="the key to expire", seconds=10)
 
 
 @requirement("secrets")

@@ -3,11 +3,11 @@
 import asyncio
 import secrets
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx2
@@ -41,8 +41,8 @@ from agentic_core.web.metrics import HttpMetrics
 from agentic_core.web.rate_limit import RateLimiter
 from agentic_core.web.server import server
 from tests.support.ports import free_port
+from tests.support.waiting import until
 
-Value = TypeVar("Value")
 PEPPER = b"pepper"
 QUICK = Timing(
     pace=Pace(retries=(0.01, 0.02)),
@@ -218,15 +218,6 @@ async def _answers(replica: ReplicaProcess) -> bool:
         return False
     writer.close()
     return True
-
-
-async def until(probe: Callable[[], Awaitable[Value | None]], *, what: str, seconds: float = 30) -> Value:
-    """The first result of the coroutine function `probe` that is true."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not (found := await probe()):
-        assert asyncio.get_running_loop().time() < deadline, f"waited {seconds:g} s in vain for {what}"
-        await asyncio.sleep(0.02)
-    return found
 
 
 async def _main(arguments: dict[str, Any]) -> None:

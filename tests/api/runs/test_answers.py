@@ -26,9 +26,10 @@ from agentic_core.db import tables as t
 from agentic_core.web.metrics import HttpMetrics
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime
-from tests.api.runs.stage import Api, Tenant, until
+from tests.api.runs.stage import Api, Tenant
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import PATIENCE, until
 
 EXECUTE = "/api/v1/agents/helper/execute"
 MIB = 1024 * 1024
@@ -59,7 +60,7 @@ async def unread(api: Api, tenant: Tenant, path: str) -> AsyncGenerator[None]:
     reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {tenant.key}\r\n\r\n".encode())
-        assert (await asyncio.wait_for(reader.readline(), 10)).startswith(b"HTTP/1.1 200")
+        assert (await asyncio.wait_for(reader.readline(), PATIENCE)).startswith(b"HTTP/1.1 200")
         yield
     finally:
         writer.close()

@@ -16,9 +16,10 @@ from agentic_core.contract import Message, MessageDone
 from agentic_core.web.shares import Shares
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime
-from tests.api.runs.stage import Tenant, until
+from tests.api.runs.stage import Tenant
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import until
 
 EXECUTE = "/api/v1/agents/helper/execute"
 A, B, C = uuid4(), uuid4(), uuid4()

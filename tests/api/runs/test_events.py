@@ -17,6 +17,7 @@ from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Api, Tenant
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import PATIENCE
 
 EXECUTE = "/api/v1/agents/helper/execute"
 
@@ -137,7 +138,7 @@ async def test_cancel_ends_the_run_and_keeps_what_was_said(client: httpx2.AsyncC
         "so far",
     )
     assert (await running).json() == cancelled
-    await asyncio.wait_for(runtime.dropped.wait(), 5)
+    await asyncio.wait_for(runtime.dropped.wait(), PATIENCE)
     assert (await client.post(f"/api/v1/runs/{run_id}:cancel")).json() == cancelled
     conversation = (await client.get(f"/api/v1/conversations/{cancelled['conversation_id']}")).json()
     assert [item["content"] for item in conversation["messages"]] == ["wait", "so far"]

@@ -10,6 +10,7 @@ import pytest
 from agentic_api.runs.lifecycle.driver import Driver
 from agentic_api.runs.lifecycle.leases import Leases, LeaseTimes
 from agentic_core.db import Database, functions
+from tests.support.waiting import PATIENCE
 
 SWEEP = LeaseTimes(lease_seconds=5, interval_seconds=0.01, sweep_seconds=0.05)
 EXTENSION = LeaseTimes(lease_seconds=0.05, interval_seconds=0.01, sweep_seconds=5)
@@ -34,7 +35,7 @@ async def test_what_is_not_answered_is_given_up_and_asked_again(
     drivers = driven if question == "extend_leases" else []
     keeping = asyncio.create_task(Leases(database, uuid4(), times, lambda: drivers, lambda _status: None).keep())
     try:
-        await asyncio.wait_for(again.wait(), 10)
+        await asyncio.wait_for(again.wait(), PATIENCE)
     finally:
         keeping.cancel()
         await asyncio.wait((keeping,))

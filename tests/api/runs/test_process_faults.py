@@ -14,6 +14,7 @@ from tests.api.runs.runtime import Runtime
 from tests.api.runs.stage import Tenant
 from tests.requirements import requirement
 from tests.support.postgres import Postgres, PostgresDatabase
+from tests.support.waiting import PATIENCE, until
 
 EXECUTE = "/api/v1/agents/helper/execute"
 
@@ -28,7 +29,7 @@ async def ended(client: httpx2.AsyncClient, run_id: str) -> dict[str, Any]:
         run: dict[str, Any] = (await client.get(f"/api/v1/runs/{run_id}")).json()
         return run if run["status"] != "running" else None
 
-    run: dict[str, Any] = await stage.until(finished, what="the run to end")
+    run: dict[str, Any] = await until(finished, what="the run to end")
     return run
 
 
@@ -59,7 +60,7 @@ async def test_another_replica_closes_the_runs_of_a_killed_one(
         assert await said(client, run) == [("user", "wait"), ("assistant", "so far")]
         again = await client.post(EXECUTE, json={"input": "hello", "conversation_id": run["conversation_id"]})
         assert again.json()["status"] == "succeeded"
-        await asyncio.wait_for(runtime.dropped.wait(), 5)
+        await asyncio.wait_for(runtime.dropped.wait(), PATIENCE)
 
 
 async def _stored(client: httpx2.AsyncClient, run_id: str) -> None:

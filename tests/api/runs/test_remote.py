@@ -17,9 +17,10 @@ from agentic_core.db import Database
 from agentic_core.errors import NotFound
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime
-from tests.api.runs.stage import Tenant, until
+from tests.api.runs.stage import Tenant
 from tests.api.runs.test_events import EXECUTE, events
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import PATIENCE, until
 
 STEPS = 10
 
@@ -129,7 +130,7 @@ async def test_what_nobody_waits_for_is_not_asked_further(database: Database) ->
     asked = asyncio.create_task(remote.once("key", answer))
     await asyncio.sleep(0)
     asked.cancel()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), PATIENCE)
 
 
 async def test_an_error_is_for_those_who_wait_and_not_for_the_next(database: Database) -> None:

@@ -10,9 +10,9 @@ import pytest
 from agentic_api.runs.lifecycle.retention import Retention
 from agentic_core.clock import Clock
 from agentic_core.db import Database
-from tests.api.runs.stage import until
 from tests.api.runs.test_events import EXECUTE, all_events
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import until
 
 
 async def asked(client: httpx2.AsyncClient) -> dict[str, Any]:

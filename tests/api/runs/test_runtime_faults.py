@@ -28,6 +28,7 @@ from tests.api.runs import runtime as stand_in
 from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Tenant
 from tests.requirements import requirement
+from tests.support.waiting import PATIENCE
 
 EXECUTE = "/api/v1/agents/helper/execute"
 
@@ -205,6 +206,6 @@ async def test_a_deleted_tenants_runs_end_at_their_runtime(
     """So that the namespaces of a tenant need not wait for its runs: a runtime that stops lets them end."""
     runtime.scripts["hello"] = runtime.hang
     async with client.stream("POST", EXECUTE, json={"input": "hello", "stream": True}):
-        await asyncio.wait_for(runtime.began.wait(), 5)
+        await asyncio.wait_for(runtime.began.wait(), PATIENCE)
         await functions.delete_tenant(database, tenant.id)
-        await asyncio.wait_for(runtime.dropped.wait(), 5)
+        await asyncio.wait_for(runtime.dropped.wait(), PATIENCE)

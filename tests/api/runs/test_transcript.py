@@ -80,7 +80,7 @@ def test_a_run_whose_end_was_stored_ends_as_it_did() -> None:
 
 def test_a_hundred_thousand_open_calls_do_not_hold_up_the_runs_of_others() -> None:
     calls = [ToolCall(id=str(number), name="calculator") for number in range(100_000)]
-    started = time.perf_counter()
+    started = time.process_time()
     found = transcript.of([MessageDone(message=Message(role="assistant", tool_calls=calls))], INTERRUPTED)
-    assert time.perf_counter() - started < 20, "each call was compared with all others"
+    assert time.process_time() - started < 20, "each call was compared with all others"
     assert len(found.messages) == 100_001

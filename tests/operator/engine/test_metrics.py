@@ -4,6 +4,7 @@ import asyncio
 import time
 
 from agentic_operator.engine.metrics import Metrics
+from tests.support.waiting import PATIENCE
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -45,7 +46,7 @@ async def test_a_blocked_event_loop_shows_as_lag() -> None:
     measuring = asyncio.create_task(metrics.measure_lag(every=0.01))
     await asyncio.sleep(0)
     time.sleep(0.2)  # noqa: ASYNC251 - blocking is what is measured
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not samples(metrics):
             await asyncio.sleep(0)
     measuring.cancel()

@@ -8,6 +8,7 @@ from agentic_core.cluster.kinds import Ref
 from agentic_operator.engine import queue
 from agentic_operator.engine.queue import Closed, Priority, Queue
 from tests.operator.engine.tiny import AGENT
+from tests.support.waiting import PATIENCE
 
 
 def key(tenant: str, name: str | int = 0) -> Ref:
@@ -93,7 +94,7 @@ async def test_a_failed_key_comes_back_by_itself(monkeypatch: pytest.MonkeyPatch
     waiting = new()
     waiting.failed(key("a"))
     assert len(waiting) == 0
-    assert await asyncio.wait_for(waiting.take(), 5) == key("a")
+    assert await asyncio.wait_for(waiting.take(), PATIENCE) == key("a")
 
 
 async def test_closing_ends_all_who_wait() -> None:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,16 +20,9 @@ from agentic_operator.engine.metrics import Metrics
 from tests.operator.engine.tiny import AGENT, TinyController
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
+from tests.support.waiting import PATIENCE, until
 
-
-async def eventually(condition: Callable[[], Awaitable[bool]], what: str, seconds: float = 60.0) -> None:
-    """Wait until the condition holds."""
-    try:
-        async with asyncio.timeout(seconds):
-            while not await condition():
-                await asyncio.sleep(0.02)
-    except TimeoutError:
-        raise AssertionError(f"waited {seconds} s in vain for {what}") from None
+eventually = until
 
 
 @dataclass(frozen=True)
@@ -83,7 +76,7 @@ async def running(
         finally:
             waiting.cancel()
             stop.set()
-            await asyncio.wait_for(task, 40)
+            await asyncio.wait_for(task, PATIENCE)
 
 
 @dataclass(frozen=True)
