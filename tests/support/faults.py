@@ -29,6 +29,17 @@ def status(code: int, reason: str, headers: dict[str, str] | None = None) -> web
     )
 
 
+def slow(seconds: float) -> Fault:
+    """Every answer comes later by this time; watches are left alone."""
+
+    async def fault(request: web.Request) -> web.StreamResponse | None:
+        if not request.query.get("watch"):
+            await asyncio.sleep(seconds)
+        return None
+
+    return fault
+
+
 class Faults:
     """The proxy. `fault` is asked about each request; None lets it pass."""
 

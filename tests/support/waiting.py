@@ -27,7 +27,7 @@ def until_sync(probe: Callable[[], Value | None], what: str, *, seconds: float =
     deadline = time.monotonic() + seconds
     while not (found := probe()):
         assert time.monotonic() < deadline, _in_vain(what, seconds, found)
-        time.sleep(0.05)
+        time.sleep(0.1)
     return found
 
 

@@ -171,14 +171,16 @@ async def test_large_runs_are_read_one_after_the_other(
     at_once: int,
 ) -> None:
     path = await long_run(client, database, tenant)
-    reading, most = 0, 0
+    reading, most, together = 0, 0, asyncio.Barrier(at_once)
     get = RunRepository.get
 
     async def counted(self: RunRepository, run_id: UUID) -> Run:
         nonlocal reading, most
         reading += 1
         most = max(most, reading)
-        await asyncio.sleep(0.2)
+        async with asyncio.timeout(PATIENCE):
+            await together.wait()
+        await asyncio.sleep(0.05)  # others that come in as well would be counted
         try:
             run = await get(self, run_id)
             assert run is not None
