@@ -43,7 +43,7 @@ def main() -> None:
     bundled = resources.files("kubernetes_validate") / "kubernetes-json-schema" / f"{KUBERNETES}-local-strict"
     for file in bundled.iterdir():
         (folder / file.name).write_text(json.dumps(relative(json.loads(file.read_text()))))
-    for kind in KINDS:
+    for kind in KINDS.models:
         name = f"{kind.kind_name.lower()}-{GROUP.split('.')[0]}-{VERSION}.json"
         (folder / name).write_text(json.dumps(strict(schema(kind))))
 

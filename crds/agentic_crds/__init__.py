@@ -4,20 +4,25 @@ from agentic_crds.agent import Agent, AgentSpec, AgentStatus
 from agentic_crds.agent_revision import AgentRevision, AgentRevisionSpec
 from agentic_crds.base import GROUP, VERSION, Resource
 from agentic_crds.model_provider import ModelProvider, ModelProviderSpec, ModelProviderStatus
+from agentic_crds.registry import KINDS, Access, KindEntry, Writer
 from agentic_crds.tenant import Tenant, TenantSpec, TenantStatus
 
-KINDS: tuple[type[Resource], ...] = (Tenant, ModelProvider, Agent, AgentRevision)
-"""Every kind of the platform, in the order in which its CRD is generated."""
+KINDS.register(KindEntry(model=Tenant, writer=Writer.PLATFORM, api=Access.PATCH, gateway=Access.READ))
+KINDS.register(KindEntry(model=ModelProvider, writer=Writer.TENANT, api=Access.READ, gateway=Access.READ))
+KINDS.register(KindEntry(model=Agent, writer=Writer.TENANT, api=Access.WRITE))
+KINDS.register(KindEntry(model=AgentRevision, writer=Writer.OPERATOR, api=Access.READ))
 
 __all__ = [
     "GROUP",
     "KINDS",
     "VERSION",
+    "Access",
     "Agent",
     "AgentRevision",
     "AgentRevisionSpec",
     "AgentSpec",
     "AgentStatus",
+    "KindEntry",
     "ModelProvider",
     "ModelProviderSpec",
     "ModelProviderStatus",
@@ -25,4 +30,5 @@ __all__ = [
     "Tenant",
     "TenantSpec",
     "TenantStatus",
+    "Writer",
 ]

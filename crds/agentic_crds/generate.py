@@ -76,7 +76,7 @@ def main() -> None:
     """Write the file of each kind into each folder of the command line."""
     for folder in map(Path, sys.argv[1:]):
         folder.mkdir(parents=True, exist_ok=True)
-        for kind in KINDS:
+        for kind in KINDS.models:
             (folder / f"{kind.plural}.yaml").write_text(render(kind))
 
 

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from agentic_crds import KINDS, Resource
+from agentic_crds import KINDS, KindEntry
 from agentic_crds.base import API_VERSION
 from agentic_crds.generate import schema
 from agentic_crds.schema import Schema
@@ -29,10 +29,12 @@ def page() -> str:
     return HEAD + "".join(_kind(kind) for kind in KINDS)
 
 
-def _kind(kind: type[Resource]) -> str:
-    whole = schema(kind)
-    short = ", ".join(f"`{name}`" for name in (kind.plural, *kind.short_names))
-    lines = [f"\n## {kind.kind_name}\n", f"\n{whole.get('description', '')} {kind.scope}; {short}.\n"]
+def _kind(kind: KindEntry) -> str:
+    whole = schema(kind.model)
+    short = ", ".join(f"`{name}`" for name in (kind.plural, *kind.model.short_names))
+    facts = f"{kind.model.scope}; {short}; written by {kind.writer.value}"
+    facts += f"; at most {kind.max_objects} in a namespace where the Tenant sets no limit" if kind.count else ""
+    lines = [f"\n## {kind.name}\n", f"\n{whole.get('description', '')} {facts}.\n"]
     for part in ("spec", "status"):
         if node := whole["properties"].get(part):
             rows = "".join(_row(*row) for row in _fields(node, part))
@@ -60,6 +62,8 @@ def _type(node: Schema) -> str:
     kind = str(node.get("type", "any"))
     if kind == "array":
         return f"list of {_type(node['items'])}"
+    if values := node.get("additionalProperties"):
+        return f"map of {_type(values)}"
     if options := node.get("enum"):
         return ", ".join(f"`{option}`" for option in options)
     return kind

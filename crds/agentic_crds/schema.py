@@ -59,9 +59,15 @@ class Marker:
 class CEL(Marker):
     """A validation rule that the API server itself enforces. Rules about changes have no check in Python."""
 
-    def __init__(self, rule: str, message: str, check: Check | None = None) -> None:
+    def __init__(self, rule: str | Callable[[], str], message: str, check: Check | None = None) -> None:
+        """A rule that depends on which kinds there are is a function: it is called when a schema is made."""
         super().__init__(message, check)
-        self.rule = {"rule": rule, "message": message}
+        self._rule = rule
+
+    @property
+    def rule(self) -> dict[str, str]:
+        """The rule as schemas spell it."""
+        return {"rule": self._rule if isinstance(self._rule, str) else self._rule(), "message": self.message}
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         schema = handler(core)

@@ -17,6 +17,7 @@ from agentic_crds.base import (
     Status,
     condition_column,
 )
+from agentic_crds.registry import KINDS, KindEntry
 from agentic_crds.schema import CEL, DISTINCT, IMMUTABLE, map_list
 
 NAME_LIMIT = 30
@@ -78,13 +79,34 @@ class Compute(Model):
     """Number of pods."""
 
 
+Count = Annotated[int, Field(ge=0, le=1000000), NUMERIC]
+
+
+def _other_kinds() -> list[str]:
+    return [entry.plural for entry in KINDS.counted if entry.plural != "agents"]
+
+
+OF_OTHER_KINDS = CEL(
+    lambda: f"self.all(key, key in {_other_kinds()})",
+    "names plurals of kinds that tenants write, other than agents",
+    lambda counts: counts.keys() <= set(_other_kinds()),
+)
+
+
 class Quotas(Model):
     """What the tenant may use."""
 
     compute: Compute = Compute()
     """Compute resources of each namespace."""
-    agents: Annotated[int, Field(ge=0, le=1000000), NUMERIC] = 1000
+    agents: Count = 1000
     """Number of Agents in each namespace."""
+    objects: Annotated[dict[str, Count], Field(max_length=64), OF_OTHER_KINDS] = {}
+    """Number of objects of other kinds in each namespace, by the plural of the kind, for example modelproviders: 20.
+    What is not named has the limit that the reference says for its kind."""
+
+    def max_objects(self, kind: KindEntry) -> int:
+        """How many objects of a kind that tenants write a namespace may have."""
+        return self.agents if kind.plural == "agents" else self.objects.get(kind.plural, kind.max_objects)
 
 
 class Models(Model):

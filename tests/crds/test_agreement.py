@@ -52,7 +52,7 @@ def agree(plane: ControlPlane, kind: type[Resource], body: dict[str, Any]) -> bo
 
 
 @requirement("crds")
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind_name)
+@pytest.mark.parametrize("kind", KINDS.models, ids=lambda kind: kind.kind_name)
 @QUICK
 @given(data=st.data())
 def test_on_objects_that_keep_the_schema(plane: ControlPlane, kind: type[Resource], data: st.DataObject) -> None:
@@ -60,7 +60,7 @@ def test_on_objects_that_keep_the_schema(plane: ControlPlane, kind: type[Resourc
     event(f"accepted: {agree(plane, kind, body)}")
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind_name)
+@pytest.mark.parametrize("kind", KINDS.models, ids=lambda kind: kind.kind_name)
 @QUICK
 @given(data=st.data())
 def test_on_objects_with_a_mistake(plane: ControlPlane, kind: type[Resource], data: st.DataObject) -> None:

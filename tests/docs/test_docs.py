@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from agentic_crds import KINDS
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "manifests").rglob("*.md")])
 DECISIONS = sorted((ROOT / "docs/adr").glob("*.md"))
@@ -68,6 +70,13 @@ def test_the_source_map_names_every_package_and_only_what_exists() -> None:
     assert [path for path in mapped if not (ROOT / path).exists()] == []
     assert {relative(package) for package in packages()} <= mapped
     assert len(packages()) >= 6
+
+
+def test_architecture_names_every_kind_with_its_scope() -> None:
+    table = ARCHITECTURE.read_text().partition("## Custom resources")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \|", table, re.MULTILINE)
+    scopes = {"Cluster": "cluster", "Namespaced": "namespace"}
+    assert rows == [(kind.name, scopes[kind.model.scope]) for kind in KINDS]
 
 
 @pytest.mark.parametrize("page", DECISIONS, ids=relative)

@@ -54,7 +54,7 @@ def test_a_quickstart_goes_on_where_a_killed_one_left_its_release(platform: Plat
 def test_admission_policies_are_type_checked_without_warnings(platform: Platform) -> None:
     policies = platform.get("validatingadmissionpolicies")["items"]
     ours = {policy["metadata"]["name"]: policy["status"] for policy in policies}
-    assert {"agentic-operator-in-tenants", "agentic-revisions-by-operator"} <= set(ours)
+    assert {"agentic-operator-in-tenants", "agentic-kinds-by-operator"} <= set(ours)
     for name, status in ours.items():
         assert not status["typeChecking"].get("expressionWarnings"), name
 

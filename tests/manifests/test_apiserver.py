@@ -12,7 +12,7 @@ from tests.requirements import requirement
 
 pytestmark = pytest.mark.xdist_group("charts")  # one API server with the charts, not one for each worker
 SAMPLES = sorted((charts.MANIFESTS / "samples").rglob("*.yaml"))
-MODELS = {model.kind_name: model for model in KINDS}
+MODELS = {model.kind_name: model for model in KINDS.models}
 
 
 def namespaces(objects: list[charts.Object]) -> list[charts.Object]:

@@ -5,10 +5,11 @@ The client builds its URLs from them; the operator's index and queue use referen
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from agentic_crds import KINDS
-from agentic_crds.base import GROUP, VERSION, Resource
+from agentic_crds.base import API_VERSION, Resource
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON, in Kubernetes' own spelling."""
@@ -56,9 +57,10 @@ class Ref:
         return f"{self.kind.name} {self.namespace}/{self.name}" if self.namespace else f"{self.kind.name} {self.name}"
 
 
+@cache
 def custom(model: type[Resource]) -> Kind:
     """The kind of one of our own resources."""
-    return Kind(f"{GROUP}/{VERSION}", model.kind_name, model.plural, namespaced=model.scope == "Namespaced")
+    return Kind(API_VERSION, model.kind_name, model.plural, namespaced=model.scope == "Namespaced")
 
 
 NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
@@ -81,19 +83,20 @@ CUSTOM_RESOURCE_DEFINITION = Kind(
     "apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False
 )
 
-_PLURALS: Mapping[tuple[str, str], Kind] = {
+_BUILT_IN: Mapping[tuple[str, str], Kind] = {
     (kind.api_version, kind.name): kind
     for kind in (
         NAMESPACE, CONFIG_MAP, EVENT, LIMIT_RANGE, POD, RESOURCE_QUOTA, SECRET, SERVICE, SERVICE_ACCOUNT, DEPLOYMENT,
         AUTOSCALER, LEASE, NETWORK_POLICY, DISRUPTION_BUDGET, ROLE, ROLE_BINDING, CUSTOM_RESOURCE_DEFINITION,
-        *(custom(model) for model in KINDS),
     )
 }  # fmt: skip
 
 
 def kind_of(obj: Object) -> Kind:
-    """The kind of an object; a KeyError means that the table above lacks it."""
-    return _PLURALS[obj["apiVersion"], obj["kind"]]
+    """The kind of an object; a KeyError means that neither the table above nor the registry has it."""
+    if obj["apiVersion"] == API_VERSION:
+        return custom(KINDS[obj["kind"]].model)
+    return _BUILT_IN[obj["apiVersion"], obj["kind"]]
 
 
 def ref_of(obj: Object) -> Ref:

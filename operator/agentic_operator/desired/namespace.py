@@ -1,14 +1,12 @@
 """What every namespace of a tenant has: the namespace itself, the runtime's identity, and limits of its use."""
 
-from agentic_core import names
 from agentic_core.cluster.kinds import LIMIT_RANGE, NAMESPACE, RESOURCE_QUOTA, SERVICE_ACCOUNT, Object
+from agentic_crds import KINDS
 from agentic_crds.tenant import Quotas
 from agentic_operator.desired import metadata
 
 POD_SECURITY = "restricted"
 """The Pod Security Standard that pods of tenants keep."""
-AGENT_COUNT = f"count/agents.{names.GROUP}"
-"""How ResourceQuota spells the number of Agents."""
 QUOTA = "tenant"
 """Name of the ResourceQuota and of the LimitRange."""
 
@@ -37,8 +35,7 @@ def hard(quotas: Quotas) -> dict[str, str]:
         "requests.cpu": quotas.compute.cpu,
         "requests.memory": quotas.compute.memory,
         "pods": str(quotas.compute.pods),
-        AGENT_COUNT: str(quotas.agents),
-    }
+    } | {str(kind.count): str(quotas.max_objects(kind)) for kind in KINDS.counted}
 
 
 def limit_range(*, namespace: str, tenant: str) -> Object:

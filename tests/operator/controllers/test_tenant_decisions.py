@@ -1,7 +1,10 @@
 """What shall exist because of a Tenant, and what its status says; pure."""
 
+import pytest
+
 from agentic_core.cluster.kinds import NAMESPACE
 from agentic_crds import Tenant
+from agentic_operator.controllers.tenant import observe
 from agentic_operator.controllers.tenant.desired import desired
 from agentic_operator.controllers.tenant.observe import Observed, Place
 from agentic_operator.controllers.tenant.status import RECOUNT, SOON, assess
@@ -44,6 +47,19 @@ def test_a_quota_to_be_counted_anew_is_left_out() -> None:
     assert listed(wanted) == [one for one in contents("acme-a") if "ResourceQuota" not in one]
 
 
+@pytest.mark.parametrize("counted", [False, True])
+def test_a_quota_whose_limits_have_changed_is_not_made_anew_but_one_that_was_counted_without_them_is(
+    counted: bool,
+) -> None:
+    """As after an upgrade that counts more kinds."""
+    limits = namespace.hard(TENANT.spec.quotas)
+    older = {name: limit for name, limit in limits.items() if "modelproviders" not in name}
+    status = {"hard": limits if counted else older, "used": dict.fromkeys(older, "0")}
+    quota = {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"hard": limits}, "status": status}
+    place = observe._counted("acme-a", quota, TENANT)
+    assert (place.uncounted, place.recount) == (True, counted)
+
+
 def test_the_status_of_a_tenant_that_is_well() -> None:
     used = {"requests.cpu": "500m", "requests.memory": "1Gi", "pods": "2", "count/agents.agentic.io": "3"}
     places = (Place("acme-a", "Active", used=used), Place("acme-b", "Active", used=used))
@@ -57,6 +73,7 @@ def test_the_status_of_a_tenant_that_is_well() -> None:
             {"resource": "requests.cpu", "used": "1", "hard": "16"},
             {"resource": "requests.memory", "used": "2Gi", "hard": "32Gi"},
             {"resource": "pods", "used": "4", "hard": "200"},
+            {"resource": "count/modelproviders.agentic.io", "used": "0", "hard": "2000"},
             {"resource": "count/agents.agentic.io", "used": "6", "hard": "2000"},
         ],
         "conditions": [condition("Ready", "True", "Converged", "Namespaces in use: 2")],

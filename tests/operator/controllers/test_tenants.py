@@ -179,6 +179,7 @@ async def test_use_of_the_quota_is_summed_up(plane: ControlPlane) -> None:
         quotas = {one["resource"]: one["hard"] for one in (await tenant_status(w))["quotas"]}
         assert quotas == {
             "requests.cpu": "16", "requests.memory": "32Gi", "pods": "200", "count/agents.agentic.io": "2000",
+            "count/modelproviders.agentic.io": "2000",
         }  # fmt: skip
 
 

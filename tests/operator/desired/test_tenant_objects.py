@@ -31,12 +31,19 @@ def test_service_account() -> None:
 
 
 def test_resource_quota() -> None:
-    assert namespace.resource_quota(Quotas(agents=7), namespace="acme-default", tenant="acme") == {
+    quotas = Quotas(agents=7, objects={"modelproviders": 5})
+    assert namespace.resource_quota(quotas, namespace="acme-default", tenant="acme") == {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
         "metadata": HEAD | {"name": "tenant"},
         "spec": {
-            "hard": {"requests.cpu": "8", "requests.memory": "16Gi", "pods": "100", "count/agents.agentic.io": "7"}
+            "hard": {
+                "requests.cpu": "8",
+                "requests.memory": "16Gi",
+                "pods": "100",
+                "count/modelproviders.agentic.io": "5",
+                "count/agents.agentic.io": "7",
+            }
         },
     }
 

@@ -86,9 +86,12 @@ async def _place(name: str, tenant: Tenant, ctx: Context) -> Place:
 def _counted(name: str, quota: Object | None, tenant: Tenant) -> Place:
     if quota is None:
         return Place(name, "Active", uncounted=True)
-    used = quota.get("status", {}).get("used") or {}
-    if hard(tenant.spec.quotas).keys() <= used.keys():
+    status = quota.get("status", {})
+    used, wanted = status.get("used") or {}, hard(tenant.spec.quotas).keys()
+    if wanted <= used.keys():
         return Place(name, "Active", used=used)
+    if not wanted <= (status.get("hard") or {}).keys():  # it will be looked at: its limits have changed since
+        return Place(name, "Active", used=used, uncounted=True)
     age = datetime.now(UTC) - datetime.fromisoformat(quota["metadata"]["creationTimestamp"])
     return Place(name, "Active", used=used, uncounted=True, recount=bool(used) and age > PATIENCE)
 
