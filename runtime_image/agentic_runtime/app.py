@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from agentic_core import telemetry
-from agentic_core.contract import RUN_PATH
+from agentic_core.contract import KEEPALIVE_SECONDS, RUN_PATH
 from agentic_runtime.endpoint import RunEndpoint
 from agentic_runtime.lazy import LazyLoop
 from agentic_runtime.metrics import Metrics
@@ -31,11 +31,12 @@ class Server:
     runs: Runs
 
 
-def create_server(settings: RuntimeSettings) -> Server:
+def create_server(settings: RuntimeSettings, *, keepalive_seconds: float = KEEPALIVE_SECONDS) -> Server:
     """The application. Call it inside the event loop that serves it."""
     metrics = Metrics()
     runs = Runs(settings.max_concurrent_runs, metrics)
     loop = LazyLoop(settings, metrics)
+    endpoint = RunEndpoint(settings, loop, runs=runs, keepalive_seconds=keepalive_seconds)
 
     async def healthz(_request: Request) -> Response:
         return PlainTextResponse("ok")
@@ -47,7 +48,7 @@ def create_server(settings: RuntimeSettings) -> Server:
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     routes = [
-        Route(RUN_PATH, RunEndpoint(settings, loop, runs), methods=["POST"]),
+        Route(RUN_PATH, endpoint, methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", show_metrics),

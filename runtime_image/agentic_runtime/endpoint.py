@@ -5,6 +5,7 @@ A plain ASGI application: the body is read here, bounded in size and time, and t
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -31,11 +32,12 @@ MAX_REPORTED = 10
 class RunEndpoint:
     """Serves runs."""
 
-    def __init__(self, settings: RuntimeSettings, loop: Loop, runs: Runs) -> None:
+    def __init__(self, settings: RuntimeSettings, loop: Loop, *, runs: Runs, keepalive_seconds: float) -> None:
         self._settings = settings
         self._keys: Sequence[Ed25519PublicKey] = run_tokens.public_keys(settings.run_token_keys)
         self._loop = loop
         self._runs = runs
+        self._stream = partial(RunStream, runs=runs, keepalive_seconds=keepalive_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a stream of events, or with a problem document when the request is not one that can run."""
@@ -65,7 +67,7 @@ class RunEndpoint:
                 parent=parent,
             ) as span,
         ):
-            outcome = await RunStream(receive, send, self._runs).serve(self._loop, request, token)
+            outcome = await self._stream(receive, send).serve(self._loop, request, token)
             if outcome != "succeeded":
                 telemetry.failed(span, outcome)
             self._runs.ended(outcome)

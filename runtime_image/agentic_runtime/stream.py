@@ -30,10 +30,11 @@ MOST_WAITING = 65536
 class RunStream:
     """Writes one run."""
 
-    def __init__(self, receive: Receive, send: Send, runs: Runs) -> None:
+    def __init__(self, receive: Receive, send: Send, *, runs: Runs, keepalive_seconds: float) -> None:
         self._receive = receive
         self._send = send
         self._runs = runs
+        self._keepalive_seconds = keepalive_seconds
         self._clock = asyncio.get_running_loop().time
         self._written = self._clock()
         self._waiting = bytearray()
@@ -61,11 +62,11 @@ class RunStream:
         """Returns when the work is done, cancelled because one of the others was first."""
         while not work.done():
             silence = self._clock() - self._written
-            wait = max(0.0, contract.KEEPALIVE_SECONDS - silence)
+            wait = max(0.0, self._keepalive_seconds - silence)
             await asyncio.wait({work, *others}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
             if any(task.done() for task in others) and not work.done():
                 await _end(work)
-            elif not work.done() and self._clock() - self._written >= contract.KEEPALIVE_SECONDS:
+            elif not work.done() and self._clock() - self._written >= self._keepalive_seconds:
                 await self._write(b"\n")
 
     async def _emit(self, event: contract.Event) -> None:

@@ -12,7 +12,7 @@ import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentic_core.auth import run_tokens
-from agentic_core.contract import EVENT, RUN_PATH, Event
+from agentic_core.contract import EVENT, KEEPALIVE_SECONDS, RUN_PATH, Event
 from agentic_runtime.app import Server, create_server
 from agentic_runtime.settings import RuntimeSettings
 from tests.runtime.provider import Provider, serving
@@ -120,9 +120,11 @@ def deltas(events: list[Event]) -> str:
 
 
 @asynccontextmanager
-async def runtime(provider: Provider, **overrides: Any) -> AsyncGenerator[Client]:
+async def runtime(
+    provider: Provider, *, keepalive_seconds: float = KEEPALIVE_SECONDS, **overrides: Any
+) -> AsyncGenerator[Client]:
     """The server, and a client of it."""
-    server = create_server(settings(provider.url, **overrides))
+    server = create_server(settings(provider.url, **overrides), keepalive_seconds=keepalive_seconds)
     async with serving(server.app) as url, httpx2.AsyncClient(base_url=url, timeout=60) as http:
         yield Client(http, server)
 

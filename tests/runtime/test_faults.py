@@ -137,11 +137,13 @@ async def test_leaving_reaches_a_running_tool(model: Provider, monkeypatch: pyte
         await outcome(client, "cancelled")
 
 
-async def test_silence_is_filled(model: Provider, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contract, "KEEPALIVE_SECONDS", 0.05)
+async def test_silence_is_filled(model: Provider) -> None:
     model.replies.append(Reply(openai_pieces("so far"), hang=True))
     headers = {"Authorization": f"Bearer {token()}"}
-    async with client.http.stream("POST", RUN_PATH, json=request(), headers=headers) as answer:
+    async with (
+        harness.runtime(model, keepalive_seconds=0.05) as client,
+        client.http.stream("POST", RUN_PATH, json=request(), headers=headers) as answer,
+    ):
         lines = answer.aiter_lines()
         assert (await first_event(lines))["text"] == "so far"
         async with asyncio.timeout(PATIENCE):

@@ -47,7 +47,7 @@ class Burst:
 
 async def serve(burst: Burst, connection: Connection) -> str:
     """The outcome of a run."""
-    stream = RunStream(connection.receive, connection.send, Runs(1, Metrics()))
+    stream = RunStream(connection.receive, connection.send, runs=Runs(1, Metrics()), keepalive_seconds=5)
     return await stream.serve(burst, RunRequest.model_validate(request("hello")), "token")
 
 

@@ -31,7 +31,7 @@ def select(items: Iterable[pytest.Item], tiers: list[str]) -> tuple[list[pytest.
     return chosen, others
 
 
-@dataclass
+@dataclass(eq=False)  # a plugin of pytest is hashed
 class Timing:
     """What the tests of a run took, by tier and test; in the process that reports, not in xdist's workers."""
 

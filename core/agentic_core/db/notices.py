@@ -7,25 +7,36 @@ their own, so they do not pass a pooler in transaction mode.
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import asyncpg
 
 from agentic_core import tasks, telemetry
 from agentic_core.db import faults
 
-RECONNECT_SECONDS = 1.0
-SEND_SECONDS = 5.0
-"""How long sending may take; after that the connection counts as lost and is opened again."""
 log = telemetry.logger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticesTiming:
+    """Seconds."""
+
+    send: float = 5.0
+    """How long sending may take; after that the connection counts as lost and is opened again."""
+    reconnect: float = 1.0
+    """Pause before a lost connection is opened again."""
 
 
 class Notices:
     """Sends and receives the messages of one channel."""
 
-    def __init__(self, dsn: str, channel: str, on_message: Callable[[str], None]) -> None:
+    def __init__(
+        self, dsn: str, channel: str, *, on_message: Callable[[str], None], timing: NoticesTiming | None = None
+    ) -> None:
         self._dsn = dsn
         self._channel = channel
         self._on_message = on_message
+        self._timing = timing or NoticesTiming()
         self._connection: asyncpg.Connection | None = None
         self._lock = asyncio.Lock()
 
@@ -41,7 +52,7 @@ class Notices:
         if connection is None:
             return
         try:
-            async with asyncio.timeout(SEND_SECONDS), self._lock:
+            async with asyncio.timeout(self._timing.send), self._lock:
                 await connection.execute("select pg_notify($1, $2)", self._channel, text)
         except TimeoutError:
             connection.terminate()
@@ -57,7 +68,7 @@ class Notices:
                 if not faults.is_unavailable(error):
                     raise
                 log.warning("notices connection lost", error=type(error).__name__)
-            await asyncio.sleep(RECONNECT_SECONDS)
+            await asyncio.sleep(self._timing.reconnect)
 
     async def _receive_until_lost(self) -> None:
         connection = await asyncpg.connect(self._dsn, timeout=5)

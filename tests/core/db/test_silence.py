@@ -8,9 +8,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.engine import make_url
 
-from agentic_core.db import notices
 from agentic_core.db.direct import Direct
-from agentic_core.db.notices import Notices
+from agentic_core.db.notices import Notices, NoticesTiming
 from tests.support.postgres import PostgresDatabase
 
 STATEMENT = "select count(*) as found from runs where tenant_id = $1"
@@ -68,13 +67,10 @@ async def test_a_silent_database_is_unavailable_until_a_new_connection_succeeds(
     await direct.close()
 
 
-async def test_a_message_into_silence_is_lost_and_the_connection_made_anew(
-    link: Link, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(notices, "SEND_SECONDS", 0.3)
-    monkeypatch.setattr(notices, "RECONNECT_SECONDS", 0.05)
+async def test_a_message_into_silence_is_lost_and_the_connection_made_anew(link: Link) -> None:
     received = asyncio.Queue[str]()
-    channel = Notices(link.dsn, "test_silence", received.put_nowait)
+    timing = NoticesTiming(send=0.3, reconnect=0.05)
+    channel = Notices(link.dsn, "test_silence", on_message=received.put_nowait, timing=timing)
     async with channel.listening():
         await _send_until_received(channel, "first", received)
         link.silent = True

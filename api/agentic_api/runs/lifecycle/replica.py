@@ -66,7 +66,7 @@ class Replica:
         self._drivers: dict[UUID, Driver] = {}
         self._ended: dict[UUID, LiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._notices = Notices(database.dsn, CHANNEL, self._hear)
+        self._notices = Notices(database.dsn, CHANNEL, on_message=self._hear)
         self.remote = Remote(database, self._notices.send)
         self._equipment = Equipment(database, RuntimeClient(http, timing.bounds), self.id, timing.pace, self._announce)
         self._leases = Leases(database, self.id, timing.leases, self._drivers.values, metrics.closed)
