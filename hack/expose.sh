@@ -30,6 +30,7 @@ forwarded_door() { # port
 main() {
   local port node
   mkdir -p "$state"
+  only_one doors # two calls that search for a port at the same time would find the same one
   port=$(cat "$state/platform.port" 2>/dev/null || echo $((18080 + $(cat "$state/index" 2>/dev/null || echo 50))))
   if ! answers "$port"; then
     for door in inner-platform-socat platform-socat forward-socat; do end_recorded "$state/$door.pid" "$state"; done

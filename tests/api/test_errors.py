@@ -26,7 +26,7 @@ def code(answer: httpx2.Response, status: int) -> str:
 
 
 @requirement("error-handling")
-async def test_what_no_endpoint_answers(api: Api) -> None:
+async def test_unknown_routes_and_methods_have_codes_of_their_own(api: Api) -> None:
     async with api.client() as client:
         assert code(await client.get("/api/v1/nothing"), 404) == "route_not_found"
         wrong = await client.put("/api/v1/agents", json={})
@@ -61,7 +61,7 @@ async def developer(api: Api, world: World) -> str:
 
 
 @requirement("input-validation")
-async def test_hostile_bodies(api: Api, developer: str) -> None:
+async def test_hostile_bodies_are_refused_with_a_code(api: Api, developer: str) -> None:
     async with api.client(developer) as client:
         for body, status, expected in BODIES:
             answer = await client.post("/api/v1/agents", content=body, headers=JSON)
@@ -76,7 +76,7 @@ async def test_a_backslash_is_not_a_nul(api: Api, developer: str) -> None:
     assert created.json()["system_prompt"] == body["system_prompt"]
 
 
-async def test_wrong_content_types(api: Api, developer: str) -> None:
+async def test_bodies_that_are_not_declared_as_json_are_refused(api: Api, developer: str) -> None:
     body = json.dumps({"name": "a", "model": "m"}).encode()
     async with api.client(developer) as client:
         for kind in (
@@ -90,19 +90,19 @@ async def test_wrong_content_types(api: Api, developer: str) -> None:
             assert code(answer, 415) == "unsupported_media_type", kind
 
 
-async def test_urls_with_nul(api: Api, developer: str) -> None:
+async def test_a_nul_in_a_url_is_refused_as_malformed(api: Api, developer: str) -> None:
     async with api.client(developer) as client:
         assert code(await client.get("/api/v1/agents/a%00b"), 400) == "malformed"
         assert code(await client.get("/api/v1/agents?cursor=%00"), 400) == "malformed"
 
 
-async def test_hostile_queries(api: Api, developer: str) -> None:
+async def test_queries_out_of_bounds_are_refused_as_invalid(api: Api, developer: str) -> None:
     async with api.client(developer) as client:
         for query in ("limit=0", "limit=201", "limit=x", "cursor=%F0%28", "cursor=!!!", "cursor=AAAA"):
             assert code(await client.get(f"/api/v1/agents?{query}"), 422) == "invalid", query
 
 
-async def test_fields_are_named(api: Api, developer: str) -> None:
+async def test_each_invalid_field_is_named_by_its_path(api: Api, developer: str) -> None:
     async with api.client(developer) as client:
         answer = await client.post("/api/v1/agents", json={"name": "a", "limits": {"max_tokens": 0}})
     assert code(answer, 422) == "invalid"
@@ -110,7 +110,7 @@ async def test_fields_are_named(api: Api, developer: str) -> None:
     assert fields == {"body.model", "body.limits.max_tokens"}
 
 
-async def test_request_ids(api: Api) -> None:
+async def test_a_clients_request_id_is_kept_unless_it_is_hostile(api: Api) -> None:
     async with api.client("") as client:
         named = await client.get("/healthz", headers={"X-Request-ID": "mine-1"})
         assert named.headers["x-request-id"] == "mine-1"

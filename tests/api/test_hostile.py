@@ -199,7 +199,7 @@ async def test_a_huge_head_that_comes_at_once_is_refused(strict: Api) -> None:
         assert await answer(reader) == (400, "malformed")
 
 
-async def test_what_is_not_http(strict: Api) -> None:
+async def test_what_is_not_http_is_refused_as_malformed(strict: Api) -> None:
     async with connection(strict) as (reader, writer):
         writer.write(b"\x16\x03\x01 this is TLS\r\n\r\n")
         assert await answer(reader) == (400, "malformed")
@@ -212,7 +212,7 @@ async def test_a_header_cannot_be_injected_through_an_id(strict: Api) -> None:
     assert "set-cookie" not in injected.headers
 
 
-async def test_an_endpoint_that_takes_too_long(strict: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_endpoint_that_takes_too_long_times_out(strict: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     async def stuck(*_args: object, **_kwargs: object) -> None:
         await asyncio.Event().wait()
 

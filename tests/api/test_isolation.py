@@ -56,7 +56,7 @@ async def theirs(api: Api, world: World) -> Ids:
 
 
 @requirement("data-isolation")
-async def test_paths_with_foreign_ids(api: Api, world: World, theirs: Ids) -> None:
+async def test_every_path_with_ids_of_another_tenant_is_not_found(api: Api, world: World, theirs: Ids) -> None:
     async with api.client(await api.key(await world.tenant())) as intruder:
         paths: dict[str, dict[str, Any]] = (await intruder.get("/openapi.json")).json()["paths"]
         tried = 0
@@ -73,7 +73,7 @@ async def test_paths_with_foreign_ids(api: Api, world: World, theirs: Ids) -> No
 
 
 @requirement("data-isolation")
-async def test_lists_and_bodies(api: Api, world: World, theirs: Ids) -> None:
+async def test_lists_and_bodies_reach_nothing_of_another_tenant(api: Api, world: World, theirs: Ids) -> None:
     async with api.client(await api.key(await world.tenant())) as intruder:
         paths: dict[str, dict[str, Any]] = (await intruder.get("/openapi.json")).json()["paths"]
         flat = {path for path in paths if "{" not in path and path.startswith("/api/v1")}

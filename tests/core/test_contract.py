@@ -37,6 +37,6 @@ def test_what_is_no_event_is_refused(text: bytes) -> None:
         contract.EVENT.validate_json(text)
 
 
-def test_usage_adds_up() -> None:
+def test_the_sum_of_usages_adds_each_count() -> None:
     total = contract.Usage(input_tokens=1, output_tokens=2) + contract.Usage(input_tokens=10, output_tokens=20)
     assert total == contract.Usage(input_tokens=11, output_tokens=22)

@@ -78,5 +78,5 @@ MINIMAL: dict[type[Resource], dict[str, Any]] = {
 @pytest.mark.parametrize("kind", MINIMAL, ids=lambda kind: kind.kind_name)
 @QUICK
 @given(name=NAMES)
-def test_on_names(plane: ControlPlane, kind: type[Resource], name: str) -> None:
+def test_models_and_api_server_agree_on_names(plane: ControlPlane, kind: type[Resource], name: str) -> None:
     event(f"accepted: {agree(plane, kind, resource(kind, name, MINIMAL[kind]))}")

@@ -115,7 +115,7 @@ async def test_no_number_means_that_there_is_no_limit(
     assert upstream.requests == []
 
 
-async def test_anthropics_answers_too(gateway: Running, upstream: FaultServer) -> None:
+async def test_what_is_left_bounds_answers_on_anthropics_wire_too(gateway: Running, upstream: FaultServer) -> None:
     gateway.resources.provider("claude", upstream.url, "m", kind="anthropic")
     token = gateway.token("claude/m", max_tokens=1000)
     upstream.plays(answer(500, {}))

@@ -30,7 +30,7 @@ def test_a_success_in_between_starts_the_count_again() -> None:
     assert circuits.admits(KEY, 2)
 
 
-def test_one_probe_decides() -> None:
+def test_an_open_circuit_admits_one_probe_that_decides() -> None:
     circuits = opened()
     assert circuits.admits(KEY, 12)
     assert not circuits.admits(KEY, 12), "only one at a time"
@@ -57,7 +57,7 @@ def test_providers_do_not_share_a_circuit() -> None:
         assert circuits.retry_after(other, 3) == 0
 
 
-def test_memory_is_bounded() -> None:
+def test_the_number_of_circuits_is_bounded() -> None:
     circuits = Circuits(failures=1, seconds=10)
     for number in range(circuit.MOST_CIRCUITS + 5):
         circuits.failed(("uid", str(number), "a"), 0, "x")

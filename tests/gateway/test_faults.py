@@ -266,7 +266,7 @@ async def test_an_answer_without_end_is_given_up(
 
 
 @requirement("health")
-async def test_health_readiness_and_metrics(gateway: Running, upstream: FaultServer) -> None:
+async def test_health_readiness_and_metrics_say_what_holds(gateway: Running, upstream: FaultServer) -> None:
     gateway.resources.provider("a", upstream.url, "claude-sonnet-9")
     upstream.plays(answer(200, completion()))
     await gateway.openai("a/claude-sonnet-9").chat.completions.create(model="a/claude-sonnet-9", messages=ASK)

@@ -52,11 +52,11 @@ def test_a_key_that_was_rotated_in_is_good(monkeypatch: pytest.MonkeyPatch) -> N
         ({b"authorization": b"Basic eA==", b"x-api-key": b"abc"}, "abc"),
     ],
 )
-def test_where_the_token_is(headers: dict[bytes, bytes], token: str) -> None:
+def test_a_token_is_found_in_either_header(headers: dict[bytes, bytes], token: str) -> None:
     assert bearer(headers) == token
 
 
 @pytest.mark.parametrize("headers", [{}, {b"authorization": b"Bearer "}, {b"x-api-key": b"  "}])
-def test_no_token(headers: dict[bytes, bytes]) -> None:
+def test_a_request_without_a_token_is_unauthenticated(headers: dict[bytes, bytes]) -> None:
     with pytest.raises(Unauthenticated):
         bearer(headers)

@@ -48,7 +48,7 @@ def nested(value: Any, depth: int) -> Any:
         ({"temperature": 1, "user": "x" * 400}, 0),
     ],
 )
-def test_prompts(body: dict[str, Any], count: int) -> None:
+def test_a_prompts_tokens_are_estimated_from_all_its_parts(body: dict[str, Any], count: int) -> None:
     assert tokens.prompt(body) == count
 
 
@@ -83,7 +83,7 @@ def test_a_prompt_of_many_items_is_counted_in_no_memory(items: Any) -> None:
         (Messages(), {"content": [{"input": nested("Hi", 2000)}]}, ["Hi"]),
     ],
 )
-def test_texts(operation: Operation, answer: dict[str, Any], texts: list[str]) -> None:
+def test_every_text_of_an_answer_is_found(operation: Operation, answer: dict[str, Any], texts: list[str]) -> None:
     assert list(operation.texts(answer)) == texts
 
 
@@ -123,7 +123,7 @@ def test_costs_are_exact(used: Tokens, price: Price, cost: str) -> None:
     assert usage.cost(used, price) == Decimal(cost)
 
 
-def test_a_row_is_small() -> None:
+def test_a_row_of_usage_takes_less_than_a_kilobyte() -> None:
     model = ProviderModel(name="m" * 128, price=Price(input="1", output="2"))
     backend = Backend("uid", "ns", "p" * 63, ModelProviderSpec(type=ProviderType.OPENAI, models=[model]), model)
     some = str(UUID(int=7))

@@ -47,7 +47,7 @@ def test_deny_all_isolates_the_pods_of_its_namespace() -> None:
     ("spec", "expected"),
     [({}, "i"), ({"ingress": [{}]}, "i"), ({"egress": [{}]}, "ie"), ({"egress": []}, "i"), (ingress(egress=[{}]), "i")],
 )
-def test_policy_types(spec: Object, expected: str) -> None:
+def test_a_policy_restricts_the_directions_of_its_types(spec: Object, expected: str) -> None:
     found = rules(PODS, NAMESPACES, policy("a", "p", spec))
     assert "".join(way[0] for way in ("ingress", "egress") if f"chain {way}/a/p" in found) == expected
 
@@ -63,7 +63,7 @@ def test_policy_types(spec: Object, expected: str) -> None:
         ([{"namespaceSelector": match(ns="c")}], []),
     ],
 )
-def test_peers(peers: list[Object], expected: list[str]) -> None:
+def test_peers_become_the_addresses_of_their_pods(peers: list[Object], expected: list[str]) -> None:
     assert allowed("ingress", {"from": peers}) == [f"ip saddr {{ {ips} }} accept" for ips in expected]
     assert allowed("egress", {"to": peers}) == [f"ip daddr {{ {ips} }} accept" for ips in expected]
 
@@ -83,7 +83,7 @@ def test_peers(peers: list[Object], expected: list[str]) -> None:
         ({}, True),
     ],
 )
-def test_selectors(selector: Object, expected: bool) -> None:
+def test_selectors_match_labels_as_kubernetes_does(selector: Object, expected: bool) -> None:
     assert netpol.selects(selector, {"pod": "x"}) is expected
 
 
@@ -99,7 +99,7 @@ def test_selectors(selector: Object, expected: bool) -> None:
         ({"cidr": "::/0", "except": ["fc00::/7"]}, []),
     ],
 )
-def test_address_blocks(block: Object, expected: list[str]) -> None:
+def test_address_blocks_leave_out_their_exceptions(block: Object, expected: list[str]) -> None:
     assert allowed("egress", {"to": [{"ipBlock": block}]}) == expected
 
 
@@ -115,7 +115,7 @@ def test_address_blocks(block: Object, expected: list[str]) -> None:
         ({"port": "dns", "protocol": "UDP"}, "ip daddr . udp dport { 10.0.0.1 . 53 }"),
     ],
 )
-def test_ports(port: Object, expected: str) -> None:
+def test_ports_become_matches_of_protocol_and_range(port: Object, expected: str) -> None:
     assert allowed("ingress", {"ports": [port]}) == [f"{expected} accept"]
 
 

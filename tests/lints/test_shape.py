@@ -28,7 +28,7 @@ def functions(tree: ast.Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionD
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_shape(path: Path) -> None:
+def test_modules_say_what_they_know_and_files_and_functions_are_short(path: Path) -> None:
     text = path.read_text()
     tree = ast.parse(text)
     assert ast.get_docstring(tree), "a module opens with what it knows and who calls it"
@@ -39,7 +39,7 @@ def test_shape(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_no_leftovers(path: Path) -> None:
+def test_no_unfinished_work_is_marked_in_the_code(path: Path) -> None:
     for number, line in enumerate(path.read_text().splitlines(), 1):
         assert not any(word in line for word in ("TODO", "FIXME", "XXX", "NotImplementedError")), f"line {number}"
 

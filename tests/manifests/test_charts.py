@@ -56,7 +56,7 @@ def test_kubeconform_is_strict() -> None:
 
 
 @pytest.mark.parametrize("chart", [charts.CRDS, charts.PLATFORM], ids=lambda chart: chart.name)
-def test_lint(chart: Any) -> None:
+def test_helm_lint_finds_nothing(chart: Any) -> None:
     done = charts.helm("lint", "--strict", str(chart))
     assert done.returncode == 0, done.stdout
 

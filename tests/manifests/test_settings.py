@@ -52,7 +52,7 @@ def test_programs_can_read_their_settings(values: str, owner: str) -> None:
     assert settings.otlp_endpoint == charts.VALUES[values].get("otlpEndpoint")
 
 
-def test_values_reach_the_programs() -> None:
+def test_values_become_the_programs_environment() -> None:
     assert literal(environment("everything", "Deployment/agentic-gateway")["AGENTIC_PRIVATE_PROVIDERS"]) == "true"
     assert literal(environment("everything", "Deployment/agentic-operator")["AGENTIC_PRIVATE_PROVIDERS"]) == "true"
     origins = literal(environment("everything", "Deployment/agentic-api")["AGENTIC_CORS_ORIGINS"])
@@ -69,7 +69,7 @@ def test_values_reach_the_programs() -> None:
         ("gateway", "request_seconds", 0.5, "0.5"),
     ],
 )
-def test_further_settings(program: str, name: str, value: Any, text: str) -> None:
+def test_any_setting_of_a_program_can_be_set_in_the_values(program: str, name: str, value: Any, text: str) -> None:
     objects = charts.parse(charts.template(charts.PLATFORM, {program: {"settings": {name: value}}}))
     variables = charts.environment(charts.pod_templates(objects)[f"Deployment/agentic-{program}"])
     assert literal(variables[f"{PREFIX}{name.upper()}"]) == text

@@ -191,7 +191,7 @@ async def test_a_create_that_was_cut_off_in_the_middle_can_be_changed(
     assert (shown["model"]["name"], shown["system_prompt"], shown["description"]) == ("other", "Whole.", "")
 
 
-async def test_delete(client: httpx2.AsyncClient, world: World, tenant: str) -> None:
+async def test_a_deleted_agent_is_gone_and_its_name_free(client: httpx2.AsyncClient, world: World, tenant: str) -> None:
     await client.post("/api/v1/agents", json=SUPPORT)
     assert (await client.delete("/api/v1/agents/support")).status_code == 204
     assert (await client.get("/api/v1/agents/support")).status_code == 404
@@ -201,7 +201,7 @@ async def test_delete(client: httpx2.AsyncClient, world: World, tenant: str) -> 
     assert (await client.get("/api/v1/agents/support")).status_code == 200
 
 
-async def test_pages(client: httpx2.AsyncClient) -> None:
+async def test_pages_together_list_each_agent_once(client: httpx2.AsyncClient) -> None:
     expected = [f"agent-{number}" for number in range(5)]
     for name in expected:
         await client.post("/api/v1/agents", json={"name": name, "model": "m"})
@@ -261,7 +261,7 @@ async def test_a_quota_of_the_cluster_is_explained(client: httpx2.AsyncClient, w
     await until(explained, what="the API server to count with the new quota")
 
 
-async def test_roles(api: Api, tenant: str) -> None:
+async def test_only_developers_write_agents_and_every_role_reads_them(api: Api, tenant: str) -> None:
     for role, status in (("viewer", 403), ("invoker", 403), ("developer", 201)):
         async with api.client(await api.key(tenant, role)) as client:
             assert (await client.post("/api/v1/agents", json=SUPPORT)).status_code == status
@@ -271,7 +271,9 @@ async def test_roles(api: Api, tenant: str) -> None:
     assert (refused.status_code, refused.json()["code"]) == (403, "no_tenant")
 
 
-async def test_gitops_only(plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path, world: World) -> None:
+async def test_where_git_declares_agents_the_api_refuses_to_write_them(
+    plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path, world: World
+) -> None:
     async with harness.running(plane, postgres, tmp_path / "secrets", gitops_only=True) as api:
         async with api.client(await api.key(await world.tenant(), "developer")) as client:
             answers = [

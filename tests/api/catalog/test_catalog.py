@@ -62,7 +62,7 @@ def catalog() -> Catalog:
     ("agent_id", "namespace"),
     [("a", "acme-default"), ("acme-default.a", "acme-default"), ("acme-second.a", "acme-second")],
 )
-def test_ids(catalog: Catalog, agent_id: str, namespace: str) -> None:
+def test_an_id_without_a_namespace_means_the_default_one(catalog: Catalog, agent_id: str, namespace: str) -> None:
     found = catalog.agent(caller("acme"), agent_id)
     assert (found.namespace, found.definition.system_prompt, found.endpoint) == (
         namespace,
@@ -89,7 +89,7 @@ def test_ids(catalog: Catalog, agent_id: str, namespace: str) -> None:
         "é",
     ],
 )
-def test_unknown_ids(catalog: Catalog, agent_id: str) -> None:
+def test_ids_of_nobody_and_of_other_tenants_are_not_found(catalog: Catalog, agent_id: str) -> None:
     for _ in range(2):
         with pytest.raises(NotFound):
             catalog.agent(caller("acme"), agent_id)
@@ -114,7 +114,7 @@ def test_pages_show_the_tenants_namespaces_only(catalog: Catalog) -> None:
     assert (rest[0]["metadata"]["namespace"], after) == ("acme-second", None)
 
 
-def test_not_ready_says_why(catalog: Catalog) -> None:
+def test_an_agent_that_is_not_ready_is_refused_with_the_reason(catalog: Catalog) -> None:
     condition = {
         "type": "Ready",
         "status": "False",

@@ -86,7 +86,9 @@ async def test_expiry_is_looked_at_each_time(
         await authenticator.caller(f"Bearer {key.text}")
 
 
-async def test_callers(authenticator: Authenticator, directory: Directory) -> None:
+async def test_a_key_gives_its_tenants_caller_or_the_platforms_admin(
+    authenticator: Authenticator, directory: Directory
+) -> None:
     key, admin = directory.add(role="invoker"), directory.add(tenant_id=PLATFORM_TENANT, role="platform-admin")
     assert await authenticator.caller(f"bearer {key.text}") == Principal(
         TENANT, "acme", "acme-x", api_keys.Role.INVOKER, key.id

@@ -17,7 +17,9 @@ from tests.support.postgres import Postgres, PostgresDatabase
 
 
 @requirement("secrets")
-async def test_in_a_cluster(postgres_server: Postgres, world: World, namespace: str) -> None:
+async def test_installers_at_once_agree_on_the_secrets_in_the_cluster(
+    postgres_server: Postgres, world: World, namespace: str
+) -> None:
     empty = await postgres_server.fresh(migrated=False)
     store = ClusterStore(world.cluster, namespace)
     keys = await asyncio.gather(*(install(store, dsn=empty.migrator) for _ in range(3)))
@@ -52,7 +54,7 @@ def modes(folder: Path) -> set[int]:
     return {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
 
 
-def test_the_program(postgres: PostgresDatabase, tmp_path: Path) -> None:
+def test_the_program_prints_the_admin_key_once_and_logs_it_nowhere(postgres: PostgresDatabase, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("agentic-api")
     environment = os.environ | {"AGENTIC_MIGRATOR_DSN": postgres.migrator}
     migrated = subprocess.run([program, "migrate"], env=environment, check=True, capture_output=True, text=True)

@@ -84,7 +84,7 @@ async def test_the_secret_is_shown_once_and_kept_as_a_hash(owner: httpx2.AsyncCl
     assert all(secret.encode() not in bytes(row.hash) for row in stored)
 
 
-async def test_refusals_look_alike(api: Api, owner: httpx2.AsyncClient) -> None:
+async def test_every_bad_credential_gets_the_same_refusal(api: Api, owner: httpx2.AsyncClient) -> None:
     made = await make(owner)
     other = await make(owner)
     wrong_secret = made["key"][:21] + other["key"][21:]
@@ -107,7 +107,7 @@ async def test_refusals_look_alike(api: Api, owner: httpx2.AsyncClient) -> None:
     assert answers[0][0] == 401
 
 
-async def test_platform_admins(api: Api, tenant: str) -> None:
+async def test_platform_admins_manage_keys_of_every_tenant_and_see_them_apart(api: Api, tenant: str) -> None:
     async with api.client() as admin:
         nameless = await admin.post("/api/v1/keys", json={"name": "x", "role": "owner"})
         assert nameless.status_code == 422
@@ -124,7 +124,7 @@ async def test_platform_admins(api: Api, tenant: str) -> None:
         assert (await admin.delete(f"/api/v1/keys/{made['id']}", params={"tenant": tenant})).status_code == 204
 
 
-async def test_who_may_manage_keys(api: Api, tenant: str) -> None:
+async def test_only_owners_manage_keys_and_none_makes_a_platform_admin(api: Api, tenant: str) -> None:
     for role in ("developer", "invoker", "viewer"):
         async with api.client(await api.key(tenant, role)) as client:
             assert (await client.get("/api/v1/keys")).status_code == 403

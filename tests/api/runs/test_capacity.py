@@ -135,7 +135,7 @@ async def test_a_run_that_would_fill_the_memory_ends(
     await until(fits, what="the memory to be given back")
 
 
-def test_shares() -> None:
+def test_shares_bound_each_tenant_and_all_together() -> None:
     shares = Shares(10, each=8)
     assert shares.take(A, 8)
     assert not shares.take(A), "a tenant's own bound"

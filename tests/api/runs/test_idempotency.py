@@ -35,7 +35,9 @@ async def test_another_request_with_the_key_is_refused(client: httpx2.AsyncClien
         assert answer.json()["run_id"] == first["id"]
 
 
-async def test_keys_belong_to_tenants(client: httpx2.AsyncClient, foreign: httpx2.AsyncClient) -> None:
+async def test_two_tenants_may_use_the_same_idempotency_key(
+    client: httpx2.AsyncClient, foreign: httpx2.AsyncClient
+) -> None:
     mine = (await client.post(EXECUTE, json={"input": "hello"}, headers=KEY)).json()
     other = await foreign.post(EXECUTE, json={"input": "bye"}, headers=KEY)
     assert other.status_code == 200

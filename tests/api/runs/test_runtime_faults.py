@@ -154,7 +154,9 @@ NONSENSE = {
 
 
 @pytest.mark.parametrize("kind", NONSENSE)
-async def test_nonsense_fails_the_run(client: httpx2.AsyncClient, runtime: Runtime, kind: str) -> None:
+async def test_a_runtime_that_breaks_the_protocol_fails_the_run(
+    client: httpx2.AsyncClient, runtime: Runtime, kind: str
+) -> None:
     async def talk_nonsense(answer: Answer) -> None:
         await answer.send(MessageDelta(text="so far"))
         await answer.write(NONSENSE[kind])

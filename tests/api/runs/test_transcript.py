@@ -47,7 +47,9 @@ OPEN = transcript.UNANSWERED
         ([Failed(error=RunError(code="cancelled", message=""))], "cancelled", "", []),
     ],
 )
-def test_transcripts(events: list[Event], status: str, output: str, messages: list[str]) -> None:
+def test_events_of_a_run_give_its_status_output_and_messages(
+    events: list[Event], status: str, output: str, messages: list[str]
+) -> None:
     found = transcript.of(events, INTERRUPTED)
     assert (found.status.value, found.output) == (status, output)
     assert [item.content for item in found.messages] == messages

@@ -25,7 +25,7 @@ CLAIMS = run_tokens.RunClaims(
 
 
 @requirement("tenant-context")
-def test_claims_survive() -> None:
+def test_claims_are_the_same_after_signing_and_verifying() -> None:
     assert run_tokens.verify(run_tokens.sign(CLAIMS, KEY, lifetime=60), KEYS) == CLAIMS
 
 
