@@ -87,6 +87,7 @@ async def schemathesis(url: str, key: str, folder: Path, *options: str) -> None:
     assert process.returncode == 0, found[found.find("= FAILURES =") :][:20000]
 
 
+@pytest.mark.slow
 @requirement("input-validation")
 @pytest.mark.timeout(300)
 async def test_schemathesis_finds_nothing_as_an_owner(api: Api, world: World, tmp_path: Path) -> None:
@@ -100,6 +101,7 @@ async def test_schemathesis_finds_nothing_as_an_owner(api: Api, world: World, tm
     await schemathesis(api.url, key, tmp_path, "--exclude-path-regex", "^/api/v1/keys")
 
 
+@pytest.mark.slow
 @requirement("input-validation")
 @pytest.mark.timeout(300)
 async def test_schemathesis_finds_nothing_as_an_admin(api: Api, tmp_path: Path) -> None:

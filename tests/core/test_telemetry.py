@@ -74,6 +74,7 @@ print(time.perf_counter() - begun)
 """
 
 
+@pytest.mark.slow
 @requirement("observability")
 def test_a_collector_that_is_away_costs_neither_time_nor_log_lines() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:

@@ -13,6 +13,8 @@ from tests.crds.server import create, resource
 from tests.requirements import requirement
 from tests.support.apiserver import ControlPlane
 
+pytestmark = pytest.mark.slow
+
 NAMESPACE = "default"
 QUICK = settings(
     max_examples=80,

@@ -27,6 +27,8 @@ from tests.support.postgres import Postgres, PostgresDatabase
 from tests.support.runs import begin_run
 from tests.support.waiting import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 CHAT = "/v1/chat/completions"
 ASK: dict[str, Any] = {"model": "mock/m", "messages": [{"role": "user", "content": "Hello?"}]}
 API = "/apis/agentic.io/v1alpha1"

@@ -52,6 +52,7 @@ def test_a_prompts_tokens_are_estimated_from_all_its_parts(body: dict[str, Any],
     assert tokens.prompt(body) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("items", [[1] * 300_000, dict.fromkeys(map(str, range(300_000)), "x"), [[1]] * 300_000])
 def test_a_prompt_of_many_items_is_counted_in_no_memory(items: Any) -> None:
     body = {"input": items}

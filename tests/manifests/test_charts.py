@@ -25,6 +25,7 @@ def conforms(text: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 @requirement("helm")
 @pytest.mark.parametrize("name", SETS)
 def test_platform_conforms_to_the_schemas_of_kubernetes(name: str) -> None:

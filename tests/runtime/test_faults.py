@@ -164,6 +164,7 @@ async def test_a_slow_reader_gets_everything(model: Provider, client: Client) ->
     assert event["type"] == "final"
 
 
+@pytest.mark.slow
 async def test_two_hundred_runs_at_once(model: Provider, client: Client) -> None:
     model.default = openai_text("Hello", " you")
     limits = httpx2.Limits(max_connections=200)

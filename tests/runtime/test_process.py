@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
+import pytest
 
 from agentic_core.contract import RUN_PATH
 from tests.requirements import requirement
 from tests.runtime.harness import environment, first_event, request, token
 from tests.runtime.provider import Provider, Reply, openai_end, openai_pieces, openai_text
 from tests.support.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.slow
 
 PROGRAM = Path(sys.executable).parent / "agentic-runtime"
 

@@ -20,6 +20,8 @@ from tests.support.waiting import until_sync
 from tests.telemetry import collector
 from tests.telemetry.collector import Span
 
+pytestmark = pytest.mark.slow
+
 SECRET = {name: f"{name}-{secrets.token_hex(8)}" for name in ("prompt", "answer", "refused")}
 """What a user or a model says; no trace and no log may have it."""
 FACTORS = (secrets.randbelow(10**6) + 10**6, secrets.randbelow(10**6) + 10**6)

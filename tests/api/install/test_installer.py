@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from agentic_api.install.installer import install
 from agentic_api.install.secrets import ADMIN_KEY, API_KEYS, RUN_TOKENS, ClusterStore, FolderStore
 from agentic_core.auth import api_keys, run_tokens
@@ -54,6 +56,7 @@ def modes(folder: Path) -> set[int]:
     return {path.stat().st_mode & 0o777 for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_the_program_prints_the_admin_key_once_and_logs_it_nowhere(postgres: PostgresDatabase, tmp_path: Path) -> None:
     program = Path(sys.executable).with_name("agentic-api")
     environment = os.environ | {"AGENTIC_MIGRATOR_DSN": postgres.migrator}

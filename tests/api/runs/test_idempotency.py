@@ -44,6 +44,7 @@ async def test_two_tenants_may_use_the_same_idempotency_key(
     assert other.json()["id"] != mine["id"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 async def test_thousands_of_requests_at_once_are_one_run(
     postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime

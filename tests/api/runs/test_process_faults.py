@@ -16,6 +16,8 @@ from tests.requirements import requirement
 from tests.support.postgres import Postgres, PostgresDatabase
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.slow
+
 EXECUTE = "/api/v1/agents/helper/execute"
 
 

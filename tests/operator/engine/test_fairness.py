@@ -14,6 +14,8 @@ from tests.operator.engine.world import eventually, prompt, running, settled
 from tests.support.apiserver import ControlPlane
 from tests.support.faults import faulty, status
 
+pytestmark = pytest.mark.slow
+
 FAILING = 1000
 
 

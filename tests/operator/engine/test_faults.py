@@ -14,6 +14,8 @@ from tests.operator.engine.world import eventually, prompt, running, settled
 from tests.support.apiserver import ControlPlane, control_plane
 from tests.support.faults import faulty, slow, status
 
+pytestmark = pytest.mark.slow
+
 
 async def test_refused_writes_are_repeated_until_they_pass(plane: ControlPlane, namespace: str) -> None:
     refused: Counter[str] = Counter()

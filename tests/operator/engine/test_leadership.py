@@ -10,6 +10,8 @@ from tests.operator.engine.tiny import AGENT, agent
 from tests.operator.engine.world import eventually, process, settled
 from tests.support.apiserver import ControlPlane
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.timeout(240)
 async def test_a_suspended_leader_writes_nothing_after(plane: ControlPlane, namespace: str) -> None:
