@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from agentic_core.db.ids import uuid7
+from agentic_core.db import Database, functions, uuid7
 from agentic_gateway.metrics import Metrics
 from agentic_gateway.reserve.allowances import Allowances
 from agentic_gateway.settle import repository
@@ -21,6 +21,7 @@ from agentic_gateway.settle.repository import UsageRepository, pool
 from agentic_gateway.settle.usage import Outcome, RunState, UsageRow
 from tests.gateway import support
 from tests.support.postgres import PostgresDatabase
+from tests.support.runs import insert_tenant
 
 
 def row(tenant_id: UUID) -> UsageRow:
@@ -131,7 +132,7 @@ async def test_closing_writes_what_waits(capfd: pytest.CaptureFixture[str]) -> N
 
 
 async def test_sums_of_runs_are_exact_whoever_writes_and_however_often(postgres: PostgresDatabase) -> None:
-    tenant, runs = uuid4(), [uuid4() for _ in range(5)]
+    tenant, runs = await insert_tenant(postgres.app), [uuid4() for _ in range(5)]
     rows = [replace(row(tenant), run_id=run) for run in runs * 20]
     async with pool(postgres.app, connections=8) as connections:
         repository = UsageRepository(connections)
@@ -147,8 +148,9 @@ async def test_sums_of_runs_are_exact_whoever_writes_and_however_often(postgres:
 
 async def test_statements_are_planned_once(postgres: PostgresDatabase) -> None:
     async with pool(postgres.app, connections=1) as connections:
+        tenant = await insert_tenant(postgres.app)
         for _ in range(9):
-            await UsageRepository(connections).append(uuid4(), [row(uuid4())])
+            await UsageRepository(connections).append(tenant, [row(tenant)])
         plans = "select max(generic_plans), max(custom_plans) from pg_prepared_statements where statement ~ $1"
         assert tuple(await connections.fetchrow(plans, "insert into usage")) == (9, 0)
 
@@ -170,15 +172,15 @@ async def test_the_gateway_tells_its_pool_of_a_pooler(
 
 async def test_behind_a_pooler_no_statement_lasts(postgres: PostgresDatabase) -> None:
     async with pool(postgres.app, connections=1, transaction_pooler=True) as connections:
-        repository = UsageRepository(connections)
+        repository, tenant = UsageRepository(connections), await insert_tenant(postgres.app)
         for _ in range(3):
-            await repository.append(uuid4(), [row(uuid4())])
+            await repository.append(tenant, [row(tenant)])
             await repository.states(uuid4(), [uuid4()])
         assert await connections.fetchval("select count(*) from pg_prepared_statements where name <> ''") == 0
 
 
 async def test_the_repository_keeps_a_row_once_and_only_for_its_tenant(postgres: PostgresDatabase) -> None:
-    first, second = uuid4(), uuid4()
+    first, second = await insert_tenant(postgres.app), await insert_tenant(postgres.app)
     made = [row(first), row(first)]
     async with pool(postgres.app, connections=1) as connections:
         repository = UsageRepository(connections)
@@ -190,3 +192,15 @@ async def test_the_repository_keeps_a_row_once_and_only_for_its_tenant(postgres:
                 await connection.execute("select set_config('app.tenant_id', $1, true)", str(tenant))
                 assert await connection.fetchval("select count(*) from usage") == count
         assert await connections.fetchval("select count(*) from usage") == 0, "the tenant ends with the transaction"
+
+
+async def test_rows_of_a_deleted_tenant_are_dropped_and_its_runs_have_ended(
+    database: Database, postgres: PostgresDatabase
+) -> None:
+    tenant, other = await insert_tenant(postgres.app), await insert_tenant(postgres.app)
+    assert (await functions.delete_tenant(database, tenant, max_rows=9)).done
+    late = row(tenant)
+    async with pool(postgres.app, connections=1) as connections:
+        repository = UsageRepository(connections)
+        assert await repository.append(tenant, [late]) == [RunState(late.run_id, 0, running=False)]
+        assert [state.tokens for state in await repository.append(other, [row(other)])] == [3]

@@ -15,6 +15,13 @@ CANCEL = "update runs set cancel_requested = true where tenant_id = $1 and id = 
 END = "update runs set status = 'succeeded', finished_at = now() where tenant_id = $1 and id = $2"
 
 
+async def insert_tenant(dsn: str) -> UUID:
+    """A tenant that has its row."""
+    tenant_id = uuid4()
+    await execute(dsn, "insert into tenants (tenant_id, name) values ($1::uuid, cast($1::uuid as text))", tenant_id)
+    return tenant_id
+
+
 async def begin_run(dsn: str, tenant_id: UUID, run_id: UUID) -> None:
     """A run that goes on, with all that it hangs on."""
     await execute(dsn, BEGIN, tenant_id, run_id, uuid4())

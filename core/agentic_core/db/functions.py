@@ -1,4 +1,7 @@
-"""The few questions that span tenants, each a SECURITY DEFINER function of the owner; authentication and leases ask."""
+"""The few statements that span tenants, each a SECURITY DEFINER function of the owner.
+
+Authentication, leases, retention and the deletion of tenants call them.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,11 +41,21 @@ class Held:
     cancel_requested: bool
 
 
+@dataclass(frozen=True)
+class Deletion:
+    """What a batch of a tenant's deletion did."""
+
+    deleted: int
+    """Rows that it deleted. 0 when another process is deleting rows of this tenant, or transactions hold the rest."""
+    done: bool
+    """Whether no row is left, and none can be added."""
+
+
 _AUTHENTICATE = text("select * from authenticate_key(:key_id)")
-_EXPIRED = text("select * from expired_runs(:most)")
+_EXPIRED = text("select * from expired_runs(:limit)")
 _EXTEND = text("select * from extend_leases(:replica, cast(:run_ids as uuid[]), :seconds)")
-_EXPIRE = text("select expire_events(:before, :most)")
-_DELETE = text("select delete_tenant(:tenant_id)")
+_EXPIRE = text("select expire_events(:before, :limit)")
+_DELETE = text("select deleted, done from delete_tenant(:tenant_id, :max_rows)")
 
 
 async def authenticate_key(database: Database, key_id: str) -> KeyRecord | None:
@@ -64,12 +77,12 @@ async def authenticate_key(database: Database, key_id: str) -> KeyRecord | None:
 async def expired_runs(database: Database, *, limit: int) -> list[ExpiredRun]:
     """Runs of all tenants whose lease has run out, the oldest first."""
     async with database.platform() as connection:
-        rows = (await connection.execute(_EXPIRED, {"most": limit})).all()
+        rows = (await connection.execute(_EXPIRED, {"limit": limit})).all()
     return [ExpiredRun(row.tenant_id, row.run_id) for row in rows]
 
 
 async def extend_leases(database: Database, replica: UUID, run_ids: Sequence[UUID], *, seconds: float) -> list[Held]:
-    """Extend the leases that this replica still holds; a run that is missing from the answer was closed by another."""
+    """Extend the leases that this replica still holds; a run that is missing from the result was closed by another."""
     values = {"replica": replica, "run_ids": list(run_ids), "seconds": seconds}
     async with database.platform() as connection:
         rows = (await connection.execute(_EXTEND, values)).all()
@@ -77,16 +90,21 @@ async def extend_leases(database: Database, replica: UUID, run_ids: Sequence[UUI
 
 
 async def expire_events(database: Database, *, before: datetime, limit: int) -> int:
-    """Delete events of runs that ended before a time, of all tenants; answers with how many, 0 when others do it now.
+    """Delete events of runs that ended before a time, of all tenants; their idempotency keys become free.
 
-    The idempotency keys of these runs become free.
+    Returns the number of events; 0 also while another process deletes some.
     """
     async with database.platform() as connection:
-        deleted: int = (await connection.execute(_EXPIRE, {"before": before, "most": limit})).scalar_one()
+        deleted: int = (await connection.execute(_EXPIRE, {"before": before, "limit": limit})).scalar_one()
     return deleted
 
 
-async def delete_tenant(database: Database, tenant_id: UUID) -> None:
-    """Delete every row of a tenant, its ledger and audit log included."""
+async def delete_tenant(database: Database, tenant_id: UUID, *, max_rows: int) -> Deletion:
+    """Delete a batch of a tenant's rows, its ledger and audit log included; to be called until it is done.
+
+    Each call is a short transaction. It can be interrupted and called by several processes at once: none waits for
+    locks of another.
+    """
     async with database.platform() as connection:
-        await connection.execute(_DELETE, {"tenant_id": tenant_id})
+        row = (await connection.execute(_DELETE, {"tenant_id": tenant_id, "max_rows": max_rows})).one()
+    return Deletion(row.deleted, row.done)

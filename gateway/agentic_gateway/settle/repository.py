@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from agentic_core import telemetry
 from agentic_core.db import direct
 from agentic_gateway.settle.usage import RunState, UsageRow
 
@@ -58,6 +59,7 @@ STATES: Final = f"""
     from ({_TENANT} offset 0) as tenant cross join unnest($2::uuid[]) as asked (run_id)
 """  # noqa: S608 - made of constants
 _values = attrgetter(*COLUMNS)
+log = telemetry.logger(__name__)
 
 CONNECT_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 10.0
@@ -72,9 +74,16 @@ class UsageRepository:
         self._pool = pool
 
     async def append(self, tenant_id: UUID, rows: Sequence[UsageRow]) -> Sequence[RunState]:
-        """Commit rows of one tenant; rows that are there already are left alone. Gives the states of their runs."""
+        """Commit rows of one tenant; rows that are there already are left alone. Returns the states of their runs.
+
+        Rows of a tenant that has been deleted are dropped, as its other rows were; its runs have ended.
+        """
         columns = zip(*map(_values, rows), strict=True)
-        found = await self._pool.fetch(INSERT, str(tenant_id), *columns)
+        try:
+            found = await self._pool.fetch(INSERT, str(tenant_id), *columns)
+        except asyncpg.ForeignKeyViolationError:
+            log.warning("usage of a deleted tenant dropped", tenant_id=str(tenant_id), rows=len(rows))
+            return [RunState(run_id, 0, running=False) for run_id in {row.run_id for row in rows}]
         return [RunState(*item) for item in found]
 
     async def states(self, tenant_id: UUID, run_ids: Sequence[UUID]) -> Sequence[RunState]:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from uuid import uuid4
 
 import asyncpg
 import httpx2
@@ -20,6 +19,7 @@ from agentic_crds import Agent
 from tests.api.harness import Api, World
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
+from tests.support.runs import insert_tenant
 
 BODY = {"name": "a", "model": "m"}
 NO_OUTCOMES = """
@@ -122,9 +122,10 @@ async def test_a_write_whose_outcome_cannot_be_noted_is_answered_and_its_intenti
     ],
 )
 async def test_an_intention_stays_whatever_becomes_of_it(
-    database: Database, error: BaseException, outcomes: list[str]
+    database: Database, postgres: PostgresDatabase, error: BaseException, outcomes: list[str]
 ) -> None:
-    caller = Principal(tenant_id=uuid4(), tenant="t", default_namespace="t-default", role=Role.DEVELOPER, key_id="k")
+    tenant_id = await insert_tenant(postgres.app)
+    caller = Principal(tenant_id=tenant_id, tenant="t", default_namespace="t-default", role=Role.DEVELOPER, key_id="k")
     with pytest.raises(type(error)):
         async with Audit(database).intended(caller, "agent.delete", target="n.a"):
             raise error

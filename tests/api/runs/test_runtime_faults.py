@@ -209,5 +209,5 @@ async def test_a_deleted_tenants_runs_end_at_their_runtime(
     runtime.scripts["hello"] = runtime.hang
     async with client.stream("POST", EXECUTE, json={"input": "hello", "stream": True}):
         await asyncio.wait_for(runtime.began.wait(), PATIENCE)
-        await functions.delete_tenant(database, tenant.id)
+        await functions.delete_tenant(database, tenant.id, max_rows=100)
         await asyncio.wait_for(runtime.dropped.wait(), PATIENCE)

@@ -5,18 +5,19 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
-import pytest
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 
-from agentic_core.db import PLATFORM_TENANT, Database, functions, tables, uuid7
+from agentic_core.db import Database, functions, tables, uuid7
 from tests.core.db.rows import Rows, insert, rows
-from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
 
 DEFINERS = """
 select proname, proconfig, pg_get_userbyid(proowner) as owner, proacl::text as acl from pg_proc
 where prosecdef and pronamespace = 'public'::regnamespace order by 1
+"""
+FOR_EVERYONE = """
+select proname from pg_proc p cross join aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as granted
+where pronamespace = 'public'::regnamespace and granted.grantee = 0
 """
 
 
@@ -47,8 +48,16 @@ async def test_functions_of_the_owner_are_pinned_and_for_the_app_alone(postgres:
     ]  # fmt: skip
     for item in found:
         assert item["owner"] == "agentic_owner"
-        assert item["proconfig"] == ["search_path=pg_catalog, pg_temp"]
+        plans = [setting for setting in item["proconfig"] if setting.startswith("enable_")]
+        assert [setting for setting in item["proconfig"] if setting not in plans] == ["search_path=pg_catalog, pg_temp"]
         assert item["acl"] == "{agentic_owner=X/agentic_owner,agentic_app=X/agentic_owner}"
+
+
+async def test_no_function_is_for_everyone(postgres: PostgresDatabase) -> None:
+    connection = await asyncpg.connect(postgres.admin)
+    found = await connection.fetch(FOR_EVERYONE)
+    await connection.close()
+    assert found == []
 
 
 async def test_a_key_is_found_by_its_id_alone(database: Database) -> None:
@@ -137,25 +146,3 @@ async def test_one_process_at_a_time_deletes_events(database: Database) -> None:
         assert first.scalar_one() == 1
         assert await functions.expire_events(database, before=before, limit=9) == 0
     assert await functions.expire_events(database, before=before, limit=9) == 1
-
-
-@requirement("schema-tables")
-async def test_deleting_a_tenant_leaves_nothing_of_it_and_all_of_others(database: Database) -> None:
-    mine, other = await stored(database), await stored(database)
-    await functions.delete_tenant(database, mine[tables.tenants]["tenant_id"])
-    assert set((await counts(database, mine[tables.tenants]["tenant_id"])).values()) == {0}
-    assert set((await counts(database, other[tables.tenants]["tenant_id"])).values()) == {1}
-
-
-async def test_the_platforms_own_tenant_stays(database: Database) -> None:
-    with pytest.raises(DBAPIError, match="cannot be deleted"):
-        await functions.delete_tenant(database, PLATFORM_TENANT)
-
-
-async def test_nothing_is_written_for_a_deleted_tenant(database: Database) -> None:
-    mine = await stored(database)
-    tenant = mine[tables.tenants]["tenant_id"]
-    await functions.delete_tenant(database, tenant)
-    with pytest.raises(DBAPIError, match="agents_tenant_id_fkey"):
-        async with database.session(tenant) as session:
-            await session.execute(sa.insert(tables.agents).values(**mine[tables.agents]))

@@ -31,6 +31,19 @@ select table_name from information_schema.tables t where table_schema = 'public'
 and not exists (select from information_schema.columns c where c.table_name = t.table_name
                 and column_name = 'tenant_id' and data_type = 'uuid' and is_nullable = 'NO')
 """
+KEEPING_NO_TENANT = """
+select t::text from tenant_tables() t
+where not exists (select from pg_trigger g where g.tgrelid = t and g.tgname = 'require_tenant' and g.tgenabled = 'O')
+and not exists (
+    select from pg_constraint f join pg_attribute a on a.attrelid = t and a.attnum = any (f.conkey)
+    where f.conrelid = t and f.contype = 'f' and f.confrelid <> t and a.attname = 'tenant_id'
+)
+"""
+"""Tables whose rows could outlive their tenant."""
+REFERENCES = """
+select conrelid::regclass::text as child, confrelid::regclass::text as parent from pg_constraint
+where contype = 'f' and connamespace = 'public'::regnamespace and conrelid <> confrelid
+"""
 POLICY = "( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS \"nullif\")"
 APPEND_ONLY = [tables.usage, tables.audit_log, tables.run_events, tables.messages, tables.tool_executions]
 
@@ -55,6 +68,18 @@ async def test_every_table_has_a_tenant_and_forces_row_level_security(postgres: 
         assert (policy["roles"], policy["cmd"]) == (["public"], "ALL")
         assert POLICY in policy["qual"]
         assert policy["qual"] == policy["with_check"]
+
+
+@requirement("tenant-id")
+async def test_no_row_outlives_its_tenant(postgres: PostgresDatabase) -> None:
+    async with connected(postgres.admin) as connection:
+        assert await connection.fetch(KEEPING_NO_TENANT) == []
+        emptied = [item["tenant_tables"] for item in await connection.fetch("select tenant_tables()::text")]
+        references = await connection.fetch(REFERENCES)
+    assert sorted(emptied) == sorted(tables.metadata.tables), "a deletion empties every table"
+    assert emptied[-1] == "tenants"
+    for child, parent in references:
+        assert emptied.index(child) < emptied.index(parent)
 
 
 async def test_every_index_leads_with_the_tenant(postgres: PostgresDatabase) -> None:
