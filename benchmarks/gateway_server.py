@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from agentic_core import names, telemetry
+from agentic_core.cluster.kinds import ref_of
 from agentic_gateway.app import Context
 from agentic_gateway.composition import running
 from agentic_gateway.main import serve
@@ -28,7 +29,8 @@ class Resources(Known):
 
     def __init__(self, echo: str) -> None:
         super().__init__()
-        self.note_tenant("ADDED", API | {"kind": "Tenant", "metadata": {"name": "bench", "uid": TENANT_ID}, "spec": {}})
+        tenant = API | {"kind": "Tenant", "metadata": {"name": "bench", "uid": TENANT_ID}, "spec": {}}
+        self.note_tenant(ref_of(tenant), tenant)
         for name, kind, url in (("echo", "openaiCompatible", f"{echo}/v1"), ("claude", "anthropic", echo)):
             spec = {
                 "type": kind,
@@ -37,7 +39,8 @@ class Resources(Known):
                 "models": [{"name": "echo", "price": {"input": "2.5", "output": "10"}}],
             }
             metadata = {"name": name, "namespace": NAMESPACE}
-            self.note_provider("ADDED", API | {"kind": "ModelProvider", "metadata": metadata, "spec": spec})
+            provider = API | {"kind": "ModelProvider", "metadata": metadata, "spec": spec}
+            self.note_provider(ref_of(provider), provider)
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, Any]:
         """The one key."""

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from agentic_core import names
-from agentic_core.cluster import Cluster, WatchCache
-from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, Object, custom
+from agentic_core.cluster import Cluster, Reflector, Store
+from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, Object, Ref, custom
 from agentic_crds import Agent, AgentRevision, ModelProvider, Tenant
 from benchmarks.measure import cpu_seconds, resident_bytes, table
 from tests.support.apiserver import ControlPlane, control_plane
@@ -225,14 +225,14 @@ async def edit(user: Cluster, count: int, mode: str) -> list[float]:
     edited: dict[str, float] = {}
     took: list[float] = []
 
-    def seen(change: str, revision: Object) -> None:
-        name = revision["metadata"].get("labels", {}).get(names.OWNER_NAME, "")
-        if change == "ADDED" and (begun := edited.pop(name, None)):
+    def seen(_ref: Ref, revision: Object | None) -> None:
+        name = revision["metadata"].get("labels", {}).get(names.OWNER_NAME, "") if revision else ""
+        if begun := edited.pop(name, None):
             took.append(time.monotonic() - begun)
 
-    cache = WatchCache(user, REVISION, on_event=seen)
-    watching = asyncio.create_task(cache.run())
-    await cache.synced.wait()
+    reflector = Reflector(cluster=user, kind=REVISION, sink=Store(REVISION, seen))
+    watching = asyncio.create_task(reflector.run())
+    await reflector.synced.wait()
     for number in range(EDITS):
         due = time.monotonic() + 1 / EDITS_PER_SECOND
         body = agent(number % count, mode, prompt=f"Edit {number}.")

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from agentic_api.agents.service import Agents
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
-from agentic_api.catalog.watch import Watch
+from agentic_api.catalog.resolved import ResolvedAgents
 from agentic_api.context import Context
 from agentic_api.conversations.service import ConversationService
 from agentic_api.identity.authenticator import Authenticator
@@ -23,7 +23,7 @@ from agentic_api.settings import ApiSettings
 from agentic_api.tenants.sync import TenantSync
 from agentic_core.auth import run_tokens
 from agentic_core.clock import Clock
-from agentic_core.cluster import Cluster, credentials
+from agentic_core.cluster import Cluster, Watches, credentials
 from agentic_core.db import Database, functions
 from agentic_core.web.exposition import exposed
 from agentic_core.web.lifecycle import Lifecycle
@@ -50,6 +50,7 @@ async def opened(
         await stack.enter_async_context(replica.open())
         await stack.enter_async_context(Retention(database, clock, days=settings.event_days).running())
         audit = Audit(database)
+        resolved = ResolvedAgents(catalog, anywhere=settings.runtimes_anywhere)
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
         yield Context(
             lifecycle=lifecycle,
@@ -62,13 +63,13 @@ async def opened(
                 pepper=pepper,
                 ttl=settings.key_cache_seconds,
                 clock=clock,
-                default_namespace=lambda tenant: catalog.tenant(tenant).default_namespace,
+                default_namespace=lambda tenant: catalog.namespaces(tenant).default,
             ),
             limiter=RateLimiter(per_minute=settings.requests_per_minute, clock=clock),
             audit=audit,
             keys=Keys(database, catalog, pepper=pepper, clock=clock),
             agents=Agents(None if settings.gitops_only else cluster, catalog, audit),
-            runs=RunService(database, catalog, replica, key),
+            runs=RunService(database, catalog, resolved, replica, key),
             conversations=ConversationService(database, catalog),
         )
 
@@ -78,8 +79,8 @@ async def _resources(
 ) -> tuple[Cluster | None, Catalog, Callable[[], bool]]:
     cluster = await stack.enter_async_context(Cluster(credentials.load(settings.kubeconfig)))
     sync = TenantSync(cluster, database)
-    catalog = Catalog(on_tenant=sync.changed, anywhere=settings.runtimes_anywhere)
-    watch = Watch(cluster, catalog)
-    await stack.enter_async_context(watch.running())
+    catalog = Catalog(on_tenant=sync.changed)
+    watches = Watches(cluster, catalog.stores.values())
+    await stack.enter_async_context(watches.running())
     await stack.enter_async_context(sync.running(catalog))
-    return cluster, catalog, lambda: watch.synced
+    return cluster, catalog, lambda: watches.synced

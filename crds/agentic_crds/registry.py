@@ -4,7 +4,7 @@
 reference are made from the entries; an entry grants no right that is not written in it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -87,7 +87,7 @@ class Registry:
         self._entries[entry.name] = entry
 
     @contextmanager
-    def registered(self, *entries: KindEntry) -> Iterator[None]:
+    def registered(self, *entries: KindEntry) -> Generator[None]:
         """More kinds, for the duration of a test."""
         before = dict(self._entries)
         try:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentic_core.auth import run_tokens
 from agentic_core.auth.run_tokens import RunClaims
+from agentic_core.cluster.kinds import ref_of
 from agentic_core.errors import NotFound
 from agentic_gateway.app import Context, Gateway
 from agentic_gateway.composition import running
@@ -48,7 +49,8 @@ class WrittenDown(Known):
         """Add a Tenant."""
         spec = {"ai": {"models": {"allowed": list(allowed)}}}
         metadata = {"name": name, "uid": str(uid)}
-        self.note_tenant("ADDED", {"metadata": metadata, "spec": spec, **_kind("Tenant")})
+        written = {"metadata": metadata, "spec": spec, **_kind("Tenant")}
+        self.note_tenant(ref_of(written), written)
 
     def provider(
         self,
@@ -67,7 +69,8 @@ class WrittenDown(Known):
             spec["secretRef"] = {"name": f"{name}-key"}
             self.key(f"{name}-key", key, namespace=namespace)
         metadata = {"name": name, "namespace": namespace}
-        self.note_provider("ADDED", {"metadata": metadata, "spec": spec, **_kind("ModelProvider")})
+        written = {"metadata": metadata, "spec": spec, **_kind("ModelProvider")}
+        self.note_provider(ref_of(written), written)
 
     def key(self, secret: str, value: str, *, namespace: str = NAMESPACE) -> None:
         """Set the Secret's key."""

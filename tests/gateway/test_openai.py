@@ -11,6 +11,8 @@ from openai.types.chat import (
     ChatCompletionUserMessageParam,
 )
 
+from agentic_core.cluster.kinds import custom
+from agentic_crds import Tenant
 from tests.gateway.support import Running
 from tests.requirements import requirement
 from tests.support.aimock import Aimock
@@ -133,7 +135,7 @@ async def test_a_token_is_good_for_the_tenant_that_it_was_signed_for_and_no_othe
         assert refused.value.code == "tenant_gone"
         with pytest.raises(openai.AuthenticationError):
             await client.models.list()
-        mocked.resources.note_tenant("DELETED", {"metadata": {"name": "acme"}})
+        mocked.resources.note_tenant(custom(Tenant).ref("acme"), None)
     assert await mocked.rows() == []
 
 

@@ -14,6 +14,7 @@ from agentic_api.web.pagination import Page, PageParams, cursor
 from agentic_api.web.parameters import AgentId
 from agentic_api.web.routing import router as domain_router
 from agentic_core.cluster.kinds import Object
+from agentic_crds import Agent
 
 router = domain_router("/api/v1/agents", tag="agents")
 
@@ -37,14 +38,14 @@ async def create_agent(body: NewAgent, caller: Developer, context: Ctx, response
 @router.get("")
 async def list_agents(caller: Viewer, context: Ctx, page: PageParams) -> Page[AgentView]:
     """List the agents of the tenant by namespace and name."""
-    found, after = context.catalog.page(caller, limit=page.limit, after=page.after)
+    found, after = context.catalog.page(Agent, caller, limit=page.limit, after=page.after)
     return Page(items=[translate.view(item) for item in found], next_cursor=cursor(after) if after else None)
 
 
 @router.get("/{agent_id}")
 async def get_agent(agent_id: AgentId, caller: Viewer, context: Ctx, response: Response) -> AgentView:
     """Get an agent and whether it is ready to run."""
-    shown = translate.view(context.catalog.find(caller, agent_id))
+    shown = translate.view(context.catalog.find(Agent, caller, agent_id))
     response.headers["ETag"] = f'"{shown.version}"'
     return shown
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from agentic_api.agents import translate
 from agentic_api.agents.schemas import AgentBody, NewAgent
 from agentic_api.audit import Audit
-from agentic_api.catalog.catalog import AgentKey, Catalog, unknown
+from agentic_api.catalog.catalog import Catalog, Key, unknown
 from agentic_api.errors import AlreadyExists, GitOpsOnly, PreconditionFailed
 from agentic_api.identity.principal import Principal
 from agentic_core import names
@@ -43,7 +43,7 @@ class Agents:
     async def create(self, caller: Principal, body: NewAgent) -> Object:
         """Create an agent that does not exist yet."""
         cluster = self._writable()
-        key = self.catalog.locate(caller, f"{body.namespace or caller.default_namespace}.{body.label}")
+        key = self.catalog.locate(Agent, caller, f"{body.namespace or caller.default_namespace}.{body.label}")
         prompt = _long_prompt(key, body)
         wanted = translate.manifest(key, translate.spec(body, prompt))
         async with self.audit.intended(caller, "agent.create", target=str(key)) as done:
@@ -53,20 +53,20 @@ class Agents:
                 if prompt:
                     await cluster.apply(_config_map(prompt, body, created), names.API_MANAGER)
             done["generation"] = _generation(created)
-        self.catalog.agents.put(created)
+        self.catalog.stores[Agent].put(created)
         return created
 
     async def change(self, caller: Principal, agent_id: str, edit: Edit, *, version: str | None) -> Object:
         """Give an agent a new definition; with `version` only if it is still the one that the caller saw."""
         cluster = self._writable()
-        key = _key(self.catalog.find(caller, agent_id))
+        key = _key(self.catalog.find(Agent, caller, agent_id))
         async with self.audit.intended(caller, "agent.update", target=str(key)) as done:
             changed = await self._change(cluster, key, edit, version=version)
             done["generation"] = _generation(changed)
-        self.catalog.agents.put(changed)
+        self.catalog.stores[Agent].put(changed)
         return changed
 
-    async def _change(self, cluster: Cluster, key: AgentKey, edit: Edit, *, version: str | None) -> Object:
+    async def _change(self, cluster: Cluster, key: Key, edit: Edit, *, version: str | None) -> Object:
         for attempt in range(ATTEMPTS):
             current = await self._current(cluster, key, version=version)
             try:
@@ -79,11 +79,11 @@ class Agents:
                 raise _meaning(key, error) from error
         raise AssertionError("the last attempt returns or raises")
 
-    async def _current(self, cluster: Cluster, key: AgentKey, *, version: str | None) -> Object:
+    async def _current(self, cluster: Cluster, key: Key, *, version: str | None) -> Object:
         with _explained(key):
             current = await cluster.get(AGENT.ref(key.name, key.namespace))
             if current is None:
-                raise unknown(str(key))
+                raise unknown(Agent, str(key))
             if any(_by_create(entry) for entry in current["metadata"]["managedFields"]):
                 current = await self._as_applied(cluster, current)  # a create that was cut off in the middle
         generation = str(current["metadata"]["generation"])
@@ -108,13 +108,13 @@ class Agents:
     async def delete(self, caller: Principal, agent_id: str) -> None:
         """Delete an agent."""
         cluster = self._writable()
-        current = self.catalog.find(caller, agent_id)
+        current = self.catalog.find(Agent, caller, agent_id)
         key = _key(current)
         async with self.audit.intended(caller, "agent.delete", target=str(key)):
             with _explained(key):
                 if not await cluster.delete(AGENT.ref(key.name, key.namespace), uid=current["metadata"]["uid"]):
-                    raise unknown(agent_id)
-        self.catalog.agents.remove_ahead(key.namespace, key.name)
+                    raise unknown(Agent, agent_id)
+        self.catalog.stores[Agent].remove_ahead(key.namespace, key.name)
 
     def _writable(self) -> Cluster:
         if self.cluster is None:
@@ -144,8 +144,8 @@ def _by_create(entry: Object) -> bool:
     return entry["manager"] == names.API_MANAGER and entry["operation"] == "Update" and "subresource" not in entry
 
 
-def _key(agent: Object) -> AgentKey:
-    return AgentKey(agent["metadata"]["namespace"], agent["metadata"]["name"])
+def _key(agent: Object) -> Key:
+    return Key(agent["metadata"]["namespace"], agent["metadata"]["name"])
 
 
 def _generation(agent: Object) -> int:
@@ -157,7 +157,7 @@ def _name(agent: Object) -> tuple[str, str]:
     return agent["metadata"]["name"], agent["metadata"]["namespace"]
 
 
-def _long_prompt(key: AgentKey, body: AgentBody) -> ConfigMapKeyRef | None:
+def _long_prompt(key: Key, body: AgentBody) -> ConfigMapKeyRef | None:
     if body.system_prompt is None or len(body.system_prompt) <= INLINE_PROMPT:
         return None
     digest = hashlib.sha256(body.system_prompt.encode()).hexdigest()[:10]
@@ -176,14 +176,14 @@ def _config_map(prompt: ConfigMapKeyRef, body: AgentBody, owner: Object) -> Obje
 
 
 @contextmanager
-def _explained(key: AgentKey) -> Generator[None]:
+def _explained(key: Key) -> Generator[None]:
     try:
         yield
     except errors.ClusterError as error:
         raise _meaning(key, error) from error
 
 
-def _meaning(key: AgentKey, error: errors.ClusterError) -> PlatformError:
+def _meaning(key: Key, error: errors.ClusterError) -> PlatformError:
     """What an answer of the API server means for the client."""
     said = error.message.partition(": ")[2] or error.message
     match error:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agentic_api.agents.schemas import AgentBody, AgentModelBody, AgentState, AgentView, LimitsBody, RuntimeBody
-from agentic_api.catalog.catalog import AgentKey
+from agentic_api.catalog.catalog import Key
 from agentic_api.errors import invalid
 from agentic_core import names
 from agentic_crds import Agent, AgentSpec
@@ -40,7 +40,7 @@ def _given(body: AgentModelBody | LimitsBody | RuntimeBody) -> Object:
     return body.model_dump(exclude_unset=True, exclude_none=True)
 
 
-def manifest(key: AgentKey, fields: Object, **metadata: Any) -> Object:
+def manifest(key: Key, fields: Object, **metadata: Any) -> Object:
     """The resource to send to the API server."""
     meta = {"name": key.name, "namespace": key.namespace} | {name: value for name, value in metadata.items() if value}
     return {"apiVersion": API_VERSION, "kind": Agent.kind_name, "metadata": meta, "spec": fields}

@@ -11,6 +11,7 @@ from agentic_api.runs.lifecycle.begin import ConversationBusy, unknown_conversat
 from agentic_core.db import Database
 from agentic_core.db.audit import AuditRepository
 from agentic_core.db.pages import BoundedPage
+from agentic_crds import Agent
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class ConversationService:
         self, principal: Principal, *, limit: int, before: UUID | None, agent_id: str | None
     ) -> list[ConversationSummary]:
         """The caller's newest conversations."""
-        key = self.catalog.locate(principal, agent_id) if agent_id else None
+        key = self.catalog.locate(Agent, principal, agent_id) if agent_id else None
         async with self.database.session(principal.tenant_id) as session:
             return await ConversationRepository(session).page(
                 limit=limit,

@@ -9,7 +9,7 @@ from uuid import UUID
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentic_api.catalog.catalog import Catalog
-from agentic_api.catalog.resolved import ResolvedAgent
+from agentic_api.catalog.resolved import ResolvedAgent, ResolvedAgents
 from agentic_api.identity.principal import Principal
 from agentic_api.runs.follow.remote import END
 from agentic_api.runs.lifecycle.begin import Begin, Begun, Fresh, begin
@@ -24,6 +24,7 @@ from agentic_core.db import Database, faults
 from agentic_core.db.audit import AuditRepository
 from agentic_core.db.pages import BoundedPage
 from agentic_core.errors import NotFound
+from agentic_crds import Agent
 
 TOKEN_SLACK_SECONDS = 60.0
 """How much longer than the run's limit its token is good."""
@@ -41,6 +42,7 @@ class RunService:
 
     database: Database
     catalog: Catalog
+    agents: ResolvedAgents
     replica: Replica
     run_token_key: Ed25519PrivateKey
 
@@ -48,7 +50,7 @@ class RunService:
         self, principal: Principal, agent_id: str, *, body: Execute, idempotency_key: str | None, trace_id: str
     ) -> Begun:
         """Begin a run, or find the one that the idempotency key stands for."""
-        agent = self.catalog.agent(principal, agent_id)
+        agent = self.agents.get(principal, agent_id)
         wanted = Begin(
             tenant_id=principal.tenant_id,
             agent=agent,
@@ -162,7 +164,7 @@ class RunService:
         conversation_id: UUID | None,
     ) -> BoundedPage[RunSummary]:
         """The caller's newest runs."""
-        key = self.catalog.locate(principal, agent_id) if agent_id else None
+        key = self.catalog.locate(Agent, principal, agent_id) if agent_id else None
         async with self.database.session(principal.tenant_id) as session:
             return await RunRepository(session).page(
                 limit=limit,

@@ -59,11 +59,11 @@ async def get_tenant(
     context: Ctx,
 ) -> TenantView:
     """Get a tenant: the caller's own, or any for a platform admin."""
-    found = context.catalog.tenants.get("", name)
+    found = context.catalog.tenant(name)
     if found is None or (isinstance(caller, Principal) and caller.tenant != name):
-        raise NotFound(f"There is no tenant {name!r}.")
-    view = context.catalog.tenant(name)
-    return _view(Tenant.model_validate(found), view.default_namespace, sorted(view.namespaces))
+        raise NotFound(f"Tenant {name!r} not found.")
+    namespaces = context.catalog.namespaces(name)
+    return _view(Tenant.model_validate(found), namespaces.default, sorted(namespaces.all))
 
 
 def _view(tenant: Tenant, default_namespace: str, namespaces: list[str]) -> TenantView:

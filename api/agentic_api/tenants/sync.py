@@ -88,7 +88,7 @@ class TenantSync:
             name = await self._pending.get()
             self._queued.discard(name)
             try:
-                tenant = catalog.tenants.get("", name)
+                tenant = catalog.tenant(name)
                 if tenant is not None:
                     await self.reconcile(tenant)
                 else:

@@ -1,25 +1,23 @@
-"""Tenants, providers and their Secrets as the API server has them: two watches, and a `get` of single Secrets.
+"""Tenants, providers and their Secrets as the API server has them: watches, and a `get` of single Secrets.
 
 `compose` runs it. It parses each resource once when it changes, so that a request only looks into dicts.
 """
 
-import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
 from agentic_core import telemetry
-from agentic_core.cluster import Cluster, Object, WatchCache
-from agentic_core.cluster.kinds import SECRET, custom
+from agentic_core.cluster import Cluster, Object, Ref, Watches
+from agentic_core.cluster.kinds import SECRET
+from agentic_core.cluster.watches import stores
 from agentic_core.errors import NotFound
 from agentic_crds.model_provider import ModelProvider, ModelProviderSpec
 from agentic_crds.tenant import Tenant
 
 LOG = telemetry.logger(__name__)
-
-Change = Literal["ADDED", "MODIFIED", "DELETED"]
 
 
 class Resources(Protocol):
@@ -60,28 +58,26 @@ class Known:
         """The providers of a namespace by name."""
         return self._providers.get(namespace, {})
 
-    def note_tenant(self, change: Change, obj: Object) -> None:
-        """A Tenant changed. One that cannot be read may call nothing."""
-        name = obj["metadata"]["name"]
-        self._allowed.pop(name, None)
-        if change != "DELETED":
+    def note_tenant(self, ref: Ref, tenant: Object | None) -> None:
+        """A Tenant changed, or was deleted. One that cannot be read may call nothing."""
+        self._allowed.pop(ref.name, None)
+        if tenant is not None:
             try:
-                self._allowed[name] = obj["metadata"]["uid"], Tenant.model_validate(obj).spec.ai.models.allowed
+                allowed = Tenant.model_validate(tenant).spec.ai.models.allowed
+                self._allowed[ref.name] = tenant["metadata"]["uid"], allowed
             except ValidationError as error:
-                LOG.warning("a Tenant cannot be read", tenant=name, errors=error.error_count())
+                LOG.warning("tenant not readable", tenant=ref.name, errors=error.error_count())
 
-    def note_provider(self, change: Change, obj: Object) -> None:
-        """A ModelProvider changed. One that cannot be read is as good as none."""
-        namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
+    def note_provider(self, ref: Ref, provider: Object | None) -> None:
+        """A ModelProvider changed, or was deleted. One that cannot be read is treated as absent."""
+        namespace = ref.namespace or ""
         providers = self._providers.setdefault(namespace, {})
-        providers.pop(name, None)
-        if change != "DELETED":
+        providers.pop(ref.name, None)
+        if provider is not None:
             try:
-                providers[name] = ModelProvider.model_validate(obj).spec
+                providers[ref.name] = ModelProvider.model_validate(provider).spec
             except ValidationError as error:
-                LOG.warning(
-                    "a ModelProvider cannot be read", provider=f"{namespace}/{name}", errors=error.error_count()
-                )
+                LOG.warning("provider not readable", provider=f"{namespace}/{ref.name}", errors=error.error_count())
         if not providers:
             del self._providers[namespace]
 
@@ -92,26 +88,17 @@ class ClusterResources(Known):
     def __init__(self, cluster: Cluster) -> None:
         super().__init__()
         self._cluster = cluster
-        self._caches = (
-            WatchCache(cluster, custom(Tenant), on_event=self.note_tenant),
-            WatchCache(cluster, custom(ModelProvider), on_event=self.note_provider),
-        )
+        self.stores = stores(lambda kind: kind.gateway, {Tenant: self.note_tenant, ModelProvider: self.note_provider})
+        self._watches = Watches(cluster, self.stores.values())
 
     @property
     def synced(self) -> bool:
-        """Whether everything that existed at the start is known."""
-        return all(cache.synced.is_set() for cache in self._caches)
+        """Whether everything that existed at the start is here, and is being kept up to date."""
+        return self._watches.synced
 
-    @asynccontextmanager
-    async def watching(self) -> AsyncGenerator[None]:
+    def watching(self) -> AbstractAsyncContextManager[None]:
         """Keeps the resources up to date inside the block."""
-        tasks = [asyncio.create_task(cache.run()) for cache in self._caches]
-        try:
-            yield
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        return self._watches.running()
 
     async def secret(self, namespace: str, name: str) -> Mapping[str, Any]:
         """The Secret as Kubernetes spells it."""

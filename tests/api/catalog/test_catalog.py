@@ -6,10 +6,13 @@ from uuid import UUID
 import pytest
 
 from agentic_api.catalog.catalog import Catalog
+from agentic_api.catalog.resolved import ResolvedAgents
 from agentic_api.errors import AgentNotReady
 from agentic_api.identity.principal import Principal
 from agentic_core.auth.api_keys import Role
 from agentic_core.errors import NotFound
+from agentic_crds import KINDS, Agent, AgentRevision, KindEntry, Tenant, Writer
+from tests.crds.gadget import GADGET, Gadget, GadgetRecord
 
 SHARED = "http://agent-runtime.acme-default.svc:8080"
 VERSION = iter(range(1, 1_000_000))
@@ -48,22 +51,29 @@ def caller(name: str) -> Principal:
 @pytest.fixture
 def catalog() -> Catalog:
     filled = Catalog()
-    filled.tenants.put(tenant("acme", default="Active", second="Active", stolen="Conflict"))
-    filled.tenants.put(tenant("rival", default="Active"))
+    filled.stores[Tenant].put(tenant("acme", default="Active", second="Active", stolen="Conflict"))
+    filled.stores[Tenant].put(tenant("rival", default="Active"))
     for namespace in ("acme-default", "acme-second", "acme-stolen", "rival-default"):
-        filled.agents.put(
+        filled.stores[Agent].put(
             agent(namespace, "a", readyRevision="a-1", endpoint=f"http://agent-runtime.{namespace}.svc:8080/")
         )
-        filled.revisions.put(revision(namespace, "a-1", prompt=namespace))
+        filled.stores[AgentRevision].put(revision(namespace, "a-1", prompt=namespace))
     return filled
+
+
+@pytest.fixture
+def resolved(catalog: Catalog) -> ResolvedAgents:
+    return ResolvedAgents(catalog)
 
 
 @pytest.mark.parametrize(
     ("agent_id", "namespace"),
     [("a", "acme-default"), ("acme-default.a", "acme-default"), ("acme-second.a", "acme-second")],
 )
-def test_an_id_without_a_namespace_means_the_default_one(catalog: Catalog, agent_id: str, namespace: str) -> None:
-    found = catalog.agent(caller("acme"), agent_id)
+def test_an_id_without_a_namespace_means_the_default_one(
+    resolved: ResolvedAgents, agent_id: str, namespace: str
+) -> None:
+    found = resolved.get(caller("acme"), agent_id)
     assert (found.namespace, found.definition.system_prompt, found.endpoint) == (
         namespace,
         namespace,
@@ -89,50 +99,84 @@ def test_an_id_without_a_namespace_means_the_default_one(catalog: Catalog, agent
         "é",
     ],
 )
-def test_ids_of_nobody_and_of_other_tenants_are_not_found(catalog: Catalog, agent_id: str) -> None:
+def test_ids_of_nobody_and_of_other_tenants_are_not_found(
+    catalog: Catalog, resolved: ResolvedAgents, agent_id: str
+) -> None:
     for _ in range(2):
         with pytest.raises(NotFound):
-            catalog.agent(caller("acme"), agent_id)
+            resolved.get(caller("acme"), agent_id)
         with pytest.raises(NotFound):
-            catalog.find(caller("acme"), agent_id)
+            catalog.find(Agent, caller("acme"), agent_id)
 
 
-def test_a_namespace_that_changed_hands_is_not_served_from_memory(catalog: Catalog) -> None:
-    catalog.agent(caller("acme"), "acme-second.a")
-    catalog.tenants.put(tenant("acme", default="Active"))
+def test_a_namespace_that_changed_hands_is_not_served_from_memory(catalog: Catalog, resolved: ResolvedAgents) -> None:
+    resolved.get(caller("acme"), "acme-second.a")
+    catalog.stores[Tenant].put(tenant("acme", default="Active"))
     with pytest.raises(NotFound):
-        catalog.agent(caller("acme"), "acme-second.a")
+        resolved.get(caller("acme"), "acme-second.a")
 
 
 def test_pages_show_the_tenants_namespaces_only(catalog: Catalog) -> None:
-    shown, after = catalog.page(caller("acme"), limit=10, after=None)
+    shown, after = catalog.page(Agent, caller("acme"), limit=10, after=None)
     assert [item["metadata"]["namespace"] for item in shown] == ["acme-default", "acme-second"]
     assert after is None
-    first, after = catalog.page(caller("acme"), limit=1, after=None)
+    first, after = catalog.page(Agent, caller("acme"), limit=1, after=None)
     assert (len(first), after) == (1, "acme-default.a")
-    rest, after = catalog.page(caller("acme"), limit=1, after=after)
+    rest, after = catalog.page(Agent, caller("acme"), limit=1, after=after)
     assert (rest[0]["metadata"]["namespace"], after) == ("acme-second", None)
 
 
-def test_an_agent_that_is_not_ready_is_refused_with_the_reason(catalog: Catalog) -> None:
+def gadget(namespace: str, name: str) -> dict[str, Any]:
+    return {"metadata": meta(name, namespace), "spec": {"wheelCount": 3}}
+
+
+def test_every_kind_that_the_api_may_read_is_found_and_listed_by_the_same_rules() -> None:
+    with KINDS.registered(GADGET, KindEntry(model=GadgetRecord, writer=Writer.OPERATOR)):
+        catalog = Catalog()
+    assert Gadget in catalog.stores
+    assert GadgetRecord not in catalog.stores, "the api has no right to read it"
+    catalog.stores[Tenant].put(tenant("acme", default="Active"))
+    for namespace in ("acme-default", "rival-default"):
+        catalog.stores[Gadget].put(gadget(namespace, "a"))
+    for name in ("a", "acme-default.a"):
+        assert catalog.find(Gadget, caller("acme"), name)["metadata"]["namespace"] == "acme-default"
+    for name in ("b", "rival-default.a"):
+        with pytest.raises(NotFound, match=f"Gadget '{name}' not found in the namespaces of your tenant"):
+            catalog.find(Gadget, caller("acme"), name)
+    shown, after = catalog.page(Gadget, caller("acme"), limit=10, after=None)
+    assert ([item["metadata"]["namespace"] for item in shown], after) == (["acme-default"], None)
+
+
+def test_an_agent_that_was_deleted_while_its_revision_was_on_its_way_is_not_served(
+    catalog: Catalog, resolved: ResolvedAgents
+) -> None:
+    resolved.get(caller("acme"), "a")
+    catalog.stores[Agent].put(agent("acme-default", "a", readyRevision="a-2", endpoint=SHARED))
+    assert resolved.get(caller("acme"), "a").revision == "a-1"
+    catalog.stores[Agent].remove_ahead("acme-default", "a")
+    with pytest.raises(NotFound):
+        resolved.get(caller("acme"), "a")
+
+
+def test_an_agent_that_is_not_ready_is_refused_with_the_reason(catalog: Catalog, resolved: ResolvedAgents) -> None:
     condition = {
         "type": "Ready",
         "status": "False",
         "reason": "ProviderNotFound",
         "message": "ModelProvider x not found",
     }
-    catalog.agents.put(agent("acme-default", "b", conditions=[condition]))
+    catalog.stores[Agent].put(agent("acme-default", "b", conditions=[condition]))
     with pytest.raises(AgentNotReady, match="ModelProvider x not found") as refused:
-        catalog.agent(caller("acme"), "b")
+        resolved.get(caller("acme"), "b")
     assert refused.value.details == {"reason": "ProviderNotFound"}
 
 
-def test_the_old_revision_serves_until_the_new_one_has_arrived(catalog: Catalog) -> None:
-    assert catalog.agent(caller("acme"), "a").revision == "a-1"
-    catalog.agents.put(agent("acme-default", "a", readyRevision="a-2", endpoint=SHARED))
-    assert catalog.agent(caller("acme"), "a").revision == "a-1"
-    catalog.revisions.put(revision("acme-default", "a-2", prompt="new"))
-    assert catalog.agent(caller("acme"), "a").definition.system_prompt == "new"
+def test_the_old_revision_serves_until_the_new_one_has_arrived(catalog: Catalog, resolved: ResolvedAgents) -> None:
+    assert resolved.get(caller("acme"), "a").revision == "a-1"
+    catalog.stores[Agent].put(agent("acme-default", "a", readyRevision="a-2", endpoint=SHARED))
+    assert resolved.get(caller("acme"), "a").revision == "a-1"
+    catalog.stores[AgentRevision].put(revision("acme-default", "a-2", prompt="new"))
+    assert resolved.get(caller("acme"), "a").definition.system_prompt == "new"
 
 
 @pytest.mark.parametrize(
@@ -147,17 +191,21 @@ def test_the_old_revision_serves_until_the_new_one_has_arrived(catalog: Catalog)
         f"{SHARED}@thief.example.com",
     ],
 )
-def test_a_status_sends_no_conversation_out_of_its_namespace(catalog: Catalog, endpoint: str) -> None:
-    catalog.agents.put(agent("acme-default", "a", readyRevision="a-1", endpoint=endpoint))
+def test_a_status_sends_no_conversation_out_of_its_namespace(
+    catalog: Catalog, resolved: ResolvedAgents, endpoint: str
+) -> None:
+    catalog.stores[Agent].put(agent("acme-default", "a", readyRevision="a-1", endpoint=endpoint))
     with pytest.raises(AgentNotReady, match="no runtime of its namespace") as refused:
-        catalog.agent(caller("acme"), "a")
+        resolved.get(caller("acme"), "a")
     assert refused.value.details == {"reason": "ForeignEndpoint"}
 
 
-def test_a_definition_is_parsed_once(catalog: Catalog) -> None:
-    first = catalog.agent(caller("acme"), "a")
-    assert catalog.agent(caller("acme"), "a") is first
-    catalog.agents.put(agent("acme-default", "a", readyRevision="a-1", endpoint="http://agent-a.acme-default.svc:8080"))
-    moved = catalog.agent(caller("acme"), "a")
+def test_a_definition_is_parsed_once(catalog: Catalog, resolved: ResolvedAgents) -> None:
+    first = resolved.get(caller("acme"), "a")
+    assert resolved.get(caller("acme"), "a") is first
+    catalog.stores[Agent].put(
+        agent("acme-default", "a", readyRevision="a-1", endpoint="http://agent-a.acme-default.svc:8080")
+    )
+    moved = resolved.get(caller("acme"), "a")
     assert moved.endpoint == "http://agent-a.acme-default.svc:8080"
     assert moved.definition is first.definition

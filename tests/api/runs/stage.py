@@ -14,10 +14,12 @@ import httpx2
 import orjson
 from prometheus_client import CollectorRegistry
 
+import agentic_crds as crds
 from agentic_api.agents.service import Agents
 from agentic_api.app import create_app
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
+from agentic_api.catalog.resolved import ResolvedAgents
 from agentic_api.context import Context
 from agentic_api.conversations.service import ConversationService
 from agentic_api.identity.authenticator import Authenticator
@@ -74,16 +76,18 @@ async def tenant(database: Database, *, role: Role = Role.OWNER) -> Tenant:
 
 def catalog_of(tenants: list[str], *, endpoint: str) -> Catalog:
     """A catalog of tenants with ready agents."""
-    catalog = Catalog(anywhere=True)
+    catalog = Catalog()
     for name in tenants:
         namespace = f"{name}-default"
         states = [{"name": namespace, "phase": "Active"}]
-        catalog.tenants.put(_resource(name, "", {"defaultNamespace": namespace, "namespaces": states}))
+        catalog.stores[crds.Tenant].put(_resource(name, "", {"defaultNamespace": namespace, "namespaces": states}))
         for agent in ("helper", "other"):
             revision = f"{agent}-0123456789"
-            catalog.revisions.put(_resource(revision, namespace, {}) | {"spec": {"definition": DEFINITION}})
+            catalog.stores[crds.AgentRevision].put(
+                _resource(revision, namespace, {}) | {"spec": {"definition": DEFINITION}}
+            )
             status = {"readyRevision": revision, "latestRevision": revision, "endpoint": endpoint}
-            catalog.agents.put(_resource(agent, namespace, status))
+            catalog.stores[crds.Agent].put(_resource(agent, namespace, status))
     return catalog
 
 
@@ -123,13 +127,15 @@ async def composition(
                 pepper=PEPPER,
                 ttl=3,
                 clock=clock,
-                default_namespace=lambda name: catalog.tenant(name).default_namespace,
+                default_namespace=lambda name: catalog.namespaces(name).default,
             ),
             limiter=RateLimiter(per_minute=0, clock=clock),
             audit=Audit(database),
             keys=Keys(database, catalog, pepper=PEPPER, clock=clock),
             agents=Agents(None, catalog, Audit(database)),
-            runs=RunService(database, catalog, replica, run_tokens.private_key(signing_key)),
+            runs=RunService(
+                database, catalog, ResolvedAgents(catalog, anywhere=True), replica, run_tokens.private_key(signing_key)
+            ),
             conversations=ConversationService(database, catalog),
         )
 
