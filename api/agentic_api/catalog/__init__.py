@@ -1,1 +1,1 @@
-"""The api's view of the custom resources: a watch cache that answers without a call to the API server."""
+"""The api's view of the custom resources: stores that watches fill, read without a call to the API server."""

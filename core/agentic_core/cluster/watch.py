@@ -1,6 +1,6 @@
 """A watch that survives: list, watch, resume, list again. It knows the protocol of watches and feeds a sink.
 
-The operator's index and the watch caches of api and gateway are such sinks.
+The operator's index and the stores of api and gateway are such sinks.
 """
 
 import asyncio
