@@ -12,6 +12,7 @@ from agentic_api.catalog.catalog import Catalog
 from agentic_api.tenants.sync import TenantSync
 from agentic_core import cluster, names
 from agentic_core.db import Database, functions, tables
+from agentic_crds import Tenant
 from tests.core.db.rows import insert, rows
 from tests.support.waiting import until
 
@@ -34,17 +35,17 @@ class Cluster:
         meta: Object = {"name": f"t-{uid}", "uid": uid, "resourceVersion": "1"}
         if deleted:
             meta |= {"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [names.DATA_FINALIZER]}
-        self.catalog.tenants.put({"metadata": meta})
+        self.catalog.stores[Tenant].put({"metadata": meta})
         return {"metadata": meta}
 
     async def apply(self, obj: Object, _manager: str) -> Object:
         name = obj["metadata"]["name"]
-        tenant = self.catalog.tenants.get("", name)
+        tenant = self.catalog.tenant(name)
         assert tenant is not None
         await self.on_apply(tenant)
         if not obj["metadata"].get("finalizers"):
             self.without_finalizer.append(name)
-            self.catalog.tenants.drop({"metadata": tenant["metadata"] | {"resourceVersion": "2"}})
+            self.catalog.stores[Tenant].drop({"metadata": tenant["metadata"] | {"resourceVersion": "2"}})
         return tenant
 
 
