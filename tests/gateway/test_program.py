@@ -25,7 +25,7 @@ from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres, PostgresDatabase
 from tests.support.runs import begin_run
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import LONG, PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +57,7 @@ class Program:
 
     async def becomes(self, path: str, status: int) -> None:
         """Wait until a path has a status."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(LONG):
             while await self.status(path) != status:
                 assert self.process.poll() is None, "the gateway ended"
                 await asyncio.sleep(0.05)

@@ -3,10 +3,8 @@
 Tests of everything that talks to Kubernetes use it; benchmarks too. Each instance has its own ports, folder and token.
 """
 
-import ctypes
 import json
 import secrets
-import signal
 import ssl
 import subprocess
 import urllib.error
@@ -25,10 +23,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agentic_core.cluster.credentials import Credentials
 from tests.support import CACHE
 from tests.support.ports import free_port
+from tests.support.processes import die_with_parent
 from tests.support.waiting import until_sync
 
 ROOT = Path(__file__).parents[2]
-PR_SET_PDEATHSIG = 1
 
 
 def programs() -> Path:
@@ -37,10 +35,6 @@ def programs() -> Path:
     if not all((folder / name).exists() for name in ("etcd", "kube-apiserver", "kube-controller-manager")):
         raise FileNotFoundError(f"No etcd and kube-apiserver in {folder}: run hack/cluster/build.sh once (10 minutes)")
     return folder
-
-
-def _die_with_parent() -> None:
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class ControlPlane:
@@ -188,7 +182,7 @@ class ControlPlane:
                 [str(self._bin / name), *flags],
                 stdout=log,
                 stderr=log,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509
+                preexec_fn=die_with_parent(),  # noqa: PLW1509
             )
 
     def _kill(self, name: str) -> None:

@@ -25,6 +25,7 @@ import pytest
 
 from agentic_core.db import Database, migrate, roles
 from tests.support.ports import free_port
+from tests.support.processes import die_with_parent
 
 TEMPLATE = "agentic_template"
 START_SECONDS = 30
@@ -97,6 +98,7 @@ class Postgres:
                 stderr=log,
                 user=self._user,
                 start_new_session=True,
+                preexec_fn=die_with_parent(signal.SIGQUIT),  # noqa: PLW1509
             )
         asyncio.run(self._accepting())
 

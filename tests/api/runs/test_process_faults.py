@@ -57,7 +57,9 @@ async def test_another_replica_closes_the_runs_of_a_killed_one(
             await asked
         killed = time.monotonic()
         run = await ended(client, run_id)
-        assert time.monotonic() - killed < 2 * (1.5 + 0.3) + 5, "lease and interval, on a busy machine"
+        leases = stage.QUICK.leases
+        longest = 2 * (leases.lease_seconds + leases.interval_seconds)
+        assert time.monotonic() - killed < longest + 10, "lease and interval, on a busy machine"
         assert (run["status"], run["output"]) == ("interrupted", "so far")
         assert await said(client, run) == [("user", "wait"), ("assistant", "so far")]
         again = await client.post(EXECUTE, json={"input": "hello", "conversation_id": run["conversation_id"]})
