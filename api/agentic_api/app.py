@@ -18,8 +18,12 @@ from agentic_api.runs import endpoints as runs
 from agentic_api.settings import ApiSettings
 from agentic_api.tenants import endpoints as tenants
 from agentic_api.web import openapi, problems
-from agentic_api.web.middleware import exchange
-from agentic_api.web.middleware.edge import Edge, Limits
+from agentic_api.web.middleware import record
+from agentic_api.web.middleware.answers import LargeAnswers
+from agentic_api.web.middleware.bodies import BodyLimit
+from agentic_api.web.middleware.deadline import Deadline
+from agentic_api.web.middleware.failures import Failures
+from agentic_api.web.middleware.record import Recording
 from agentic_core.errors import Forbidden
 from agentic_core.web.metrics import HttpMetrics
 from agentic_core.web.problems import response
@@ -68,7 +72,7 @@ def create_app(settings: ApiSettings, metrics: HttpMetrics, composition: Composi
 async def _forbidden(request: Request, error: Exception) -> Response:
     """Refuse, and note it in the audit log."""
     context: Context = request.app.state.context
-    caller = exchange.of(request.scope).caller
+    caller = record.of(request.scope).caller
     known = error if isinstance(error, Forbidden) else Forbidden("This is not allowed.")
     if caller is not None:
         context.http_metrics.denied(known.code)
@@ -77,28 +81,20 @@ async def _forbidden(request: Request, error: Exception) -> Response:
 
 
 def _middleware(settings: ApiSettings, metrics: HttpMetrics) -> list[Middleware]:
-    limits = Limits(
-        max_body_bytes=settings.max_body_bytes,
-        body_timeout=settings.body_timeout,
-        request_timeout=settings.request_timeout,
-        answer_bytes=settings.answer_bytes,
+    """From the outside in."""
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.cors_origins,
+        allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+        allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-ID"],
+        expose_headers=["X-Request-ID", "RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset", "Retry-After"],
+        max_age=600,
     )
-    layers = [Middleware(Edge, limits=limits, metrics=metrics)]
-    if settings.cors_origins:
-        layers.append(
-            Middleware(
-                CORSMiddleware,
-                allow_origins=settings.cors_origins,
-                allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "X-Request-ID"],
-                expose_headers=[
-                    "X-Request-ID",
-                    "RateLimit-Limit",
-                    "RateLimit-Remaining",
-                    "RateLimit-Reset",
-                    "Retry-After",
-                ],
-                max_age=600,
-            )
-        )
-    return layers
+    return [
+        Middleware(Recording, metrics=metrics),
+        *([cors] if settings.cors_origins else []),
+        Middleware(Failures),
+        Middleware(LargeAnswers, max_bytes=settings.answer_bytes),
+        Middleware(Deadline, seconds=settings.request_timeout),
+        Middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout),
+    ]

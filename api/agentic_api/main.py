@@ -8,7 +8,6 @@ from pathlib import Path
 
 import uvloop
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from uvicorn.config import STARTUP_FAILURE
 
 from agentic_api import composition
 from agentic_api.app import create_app
@@ -53,16 +52,21 @@ def serve(settings: ApiSettings) -> None:
         metrics,
         lambda: composition.opened(settings, registry=registry, http_metrics=metrics, lifecycle=lifecycle),
     )
+
+    async def drain() -> None:
+        """Readiness fails, and some time later no connection is accepted any more."""
+        lifecycle.drain(settings.drain_seconds + settings.shutdown_timeout)
+        await asyncio.sleep(settings.drain_seconds)
+
     running = server(
         app,
         host=settings.host,
         port=settings.port,
-        lifecycle=lifecycle,
-        drain_seconds=settings.drain_seconds,
-        shutdown_timeout=settings.shutdown_timeout,
+        shutdown_seconds=settings.shutdown_timeout,
+        drain=drain,
     )
     uvloop.run(running.serve())
-    sys.exit(0 if running.started else STARTUP_FAILURE)
+    sys.exit(running.exit_status)
 
 
 async def _install(settings: InstallSettings, folder: Path | None) -> None:

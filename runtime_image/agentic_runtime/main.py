@@ -3,14 +3,13 @@
 import asyncio
 import logging
 import os
-import signal
-from types import FrameType
+import sys
 
-import uvicorn
 import uvloop
 
 from agentic_core import telemetry
-from agentic_runtime.app import Server, create_server
+from agentic_core.web.server import server
+from agentic_runtime.app import create_server
 from agentic_runtime.settings import RuntimeSettings
 
 log = telemetry.logger(__name__)
@@ -22,50 +21,18 @@ TRACING_SWITCHES = ("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRAC
 """LangChain would send prompts to a service of its maker when one of these is on."""
 
 
-class DrainingServer(uvicorn.Server):
-    """Uvicorn that keeps answering while runs in progress finish; by itself it closes its door at the first signal."""
+async def serve(settings: RuntimeSettings) -> int:
+    """Serve until a signal ends it; returns the status of the process."""
+    made = create_server(settings)
 
-    def __init__(self, config: uvicorn.Config, server: Server, settings: RuntimeSettings) -> None:
-        super().__init__(config)
-        self._server = server
-        self._settings = settings
-        self._loop = asyncio.get_running_loop()
-        self._draining: asyncio.Task[None] | None = None
+    async def drain() -> None:
+        """New runs are refused, but answered, while those in progress finish."""
+        log.info("draining", grace=settings.drain_grace)
+        await asyncio.gather(made.runs.drain(grace=settings.drain_grace), asyncio.sleep(settings.drain_linger))
 
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal drains, the second stops at once."""
-        if self._server.runs.draining:
-            self.should_exit = self.force_exit = True
-            return
-        self._server.runs.draining = True
-        self._loop.call_soon_threadsafe(self._begin, signal.Signals(sig).name)
-
-    def _begin(self, name: str) -> None:
-        self._draining = self._loop.create_task(self._drain(name))
-
-    async def _drain(self, name: str) -> None:
-        log.info("draining", signal=name, grace=self._settings.drain_grace)
-        linger = asyncio.sleep(self._settings.drain_linger)
-        await asyncio.gather(self._server.runs.drain(grace=self._settings.drain_grace), linger)
-        self.should_exit = True
-
-
-async def serve(settings: RuntimeSettings) -> None:
-    """Serve until a signal ends it."""
-    server = create_server(settings)
-    config = uvicorn.Config(
-        server.app,
-        host=settings.host,
-        port=settings.port,
-        loop="uvloop",
-        http="httptools",
-        ws="none",
-        access_log=False,
-        log_config=None,
-        server_header=False,
-        timeout_graceful_shutdown=5,
-    )
-    await DrainingServer(config, server, settings).serve()
+    running = server(made.app, host=settings.host, port=settings.port, shutdown_seconds=5, drain=drain)
+    await running.serve()
+    return running.exit_status
 
 
 def main() -> None:
@@ -76,4 +43,4 @@ def main() -> None:
     telemetry.configure("agent-runtime", settings)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
-    uvloop.run(serve(settings))
+    sys.exit(uvloop.run(serve(settings)))

@@ -1,7 +1,5 @@
 """The api as a process would run it, inside the test: real PostgreSQL, real API server, its own server and port."""
 
-import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -27,6 +25,7 @@ from agentic_crds import Agent, AgentRevision, Tenant
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
 from tests.support.postgres import PostgresDatabase
+from tests.support.serving import serving
 from tests.support.waiting import until
 
 MANAGER = "tests-operator"
@@ -87,27 +86,14 @@ async def running(
         metrics,
         lambda: composition.opened(configured, registry=registry, http_metrics=metrics, lifecycle=lifecycle),
     )
-    process = server(
-        app, host=configured.host, port=configured.port, lifecycle=lifecycle, drain_seconds=0, shutdown_timeout=1
-    )
-    task = asyncio.create_task(process._serve())
+    process = server(app, host=configured.host, port=configured.port, shutdown_seconds=1)
+    async with serving(process) as url:
 
-    async def serving() -> bool:
-        assert not task.done() or task.result() is None
-        return process.started and app.state.context.synced()
+        async def synced() -> bool:
+            return bool(app.state.context.synced())
 
-    try:
-        await until(serving, what="the api to serve")
-        yield Api(
-            f"http://127.0.0.1:{configured.port}",
-            key,
-            app.state.context,
-            f"http://127.0.0.1:{configured.metrics_port}/metrics",
-        )
-    finally:
-        process.should_exit = True
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+        await until(synced, what="the catalog to be complete")
+        yield Api(url, key, app.state.context, f"http://127.0.0.1:{configured.metrics_port}/metrics")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """That settings reach what they are about, in the api as it is put together for a cluster."""
 
-import signal
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ import pytest
 
 from agentic_api.runs.lifecycle.capacity import TooManyFollowers, TooManyRuns
 from agentic_core.db import PLATFORM_TENANT, Database, functions
-from agentic_core.web.lifecycle import Lifecycle
-from agentic_core.web.server import server
 from tests.api import harness
 from tests.support.apiserver import ControlPlane
 from tests.support.postgres import PostgresDatabase
@@ -66,15 +63,3 @@ async def test_no_statement_lasts_behind_a_pooler(
             async with api.context.database.transaction(PLATFORM_TENANT) as transaction:
                 found: Any = await transaction.fetch_one(STATEMENTS)
                 assert found["lasting"] == 0
-
-
-async def test_runs_have_as_long_as_the_server_to_end() -> None:
-    lifecycle = Lifecycle()
-    process = server(_nothing, host="127.0.0.1", port=0, lifecycle=lifecycle, drain_seconds=5, shutdown_timeout=40)
-    process.handle_exit(signal.SIGTERM, None)
-    assert lifecycle.draining
-    assert 44 < lifecycle.left() <= 45
-
-
-async def _nothing(_scope: Any, _receive: Any, _send: Any) -> None:
-    """An application that is never asked."""

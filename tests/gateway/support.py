@@ -1,9 +1,8 @@
 """A gateway that runs in the test's own event loop on a free port, over resources that the test writes down."""
 
 import asyncio
-import contextlib
 from base64 import b64encode
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,19 +12,19 @@ from uuid import UUID, uuid4
 import anthropic
 import asyncpg
 import openai
-import uvicorn
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentic_core.auth import run_tokens
 from agentic_core.auth.run_tokens import RunClaims
 from agentic_core.cluster.kinds import ref_of
 from agentic_core.errors import NotFound
-from agentic_gateway.app import Context, Gateway
+from agentic_gateway.app import Context
 from agentic_gateway.composition import running
-from agentic_gateway.protocol import bounded
+from agentic_gateway.main import make_server
 from agentic_gateway.route.resources import Known
 from agentic_gateway.settings import GatewaySettings
 from tests.support.runs import begin_run
+from tests.support.serving import serving
 from tests.support.waiting import PATIENCE
 
 TENANT_ID = UUID("0b5f7a70-5d1c-4f0a-9e6e-0a0b0c0d0e0f")
@@ -147,14 +146,6 @@ class Running:
                     return rows
 
 
-class Server(uvicorn.Server):
-    """A server that leaves the test's signals alone."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
 @asynccontextmanager
 async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Running]:
     """Serves inside the block, with these settings changed."""
@@ -166,6 +157,8 @@ async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Runn
         "loopback_providers": True,
         "attempts": 2,
         "drain_seconds": 5,
+        "host": "127.0.0.1",
+        "port": 0,
     }
     settings = GatewaySettings(**values | changed)
     resources = WrittenDown()
@@ -177,9 +170,7 @@ async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Runn
             contexts.append(context)
             yield context
 
-    async with serving(
-        Gateway(lifespan), http=bounded(settings.max_header_bytes, seconds=settings.receive_seconds)
-    ) as url:
+    async with serving(make_server(settings, lifespan)) as url:
         served = Running(url, resources, run_tokens.private_key(private), contexts[0], dsn)
         await begin_run(dsn, TENANT_ID, UUID(served.run_id))
         try:
@@ -187,22 +178,3 @@ async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Runn
         finally:
             for client in served.clients:
                 await client.close()
-
-
-@asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncGenerator[str]:
-    """Serves an ASGI application inside the block; gives its URL."""
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=0, log_config=None, access_log=False, ws="none", interface="asgi3", **options
-    )
-    server = Server(config)
-    task = asyncio.create_task(server.serve())
-    try:
-        while not server.started:
-            if task.done():
-                await task
-            await asyncio.sleep(0.005)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await task

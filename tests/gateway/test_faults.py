@@ -117,7 +117,7 @@ async def test_heads_are_bounded(gateway: Running, shape: str) -> None:
     }
     writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\n" + lines[shape].encode() + b"\r\n")
     status = await asyncio.wait_for(reader.readline(), PATIENCE)
-    assert status.startswith(b"HTTP/1.1 400")
+    assert status.startswith(b"HTTP/1.1 431")
     writer.close()
 
 

@@ -11,7 +11,7 @@ from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
 from agentic_api.runs.service import RunService
 from agentic_api.web.auth import Viewer, WaitingInvoker, WaitingViewer
 from agentic_api.web.context import Ctx
-from agentic_api.web.middleware import exchange
+from agentic_api.web.middleware import record
 from agentic_api.web.pagination import Page, PageParams, cursor, page_id
 from agentic_api.web.parameters import AgentId, IdempotencyKey
 from agentic_api.web.routing import router as make_router
@@ -57,7 +57,7 @@ async def execute(
     begun = await context.runs.execute(
         principal, agent_id, body=body, idempotency_key=idempotency_key, trace_id=telemetry.trace_id()
     )
-    exchange.of(request.scope).headers.append((b"location", b"/api/v1/runs/%b" % str(begun.run_id).encode()))
+    record.of(request.scope).headers.append((b"location", b"/api/v1/runs/%b" % str(begun.run_id).encode()))
     if body.stream or sse.MEDIA_TYPE in request.headers.get("accept", ""):
         run = begun.fresh.run if begun.fresh else await context.runs.get(principal, begun.run_id)
         return _events(context.runs, principal, run, after=0, greet=True)

@@ -13,7 +13,7 @@ from fastapi.security.base import SecurityBase
 from agentic_api import errors
 from agentic_api.context import Context
 from agentic_api.identity.principal import Caller, PlatformAdmin, Principal
-from agentic_api.web.middleware import exchange
+from agentic_api.web.middleware import record
 from agentic_core.auth.api_keys import Role
 from agentic_core.errors import Forbidden, RateLimited, Unauthenticated
 
@@ -33,7 +33,7 @@ class Authenticated(SecurityBase):
         except Unauthenticated as error:
             context.http_metrics.denied(error.code)
             raise
-        exchange.of(request.scope).caller = caller
+        record.of(request.scope).caller = caller
         self._limit(context, request, caller.key_id)
         return caller
 
@@ -41,7 +41,7 @@ class Authenticated(SecurityBase):
         decision = context.limiter.take(key_id)
         if decision is None:
             return
-        exchange.of(request.scope).headers += decision.headers()
+        record.of(request.scope).headers += decision.headers()
         if not decision.allowed:
             context.http_metrics.denied(RateLimited.code)
             raise RateLimited(
@@ -75,7 +75,7 @@ class InTenant(Authenticated):
 
     def _wait(self, request: Request, caller: Principal) -> None:
         context: Context = request.app.state.context
-        current = exchange.of(request.scope)
+        current = record.of(request.scope)
         current.at_end.append(context.runs.replica.room.follow(caller.tenant_id))
         current.unlimited()
 

@@ -1,4 +1,4 @@
-"""Whether this process should get requests: the server says when it is to stop, readiness asks."""
+"""Whether this process should get requests: the server starts its drain, readiness reads it."""
 
 from dataclasses import dataclass
 from time import monotonic
@@ -9,12 +9,12 @@ class Lifecycle:
     """The state of the process."""
 
     draining: bool = False
-    """Whether it was told to stop."""
+    """Whether a signal to stop has come."""
     ends_at: float = 0.0
-    """When it stops whatever is still in progress, by `time.monotonic`."""
+    """When whatever is still in progress is stopped, by `time.monotonic`."""
 
     def drain(self, seconds: float) -> None:
-        """It was told to stop, and what is in progress has so many seconds to end."""
+        """Readiness fails from now on, and what is in progress has so many seconds to end."""
         self.draining, self.ends_at = True, monotonic() + seconds
 
     def left(self) -> float:

@@ -1,73 +1,67 @@
-"""The HTTP server: uvicorn that bounds a request's head, and that drains before it stops. `main` runs it."""
+"""The HTTP server of every program: uvicorn, which at the first signal drains and at the second stops at once."""
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 from types import FrameType
+from typing import Any
 
-import orjson
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.config import STARTUP_FAILURE
 
-from agentic_core.web.lifecycle import Lifecycle
-from agentic_core.web.problems import PROBLEM_JSON, URN
-from agentic_core.web.protocol import BoundedProtocol
-
-HEAD_BYTES = 64 * 1024
-"""Most bytes of a request's headers."""
-HEAD_SECONDS = 10.0
-"""Seconds in which they must arrive."""
 KEEP_ALIVE_SECONDS = 75
+"""Longer than clients and proxies keep idle connections, so that it is they who close them."""
+
+Drain = Callable[[], Awaitable[None]]
+"""What to do between the first signal and the moment when no more connections are accepted."""
 
 
-class ApiProtocol(BoundedProtocol):
-    """HTTP/1.1 whose refusals are problem documents."""
-
-    most = HEAD_BYTES
-    seconds = HEAD_SECONDS
-
-    def send_400_response(self, msg: str) -> None:
-        """Answer what is not HTTP."""
-        detail = f"{msg} Send HTTP/1.1."
-        problem = {"type": f"{URN}malformed", "title": "Malformed request", "status": 400, "detail": detail}
-        body = orjson.dumps(problem | {"code": "malformed", "request_id": "", "trace_id": ""})
-        head = f"HTTP/1.1 400 Bad Request\r\ncontent-type: {PROBLEM_JSON}\r\ncontent-length: {len(body)}\r\n"
-        self.transport.write(head.encode() + b"connection: close\r\n\r\n" + body)
-        self.transport.close()
+async def _at_once() -> None:
+    """Nothing to wait for."""
 
 
-class DrainingServer(uvicorn.Server):
-    """Fails readiness at the first signal, stops accepting a little later; a second signal stops at once."""
+class Server(uvicorn.Server):
+    """Uvicorn that drains, and returns; by itself it ends by the signal, before the last spans are exported."""
 
-    def __init__(self, config: uvicorn.Config, *, lifecycle: Lifecycle, drain_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
         super().__init__(config)
-        self._lifecycle = lifecycle
-        self._drain_seconds = drain_seconds
+        self._drain = drain
+        self._draining: asyncio.Task[None] | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by the signal handlers."""
-        if self._lifecycle.draining or sig == signal.SIGINT:
+        if self._draining is not None or sig == signal.SIGINT:
             self.force_exit = self.should_exit and sig == signal.SIGINT
-            self._stop()
+            self.should_exit = True
             return
-        self._lifecycle.drain(self._drain_seconds + (self.config.timeout_graceful_shutdown or 0))
-        asyncio.get_running_loop().call_later(self._drain_seconds, self._stop)
+        self._draining = asyncio.get_running_loop().create_task(self._stop())
 
-    def _stop(self) -> None:
-        """Not uvicorn's way, which ends the process by the same signal: then nobody sends the last spans."""
+    async def _stop(self) -> None:
+        await self._drain()
         self.should_exit = True
+
+    @property
+    def exit_status(self) -> int:
+        """The status that the process should end with, once `serve` has returned."""
+        return 0 if self.started else STARTUP_FAILURE
 
 
 def server(
-    app: ASGIApp, *, host: str, port: int, lifecycle: Lifecycle, drain_seconds: float, shutdown_timeout: int
-) -> DrainingServer:
-    """A server of the app."""
+    app: ASGIApp, *, host: str, port: int, shutdown_seconds: int, drain: Drain = _at_once, http: Any = "httptools"
+) -> Server:
+    """A server of the app. What is still in progress `shutdown_seconds` after the drain is cut off.
+
+    `http` is uvicorn's: the name or the factory of the protocol of its connections.
+    """
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         loop="uvloop",
-        http=ApiProtocol,
+        http=http,
         ws="none",
+        interface="asgi3",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -75,6 +69,6 @@ def server(
         proxy_headers=False,
         backlog=2048,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=shutdown_timeout,
+        timeout_graceful_shutdown=shutdown_seconds,
     )
-    return DrainingServer(config, lifecycle=lifecycle, drain_seconds=drain_seconds)
+    return Server(config, drain)

@@ -43,6 +43,7 @@ from agentic_core.web.metrics import HttpMetrics
 from agentic_core.web.rate_limit import RateLimiter
 from agentic_core.web.server import server
 from tests.support.ports import free_port
+from tests.support.serving import serving as running_server
 from tests.support.waiting import until
 
 PEPPER = b"pepper"
@@ -172,18 +173,9 @@ async def serving(
         HttpMetrics(CollectorRegistry()),
         lambda: composition(dsn, catalog, signing_key=signing, timing=timing, capacity=capacity, lifecycle=lifecycle),
     )
-    process = server(
-        app, host=settings.host, port=settings.port, lifecycle=lifecycle, drain_seconds=0, shutdown_timeout=1
-    )
-    task = asyncio.create_task(process._serve())
-    while not process.started:
-        assert not task.done(), task.exception()
-        await asyncio.sleep(0.01)
-    try:
-        yield Api(f"http://{settings.host}:{settings.port}", lifecycle)
-    finally:
-        process.should_exit = True
-        await task
+    process = server(app, host=settings.host, port=settings.port, shutdown_seconds=1)
+    async with running_server(process) as url:
+        yield Api(url, lifecycle)
 
 
 @dataclass

@@ -8,8 +8,7 @@ from uuid import UUID, uuid4
 import httpx2
 import pytest
 import sqlalchemy as sa
-from prometheus_client import CollectorRegistry
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message
 
 from agentic_api.identity.principal import PlatformAdmin, Principal
 from agentic_api.runs import service, sse
@@ -19,11 +18,9 @@ from agentic_api.runs.storage.records import StoredEvent
 from agentic_api.runs.storage.repository import RunRepository
 from agentic_api.web.middleware import answers
 from agentic_api.web.middleware.answers import PIECE_BYTES, Answers, TooManyAnswers, in_pieces
-from agentic_api.web.middleware.edge import Edge, Limits
 from agentic_core.auth.api_keys import Role
 from agentic_core.db import Database
 from agentic_core.db import tables as t
-from agentic_core.web.metrics import HttpMetrics
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Api, Tenant
@@ -206,34 +203,6 @@ def test_who_shares_with_whom() -> None:
         held.hold(PlatformAdmin("k"), 1000)
         give[0]()
         held.hold(caller, 2)
-
-
-async def test_a_web_page_sees_the_refusal_too() -> None:
-    allowed = (b"access-control-allow-origin", b"https://console.example.com")
-
-    async def large(_scope: Scope, _receive: Receive, send: Send) -> None:
-        length = (b"content-length", b"%d" % LONG)
-        await send({"type": "http.response.start", "status": 200, "headers": [allowed, length]})
-        await send({"type": "http.response.body", "body": b"a" * LONG})
-
-    async def receive() -> Message:
-        return {"type": "http.request"}
-
-    sent: list[Message] = []
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-
-    limits = Limits(max_body_bytes=1, body_timeout=1, request_timeout=1, answer_bytes=4)
-    edge = Edge(large, limits=limits, metrics=HttpMetrics(CollectorRegistry()))
-    edge.answers.hold(None, 2)
-    edge.answers.hold(None, 2)
-    await edge({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": []}, receive, send)
-    start, body = sent
-    assert start["status"] == 429
-    assert allowed in start["headers"]
-    assert [name for name, _value in start["headers"]].count(b"content-length") == 1
-    assert b"too_many_answers" in body["body"]
 
 
 def test_events_are_joined_until_they_would_be_large() -> None:

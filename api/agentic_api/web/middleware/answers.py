@@ -8,10 +8,14 @@ from collections.abc import Callable
 from uuid import UUID
 
 from starlette.requests import ClientDisconnect
-from starlette.types import Message, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentic_api.identity.principal import Caller, PlatformAdmin
+from agentic_api.web.middleware import record
+from agentic_core import telemetry
 from agentic_core.errors import RateLimited
+from agentic_core.web import body
+from agentic_core.web.problems import response
 from agentic_core.web.shares import Shares
 
 PIECE_BYTES = 64 * 1024
@@ -21,6 +25,7 @@ SECONDS_A_PIECE = 60.0
 NOBODY = UUID(int=0)
 """To whom answers are counted that need no credential, such as the pages of the documentation."""
 RETRY_SECONDS = 2.0
+log = telemetry.logger(__name__)
 
 
 class TooManyAnswers(RateLimited):
@@ -53,24 +58,66 @@ class Answers:
         return lambda: shares.give(holder, counted)
 
 
-def declared(start: Message) -> int:
-    """The bytes that an answer says it will have; 0 for a stream."""
-    return next((int(value) for name, value in start.get("headers", ()) if name.lower() == b"content-length"), 0)
+class LargeAnswers:
+    """The layer that counts large answers."""
+
+    def __init__(self, app: ASGIApp, *, max_bytes: int) -> None:
+        self.app = app
+        self.answers = Answers(max_bytes)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Process one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        current, refused, counted = record.of(scope), False, False
+
+        async def counting(message: Message) -> None:
+            nonlocal refused, counted
+            if refused:
+                return
+            try:
+                if message["type"] == "http.response.start":
+                    size = body.declared(message.get("headers", ()))
+                    if size > PIECE_BYTES:
+                        current.at_end.append(self.answers.hold(current.caller, size))
+                        counted = True
+                    await send(message)
+                else:
+                    await self._send_part(current.caller, message, send, counted=counted)
+            except TooManyAnswers as error:
+                refused = True
+                if current.status:
+                    log.info("stream ended early: no room for its next part", request_id=current.request_id)
+                    await send({"type": "http.response.body", "body": b""})
+                else:
+                    await response(error, request_id=current.request_id)(scope, receive, send)
+
+        await self.app(scope, receive, counting)
+
+    async def _send_part(self, caller: Caller | None, message: Message, send: Send, *, counted: bool) -> None:
+        size = len(message.get("body", b""))
+        if size <= PIECE_BYTES:
+            await send(message)
+            return
+        sent = _nothing if counted else self.answers.hold(caller, size)
+        try:
+            await in_pieces(message, send)
+        finally:
+            sent()
 
 
-def for_browsers(start: Message) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer without which a web page may not see another one in its place."""
-    headers: list[tuple[bytes, bytes]] = start.get("headers", [])
-    return [(name, value) for name, value in headers if name == b"vary" or name.startswith(b"access-control-")]
+def _nothing() -> None:
+    """The whole answer is counted already."""
 
 
 async def in_pieces(message: Message, send: Send) -> None:
     """Send a part of a body piece by piece: each waits until the connection has taken the one before."""
-    body = memoryview(message["body"])
+    whole = memoryview(message["body"])
     final = not message.get("more_body", False)
-    last = len(body) - PIECE_BYTES
-    for begin in range(0, len(body), PIECE_BYTES):
-        piece = bytes(body[begin : begin + PIECE_BYTES])
+    last = len(whole) - PIECE_BYTES
+    for begin in range(0, len(whole), PIECE_BYTES):
+        piece = bytes(whole[begin : begin + PIECE_BYTES])
         more = not (final and begin >= last)
         try:
             async with asyncio.timeout(SECONDS_A_PIECE):
