@@ -25,6 +25,7 @@ from agentic_api.web.middleware.deadline import Deadline
 from agentic_api.web.middleware.failures import Failures
 from agentic_api.web.middleware.record import Recording
 from agentic_core.errors import Forbidden
+from agentic_core.web.linger import Lingering
 from agentic_core.web.metrics import HttpMetrics
 from agentic_core.web.problems import response
 
@@ -93,6 +94,7 @@ def _middleware(settings: ApiSettings, metrics: HttpMetrics) -> list[Middleware]
     return [
         Middleware(Recording, metrics=metrics),
         *([cors] if settings.cors_origins else []),
+        Middleware(Lingering),
         Middleware(Failures),
         Middleware(LargeAnswers, max_bytes=settings.answer_bytes),
         Middleware(Deadline, seconds=settings.request_timeout),

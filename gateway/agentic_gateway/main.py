@@ -11,6 +11,7 @@ from agentic_core import garbage, names, telemetry
 from agentic_core.cluster import Cluster, credentials
 from agentic_core.web.exposition import exposed
 from agentic_core.web.heads import HeadGuard, HeadLimits
+from agentic_core.web.linger import Lingering
 from agentic_core.web.server import Server, server
 from agentic_gateway.app import Context, Gateway
 from agentic_gateway.composition import running
@@ -54,7 +55,7 @@ def make_server(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncC
         chunked_bytes=8 * settings.max_request_bytes,
     )
     app: Any = Gateway(lifespan)  # starlette's ASGI types are mutable mappings, its own are dicts
-    guard = HeadGuard(app, limits)
+    guard = HeadGuard(Lingering(app), limits)
     return server(
         guard, host=settings.host, port=settings.port, shutdown_seconds=settings.drain_seconds, http=guard.connection
     )

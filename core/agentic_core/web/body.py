@@ -1,7 +1,6 @@
 """Request bodies, read within bounds of size and time; ASGI applications without a framework call `read`."""
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -14,10 +13,6 @@ class Disconnected(Exception):
     """The client closed the connection before its request was complete; nobody is left to respond to."""
 
 
-DISCARD_SECONDS = 2.0
-"""How long a client that is refused while it still sends may go on, so that it gets to read the response."""
-
-
 async def read(receive: Receive, *, max_bytes: int, seconds: float) -> bytes:
     """The whole body. Raises `TooLarge`, `RequestTimeout` or `Disconnected`."""
     try:
@@ -25,25 +20,16 @@ async def read(receive: Receive, *, max_bytes: int, seconds: float) -> bytes:
             return await _read(receive, max_bytes)
     except TimeoutError:
         raise RequestTimeout(f"The request body did not arrive within {seconds:g} s.").closing() from None
-    except TooLarge:
-        await discard(receive)
-        raise
-
-
-async def discard(receive: Receive, *, seconds: float = DISCARD_SECONDS) -> None:
-    """Read the rest of a body and throw it away, for some seconds at most.
-
-    A socket that is closed with unread bytes resets the connection, and the response is lost with it.
-    """
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(min(seconds, DISCARD_SECONDS)):
-            while (message := await receive())["type"] == "http.request" and message.get("more_body", False):
-                pass
 
 
 def declared(headers: Iterable[tuple[bytes, bytes]]) -> int:
     """The Content-Length of a message; 0 when it declares none."""
     return next((int(value) for name, value in headers if name.lower() == b"content-length"), 0)
+
+
+def expected(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    """Whether a message with these headers has a body."""
+    return declared(headers) > 0 or any(name.lower() == b"transfer-encoding" for name, _ in headers)
 
 
 async def _read(receive: Receive, max_bytes: int) -> bytes:

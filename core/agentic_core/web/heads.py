@@ -53,10 +53,9 @@ class HeadGuard:
         if connection is None:
             await self._app(scope, receive, send)
             return
-        declared = body.declared(scope["headers"])
-        if declared:
+        if declared := body.declared(scope["headers"]):
             connection.allow(declared + self.limits.head_bytes)
-        elif not any(name == b"transfer-encoding" for name, _ in scope["headers"]):
+        elif not body.expected(scope["headers"]):
             connection.expect_head()
 
         async def reading() -> Message:

@@ -27,7 +27,6 @@ class BodyLimit:
         if "\0" in scope["path"] or b"%00" in scope["query_string"]:
             raise Malformed("The URL contains a NUL character, which no name here has.")
         if body.declared(scope["headers"]) > self.max_bytes:
-            await body.discard(receive, seconds=self.seconds)
             raise body.too_large(self.max_bytes)
         await self.app(scope, self._bounded(receive), send)
 
@@ -48,7 +47,6 @@ class BodyLimit:
                 raise RequestTimeout(late).closing() from None
             size += len(message.get("body", b""))
             if size > self.max_bytes:
-                await body.discard(receive, seconds=self.seconds)
                 raise body.too_large(self.max_bytes)
             complete = message["type"] == "http.request" and not message.get("more_body", False)
             return message
