@@ -80,6 +80,14 @@ def test_a_tier_runs_what_its_marker_says_the_slow_first(
     done.stdout.fnmatch_lines(["*= time budget =*"])
 
 
+def test_modules_without_tests_of_the_tier_are_not_imported(pytester: pytest.Pytester) -> None:
+    pytester.makeini("[pytest]\nmarkers =\n  slow\n  e2e\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makepyfile(test_a=SUITE, test_b="raise RuntimeError('imported')")
+    for tier in ("slow", "e2e"):
+        done = pytester.runpytest_inprocess("-p", "tests.support.tiers", "-p", "no:cacheprovider", "--tier", tier)
+        assert done.ret == 0
+
+
 def test_a_run_over_its_budget_is_marked() -> None:
     seconds = {"fast": {"test_a": 200.0}, "slow": {"test_b": 300.0}}
     budget = BUDGETS["fast"] + BUDGETS["slow"]

@@ -8,6 +8,7 @@ inputs or objects: chosen by measuring, so that the others stay in their budget.
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -77,6 +78,15 @@ def pytest_configure(config: pytest.Config) -> None:
     """Time the run."""
     if not hasattr(config, "workerinput"):
         config.pluginmanager.register(Timing(time.monotonic()))
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no module that names none of the chosen tiers' markers: importing all of them takes long."""
+    tiers = config.getoption("--tier") or ["fast"]
+    if "fast" in tiers or collection_path.suffix != ".py":
+        return None
+    text = collection_path.read_text()
+    return None if any(f"mark.{tier}" in text for tier in tiers) else True
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
