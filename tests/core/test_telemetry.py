@@ -2,7 +2,6 @@
 
 import json
 import logging
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from agentic_core import telemetry
 from agentic_core.settings import Settings
 from tests.requirements import requirement
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE
 from tests.telemetry import collector
 
@@ -77,10 +77,8 @@ print(time.perf_counter() - begun)
 @pytest.mark.slow
 @requirement("observability")
 def test_a_collector_that_is_away_costs_neither_time_nor_log_lines() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        port = closed.getsockname()[1]
     begun = time.monotonic()
-    command = [sys.executable, "-c", PROGRAM, f"http://127.0.0.1:{port}"]
+    command = [sys.executable, "-c", PROGRAM, f"http://127.0.0.1:{free_port()}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert time.monotonic() - begun < telemetry.FLUSH_SECONDS + PATIENCE, "the end of a process does not wait for it"
     assert float(done.stdout) < 10, "spans are made and dropped at once"

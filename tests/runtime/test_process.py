@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from agentic_core.contract import RUN_PATH
 from tests.requirements import requirement
 from tests.runtime.harness import environment, first_event, request, token
 from tests.runtime.provider import Provider, Reply, openai_end, openai_pieces, openai_text
+from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
@@ -51,8 +51,7 @@ class Process:
 
 @asynccontextmanager
 async def started(model: Provider, **settings: str) -> AsyncGenerator[Process]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     process = await asyncio.create_subprocess_exec(
         PROGRAM, env=environment(model.url, port, **settings), stderr=asyncio.subprocess.DEVNULL
     )
@@ -128,7 +127,7 @@ async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
 
 async def test_an_idle_process_still_answers_while_it_lingers(model: Provider) -> None:
     model.replies.append(openai_text("ok"))
-    async with started(model, AGENTIC_DRAIN_LINGER="1") as runtime:
+    async with started(model, AGENTIC_DRAIN_LINGER="2") as runtime:
         answer = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
         assert answer.status_code == 200
         runtime.stop()
