@@ -32,7 +32,7 @@ class Audit:
         try:
             await self._record(caller, "denied", target=what, code=code)
         except Exception:
-            log.exception("denied request not in the audit log", actor=caller.key_id, target=what)
+            log.exception("denied request not in the audit log", actor=caller.subject, target=what)
 
     @asynccontextmanager
     async def intended(self, caller: Principal, action: str, *, target: str) -> AsyncGenerator[dict[str, Any]]:
@@ -43,7 +43,7 @@ class Audit:
         try:
             intent = await self._record(caller, action, target=target, outcome="intended")
         except Exception as error:
-            log.warning("intention not in the audit log", actor=caller.key_id, target=target, error=repr(error))
+            log.warning("intention not in the audit log", actor=caller.subject, target=target, error=repr(error))
             raise _unnoted() from error
         details: dict[str, Any] = {}
         try:
@@ -59,12 +59,12 @@ class Audit:
                 lambda: self._record(caller, action, target=target, **details), seconds=PATIENCE_SECONDS
             )
         except Exception:
-            log.exception("outcome not in the audit log", actor=caller.key_id, action=action, target=target, **details)
+            log.exception("outcome not in the audit log", actor=caller.subject, action=action, target=target, **details)
 
     async def _record(self, caller: Caller, action: str, *, target: str, **details: Any) -> UUID:
         tenant = caller.tenant_id if isinstance(caller, Principal) else PLATFORM_TENANT
         async with self._database.session(tenant) as session:
-            return await AuditRepository(session).record(actor=caller.key_id, action=action, target=target, **details)
+            return await AuditRepository(session).record(actor=caller.subject, action=action, target=target, **details)
 
 
 def _failure(error: BaseException) -> dict[str, str]:

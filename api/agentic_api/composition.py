@@ -11,6 +11,7 @@ from agentic_api.catalog.catalog import Catalog
 from agentic_api.catalog.resolved import ResolvedAgents
 from agentic_api.context import Context
 from agentic_api.conversations.service import ConversationService
+from agentic_api.identity.api_keys import ApiKeys
 from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.service import Keys
 from agentic_api.runs.lifecycle import runtime
@@ -52,19 +53,21 @@ async def opened(
         audit = Audit(database)
         resolved = ResolvedAgents(catalog, anywhere=settings.runtimes_anywhere)
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
+        api_keys = ApiKeys(
+            lambda key_id: functions.authenticate_key(database, key_id),
+            pepper=pepper,
+            ttl=settings.key_cache_seconds,
+            clock=clock,
+            default_namespace=lambda tenant: catalog.namespaces(tenant).default,
+        )
         yield Context(
             lifecycle=lifecycle,
             http_metrics=http_metrics,
             database=database,
             catalog=catalog,
             synced=synced,
-            authenticator=Authenticator(
-                lambda key_id: functions.authenticate_key(database, key_id),
-                pepper=pepper,
-                ttl=settings.key_cache_seconds,
-                clock=clock,
-                default_namespace=lambda tenant: catalog.namespaces(tenant).default,
-            ),
+            authenticator=Authenticator([api_keys]),
+            api_keys=api_keys,
             limiter=RateLimiter(per_minute=settings.requests_per_minute, clock=clock),
             audit=audit,
             keys=Keys(database, catalog, pepper=pepper, clock=clock),

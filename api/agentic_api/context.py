@@ -7,6 +7,7 @@ from agentic_api.agents.service import Agents
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.conversations.service import ConversationService
+from agentic_api.identity.api_keys import ApiKeys
 from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.service import Keys
 from agentic_api.runs.service import RunService
@@ -27,6 +28,7 @@ class Context:
     synced: Callable[[], bool]
     """Whether the catalog is complete."""
     authenticator: Authenticator
+    api_keys: ApiKeys
     limiter: RateLimiter
     audit: Audit
     keys: Keys

@@ -56,5 +56,5 @@ class ConversationService:
                 raise ConversationBusy(f"Run {running} goes on in this conversation; cancel it.", run_id=str(running))
             await repository.delete(conversation_id)
             await AuditRepository(session).record(
-                actor=principal.key_id, action="conversation.delete", target=str(conversation_id)
+                actor=principal.subject, action="conversation.delete", target=str(conversation_id)
             )

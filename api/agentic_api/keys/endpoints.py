@@ -35,4 +35,4 @@ async def list_keys(caller: AnyCaller, context: Ctx, page: PageParams, tenant: O
 async def revoke_key(key_id: KeyId, caller: AnyCaller, context: Ctx, tenant: OfTenant = None) -> None:
     """Revoke a key. It stops working within five seconds everywhere."""
     await context.keys.revoke(caller, tenant, key_id)
-    context.authenticator.forget(key_id)
+    context.api_keys.forget(key_id)

@@ -37,7 +37,7 @@ class Keys:
                 raise Conflict(f"Tenant {body.tenant} is being set up; try again in a moment.")
             made = await keys.add(key, name=body.name, role=body.role, pepper=self._pepper, expires_at=expires_at)
             await AuditRepository(session).record(
-                actor=caller.key_id, action="key.create", target=key.id, role=body.role.value
+                actor=caller.subject, action="key.create", target=key.id, role=body.role.value
             )
         return CreatedKey(key=key.text, **made.model_dump())
 
@@ -51,7 +51,7 @@ class Keys:
         async with self._database.session(self._scope(caller, tenant)) as session:
             if not await KeyRepository(session).revoke(key_id):
                 raise NotFound(f"There is no key {key_id[:32]!r}. List yours with GET /api/v1/keys.")
-            await AuditRepository(session).record(actor=caller.key_id, action="key.revoke", target=key_id)
+            await AuditRepository(session).record(actor=caller.subject, action="key.revoke", target=key_id)
 
     def _scope(self, caller: Caller, tenant: str | None) -> UUID:
         if isinstance(caller, PlatformAdmin) and tenant is None:
@@ -64,7 +64,7 @@ class Keys:
                 raise Invalid("body.tenant: a platform admin has to name the tenant that the key is for.")
             return self._catalog.tenant_id(tenant)
         if not caller.may(Role.OWNER):
-            raise Forbidden(f"Keys are managed by the role owner; this key has the role {caller.role}.")
+            raise Forbidden(f"Keys are managed by the role owner; this credential has {caller.shown_roles}.")
         if tenant not in (None, caller.tenant):
             raise NotFound(f"There is no tenant {tenant!r}.")
         return caller.tenant_id

@@ -180,7 +180,7 @@ class RunService:
         async with self.database.session(principal.tenant_id) as session:
             requested = await RunRepository(session).request_cancel(run_id)
             if requested:
-                await AuditRepository(session).record(actor=principal.key_id, action="run.cancel", target=str(run_id))
+                await AuditRepository(session).record(actor=principal.subject, action="run.cancel", target=str(run_id))
         if requested:
             await self.replica.cancel(run_id)
             return await self.result(principal, run_id)

@@ -4,6 +4,7 @@ Every endpoint takes one of the aliases at the end, except the few public ones. 
 ones, because every request pays for it.
 """
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -19,14 +20,14 @@ from agentic_core.errors import Forbidden, RateLimited, Unauthenticated
 
 
 class Authenticated(SecurityBase):
-    """Any valid key."""
+    """Any valid credential."""
 
     def __init__(self) -> None:
         self.model = HTTPBearer(bearerFormat="agk_<id>_<secret>", description="An API key of the platform.")
         self.scheme_name = "ApiKey"
 
     async def __call__(self, request: Request) -> Caller:
-        """The caller, once its key and its rate are good."""
+        """The caller, once its credential, its rate and its scopes are good."""
         context: Context = request.app.state.context
         try:
             caller = await context.authenticator.caller(request.headers.get("authorization"))
@@ -34,11 +35,13 @@ class Authenticated(SecurityBase):
             context.http_metrics.denied(error.code)
             raise
         record.of(request.scope).caller = caller
-        self._limit(context, request, caller.key_id)
+        self._limit(context, request, caller.subject)
+        if caller.scopes is not None:
+            _check_scopes(caller, request.scope["route"].tags)
         return caller
 
-    def _limit(self, context: Context, request: Request, key_id: str) -> None:
-        decision = context.limiter.take(key_id)
+    def _limit(self, context: Context, request: Request, subject: str) -> None:
+        decision = context.limiter.take(subject)
         if decision is None:
             return
         record.of(request.scope).headers += decision.headers()
@@ -51,7 +54,7 @@ class Authenticated(SecurityBase):
 
 
 class InTenant(Authenticated):
-    """A key of a tenant, of at least this role."""
+    """A principal of a tenant, of at least this role."""
 
     def __init__(self, role: Role, *, waits: bool = False) -> None:
         """With `waits`, the endpoint bounds its time itself: it waits for a run."""
@@ -68,7 +71,7 @@ class InTenant(Authenticated):
                 " POST /api/v1/keys and {tenant, name, role}, and use that."
             )
         if not caller.may(self.role):
-            raise Forbidden(f"This needs the role {self.role} or more; this key has the role {caller.role}.")
+            raise Forbidden(f"This needs the role {self.role} or more; this credential has {caller.shown_roles}.")
         if self.waits:
             self._wait(request, caller)
         return caller
@@ -78,6 +81,12 @@ class InTenant(Authenticated):
         current = record.of(request.scope)
         current.at_end.append(context.runs.replica.room.follow(caller.tenant_id))
         current.unlimited()
+
+
+def _check_scopes(caller: Caller, tags: Sequence[str]) -> None:
+    if not any(map(caller.in_scope, tags)):
+        granted = ", ".join(sorted(caller.scopes or ())) or "nothing"
+        raise Forbidden(f"This needs a credential for {' or '.join(tags)}; this one is for {granted}.")
 
 
 AnyCaller = Annotated[Caller, Depends(Authenticated())]

@@ -31,7 +31,7 @@ ALWAYS = (400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 KINDS: dict[int, tuple[type[PlatformError], str]] = {
     400: (Malformed, "The request body is not valid JSON: unexpected end of data."),
     401: (Unauthenticated, "The API key is not valid: it is unknown, expired or revoked."),
-    403: (Forbidden, "This needs the role developer or more; this key has the role viewer."),
+    403: (Forbidden, "This needs the role developer or more; this credential has viewer."),
     404: (NotFound, "There is no agent 'support'. List yours with GET /api/v1/agents."),
     408: (RequestTimeout, "The request body did not arrive within 15 s."),
     409: (Conflict, "Agent acme-default.support is not ready: ModelProvider acme-default/openai not found"),

@@ -9,7 +9,6 @@ import pytest
 import sqlalchemy as sa
 
 from agentic_api.audit import Audit
-from agentic_api.identity.principal import Principal
 from agentic_core.auth.api_keys import Role
 from agentic_core.cluster.kinds import custom
 from agentic_core.db import Database
@@ -17,6 +16,7 @@ from agentic_core.db import tables as t
 from agentic_core.errors import NotFound
 from agentic_crds import Agent
 from tests.api.harness import Api, World
+from tests.api.principals import principal
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase
 from tests.support.runs import insert_tenant
@@ -125,7 +125,7 @@ async def test_an_intention_stays_whatever_becomes_of_it(
     database: Database, postgres: PostgresDatabase, error: BaseException, outcomes: list[str]
 ) -> None:
     tenant_id = await insert_tenant(postgres.app)
-    caller = Principal(tenant_id=tenant_id, tenant="t", default_namespace="t-default", role=Role.DEVELOPER, key_id="k")
+    caller = principal(tenant_id, "t", Role.DEVELOPER)
     with pytest.raises(type(error)):
         async with Audit(database).intended(caller, "agent.delete", target="n.a"):
             raise error

@@ -12,6 +12,7 @@ from agentic_api.identity.principal import Principal
 from agentic_core.auth.api_keys import Role
 from agentic_core.errors import NotFound
 from agentic_crds import KINDS, Agent, AgentRevision, KindEntry, Tenant, Writer
+from tests.api.principals import principal as support_principal
 from tests.crds.gadget import GADGET, Gadget, GadgetRecord
 
 SHARED = "http://agent-runtime.acme-default.svc:8080"
@@ -45,7 +46,7 @@ def revision(namespace: str, name: str, prompt: str = "p") -> dict[str, Any]:
 
 
 def caller(name: str) -> Principal:
-    return Principal(UUID(int=1), name, f"{name}-default", Role.VIEWER, "k")
+    return support_principal(UUID(int=1), name, Role.VIEWER)
 
 
 @pytest.fixture

@@ -6,8 +6,9 @@ from uuid import UUID
 
 import pytest
 
+from agentic_api.identity.api_keys import ApiKeys
 from agentic_api.identity.authenticator import Authenticator
-from agentic_api.identity.principal import PlatformAdmin, Principal
+from agentic_api.identity.principal import Caller, PlatformAdmin, Principal, Proof
 from agentic_core.auth import api_keys
 from agentic_core.db import PLATFORM_TENANT
 from agentic_core.db.functions import KeyRecord
@@ -51,7 +52,8 @@ def directory() -> Directory:
 
 @pytest.fixture
 def authenticator(clock: StoppedClock, directory: Directory) -> Authenticator:
-    return Authenticator(directory.find, pepper=PEPPER, ttl=3, clock=clock, default_namespace=lambda name: f"{name}-x")
+    keys = ApiKeys(directory.find, pepper=PEPPER, ttl=3, clock=clock, default_namespace=lambda name: f"{name}-x")
+    return Authenticator([keys])
 
 
 async def test_a_key_is_looked_up_once_in_a_while(
@@ -59,7 +61,7 @@ async def test_a_key_is_looked_up_once_in_a_while(
 ) -> None:
     header = f"Bearer {directory.add().text}"
     callers = await asyncio.gather(*(authenticator.caller(header) for _ in range(50)))
-    assert {caller.key_id for caller in callers} == directory.keys.keys()
+    assert {caller.subject for caller in callers} == directory.keys.keys()
     assert directory.asked == 1
     clock.at += 2.9
     await authenticator.caller(header)
@@ -91,6 +93,33 @@ async def test_a_key_gives_its_tenants_caller_or_the_platforms_admin(
 ) -> None:
     key, admin = directory.add(role="invoker"), directory.add(tenant_id=PLATFORM_TENANT, role="platform-admin")
     assert await authenticator.caller(f"bearer {key.text}") == Principal(
-        TENANT, "acme", "acme-x", api_keys.Role.INVOKER, key.id
+        subject=key.id,
+        proof=Proof.API_KEY,
+        tenant_id=TENANT,
+        tenant="acme",
+        default_namespace="acme-x",
+        roles=frozenset({api_keys.Role.INVOKER}),
     )
-    assert await authenticator.caller(f"Bearer {admin.text}") == PlatformAdmin(admin.id)
+    assert await authenticator.caller(f"Bearer {admin.text}") == PlatformAdmin(subject=admin.id, proof=Proof.API_KEY)
+
+
+class Passwords:
+    """A scheme of the test's own, for the credential `open`."""
+
+    hint = "Authorization: Bearer open"
+
+    async def caller(self, credential: str) -> Caller | None:
+        return PlatformAdmin(subject="test", proof=Proof.API_KEY) if credential == "open" else None
+
+
+async def test_the_first_scheme_that_recognises_a_credential_proves_the_caller(
+    authenticator: Authenticator, directory: Directory, clock: StoppedClock
+) -> None:
+    keys = ApiKeys(directory.find, pepper=PEPPER, ttl=3, clock=clock, default_namespace=str)
+    both = Authenticator([keys, Passwords()])
+    assert (await both.caller("Bearer open")).subject == "test"
+    assert (await both.caller(f"Bearer {(key := directory.add()).text}")).subject == key.id
+    with pytest.raises(Unauthenticated):
+        await both.caller("Bearer other")
+    with pytest.raises(Unauthenticated, match=r"agk_.* or .*open"):
+        await both.caller(None)

@@ -22,6 +22,7 @@ from agentic_api.catalog.catalog import Catalog
 from agentic_api.catalog.resolved import ResolvedAgents
 from agentic_api.context import Context
 from agentic_api.conversations.service import ConversationService
+from agentic_api.identity.api_keys import ApiKeys
 from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.repository import KeyRepository
 from agentic_api.keys.service import Keys
@@ -117,19 +118,21 @@ async def composition(
         registry, clock = CollectorRegistry(), Clock()
         replica = Replica(database, http, RunMetrics(registry), timing=timing, capacity=capacity, left=lifecycle.left)
         await stack.enter_async_context(replica.open())
+        keys = ApiKeys(
+            lambda key_id: functions.authenticate_key(database, key_id),
+            pepper=PEPPER,
+            ttl=3,
+            clock=clock,
+            default_namespace=lambda name: catalog.namespaces(name).default,
+        )
         yield Context(
             lifecycle=lifecycle,
             http_metrics=HttpMetrics(registry),
             database=database,
             catalog=catalog,
             synced=lambda: True,
-            authenticator=Authenticator(
-                lambda key_id: functions.authenticate_key(database, key_id),
-                pepper=PEPPER,
-                ttl=3,
-                clock=clock,
-                default_namespace=lambda name: catalog.namespaces(name).default,
-            ),
+            authenticator=Authenticator([keys]),
+            api_keys=keys,
             limiter=RateLimiter(per_minute=0, clock=clock),
             audit=Audit(database),
             keys=Keys(database, catalog, pepper=PEPPER, clock=clock),

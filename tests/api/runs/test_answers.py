@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 from starlette.types import Message
 
-from agentic_api.identity.principal import PlatformAdmin, Principal
+from agentic_api.identity.principal import PlatformAdmin, Proof
 from agentic_api.runs import service, sse
 from agentic_api.runs.lifecycle.capacity import Capacity, Room
 from agentic_api.runs.schemas import Run
@@ -21,6 +21,7 @@ from agentic_api.web.middleware.answers import PIECE_BYTES, Answers, TooManyAnsw
 from agentic_core.auth.api_keys import Role
 from agentic_core.db import Database
 from agentic_core.db import tables as t
+from tests.api.principals import principal
 from tests.api.runs import stage
 from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Api, Tenant
@@ -195,12 +196,12 @@ async def test_large_runs_are_read_one_after_the_other(
 def test_who_shares_with_whom() -> None:
     """Not tenants with those who have no credential, and nobody with the platform's admin."""
     held = Answers(4)
-    tenant = Principal(uuid4(), "acme", "acme-default", Role.VIEWER, "k")
+    tenant = principal(uuid4(), "acme", Role.VIEWER)
     for caller in (None, tenant):
         give = [held.hold(caller, 2), held.hold(caller, 1000)]
         with pytest.raises(TooManyAnswers, match="hold 4 bytes"):
             held.hold(caller, 1)
-        held.hold(PlatformAdmin("k"), 1000)
+        held.hold(PlatformAdmin(subject="k", proof=Proof.API_KEY), 1000)
         give[0]()
         held.hold(caller, 2)
 
