@@ -39,8 +39,8 @@ class Guard:
         self._foreign_namespace = foreign_namespace
         self._foreign = foreign
 
-    def refuse(self, address: str) -> None:
-        """Raises `ForbiddenAddress` unless the address may be connected to."""
+    def refuse(self, address: str, *, said: str = "it leads to") -> None:
+        """Raises `ForbiddenAddress`, which says that `said` a forbidden one, unless the address may be connected to."""
         ip = ip_address(address.partition("%")[0])
         real = addresses.embedded(ip) or ip
         if real in self._foreign:
@@ -50,7 +50,7 @@ class Guard:
         else:
             reason = addresses.check(ip, allow_private=self._private)
         if reason:
-            raise ForbiddenAddress(f"it leads to {reason}")
+            raise ForbiddenAddress(f"{said} {reason}")
 
     def refuse_url(self, url: str) -> None:
         """The same for a URL whose host is an address or a Service of the platform; other names wait for `resolve`."""
@@ -107,7 +107,7 @@ class GuardedResolver(AbstractResolver):
         """All addresses of the name; one that is forbidden forbids the name."""
         found = await self._resolver.resolve(host, port, family)
         for result in found:
-            self._guard.refuse(result["host"])
+            self._guard.refuse(result["host"], said=f"{host} resolves to")
         return found
 
     async def close(self) -> None:

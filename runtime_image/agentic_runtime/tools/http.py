@@ -1,19 +1,16 @@
 """The guarded way out: fetches a public URL for a tool and never reaches an address inside. `ToolContext.http`.
 
-Names are resolved here and each address is checked before a socket is opened to exactly that address; the name stays in
-the Host header and the TLS handshake. Redirects are followed by hand, so that every hop is checked alike.
+`agentic_core.egress` resolves names and checks each address before a socket is opened to exactly that address.
+Redirects are followed by hand, so that every hop is checked alike.
 """
 
 import asyncio
-import socket
 from dataclasses import dataclass
-from ipaddress import ip_address
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
 
-from agentic_core import addresses
+from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
 from agentic_runtime.tools.base import Page, ToolFailed
 
 MAX_REDIRECTS = 5
@@ -32,43 +29,14 @@ class EgressPolicy:
     ports: tuple[int, ...] = (80, 443)
 
 
-class Refused(OSError):
-    """An address that the policy forbids; an OSError because that is what a resolver may raise."""
-
-
-class GuardedResolver(AbstractResolver):
-    """Resolves names and fails when any of their addresses is forbidden."""
-
-    def __init__(self, policy: EgressPolicy) -> None:
-        self._policy = policy
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """All addresses of the host. One bad address among good ones is an attack, so it fails them all."""
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        for _family, _type, _proto, _name, address in found:
-            reason = addresses.check(str(address[0]), allow_private=self._policy.allow_private)
-            if reason:
-                raise Refused(f"{host} resolves to {reason}")
-        return [
-            ResolveResult(
-                hostname=host, host=str(address[0]), port=port, family=kind, proto=proto, flags=socket.AI_NUMERICHOST
-            )
-            for kind, _type, proto, _name, address in found
-        ]
-
-    async def close(self) -> None:
-        """Nothing to release."""
-
-
 class GuardedHttp:
     """Fetches public URLs. Open one per program, inside the event loop, and close it."""
 
     def __init__(self, policy: EgressPolicy) -> None:
         self._policy = policy
+        self._guard = Guard(private=policy.allow_private, loopback=policy.allow_private)
         # A connection is used once: a kept one would outlive the check of its address.
-        connector = aiohttp.TCPConnector(resolver=GuardedResolver(policy), use_dns_cache=False, force_close=True)
+        connector = aiohttp.TCPConnector(resolver=GuardedResolver(self._guard), use_dns_cache=False, force_close=True)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -113,12 +81,9 @@ class GuardedHttp:
         if port not in self._policy.ports:
             raise ToolFailed(f"Port {port} is not allowed; allowed are {', '.join(map(str, self._policy.ports))}.")
         try:
-            literal = ip_address(parts.hostname or "")
-        except ValueError:
-            return
-        reason = addresses.check(literal, allow_private=self._policy.allow_private)
-        if reason:
-            raise ToolFailed(f"The URL points to {reason}, which tools may not reach.")
+            self._guard.refuse_url(url)
+        except ForbiddenAddress as error:
+            raise ToolFailed(f"The URL may not be fetched: {error}, which tools may not reach.") from None
 
 
 def _split(url: str) -> SplitResult:
@@ -156,6 +121,6 @@ def _charset(response: aiohttp.ClientResponse) -> str:
 
 def _connect_failure(error: aiohttp.ClientConnectorError) -> str:
     refused = error.os_error
-    if isinstance(refused, Refused):
+    if isinstance(refused, ForbiddenAddress):
         return f"The URL may not be fetched: {refused}, which tools may not reach."
     return f"The URL could not be connected to: {refused.strerror or type(refused).__name__}."
