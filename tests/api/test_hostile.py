@@ -19,8 +19,8 @@ LIMIT = 4096
 
 @pytest.fixture
 async def strict(plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path) -> AsyncGenerator[Api]:
-    """An api with small limits."""
-    limits = {"max_body_bytes": LIMIT, "body_timeout": 0.3, "request_timeout": 0.6}
+    """An api with small limits; a request may still take as long as an honest one does on a busy machine."""
+    limits = {"max_body_bytes": LIMIT, "body_timeout": 0.3, "request_timeout": 3.0}
     async with harness.running(plane, postgres, tmp_path / "secrets", **limits) as started:
         yield started
 
@@ -50,12 +50,6 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, str]:
     top, _, body = text.partition("\r\n\r\n")
     assert "content-type: application/problem+json" in top.lower()
     return int(top.split()[1]), json.loads(body)["code"]
-
-
-async def answers_others(api: Api) -> None:
-    """A whole request on another connection: what came before it has been worked on."""
-    async with api.client() as client:
-        assert (await client.get("/api/v1/keys")).status_code == 200
 
 
 async def drip(writer: asyncio.StreamWriter, *, seconds: float) -> None:
