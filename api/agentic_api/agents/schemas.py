@@ -1,88 +1,44 @@
-"""Agents as JSON: what clients send and get. The same fields as the custom resource, spelled in snake_case."""
+"""Agents as JSON: what clients send and get. The fields of the custom resource in snake_case, and what differs."""
 
 from datetime import datetime
-from typing import Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from agentic_crds.agent import AgentModel, AgentRuntime, Autoscaling, Limits, ToolName
-from agentic_crds.base import ConfigMapKeyRef, DNSLabel, ModelName
+from agentic_api.resources.snake import Shorthand, Twins
+from agentic_crds import Agent
+from agentic_crds.agent import AgentModel, AgentTool, Limits, ToolName
+from agentic_crds.base import DNSLabel, ModelName
 
+if TYPE_CHECKING:
+    from agentic_crds.agent import AgentSpec as SpecBody
+    from agentic_crds.agent import AgentSpec as SpecView
+    from agentic_crds.agent import Limits as LimitsBody
+else:
+    SHORTHANDS = {
+        AgentModel: Shorthand(ModelName, lambda name: {"name": name}),
+        AgentTool: Shorthand(ToolName, lambda name: {"builtin": name}),
+    }
+    """The model by its name, installed tools by theirs."""
+    BODY = Twins("Body", SHORTHANDS)
+    SpecBody, LimitsBody = BODY.spec(Agent), BODY.of(Limits)
+    SpecView = Twins("View").spec(Agent)
 
-def _same(name: str) -> str:
-    return name
-
-
-SNAKE = ConfigDict(alias_generator=_same)
 AgentName = Annotated[str, Field(min_length=1, max_length=52, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-Capability = Annotated[str, Field(min_length=1, max_length=64)]
 
 
-class AgentModelBody(AgentModel):
-    """Which model answers, and how."""
-
-    model_config = SNAKE
-
-
-class LimitsBody(Limits):
-    """Bounds of one run. They hold also in the middle of an answer."""
-
-    model_config = SNAKE
-
-
-class AutoscalingBody(Autoscaling):
-    """Scaling of a Dedicated runtime by its load."""
-
-    model_config = SNAKE
-
-
-class RuntimeBody(AgentRuntime):
-    """The pods that run the agent. All but the mode is for Dedicated."""
-
-    model_config = SNAKE
-
-    autoscaling: AutoscalingBody | None = None  # pyright: ignore[reportIncompatibleVariableOverride]  # frozen
-    """Let the load decide the number of pods."""
-
-
-class Body(BaseModel):
-    """A JSON body: immutable, nothing unknown."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
-
-
-class AgentBody(Body):
+class AgentBody(SpecBody):
     """An agent without its name."""
 
-    description: Annotated[str, Field(max_length=1024)] = ""
-    """What the agent is for."""
-    capabilities: Annotated[list[Capability], Field(max_length=64)] = []
-    """Words by which the agent is found."""
     system_prompt: Annotated[str, Field(max_length=1048576)] | None = None
     """The instructions of the agent. Long ones are kept in a ConfigMap beside it."""
-    system_prompt_from: ConfigMapKeyRef | None = None
-    """A ConfigMap in the agent's namespace that holds the instructions, instead of system_prompt."""
-    model: ModelName | AgentModelBody
-    """The model that answers: its name, or an object with provider, temperature and fallbacks."""
-    tools: Annotated[list[ToolName], Field(max_length=64)] = []
-    """Names of installed tools that the agent may call."""
-    limits: LimitsBody | None = None
-    """Bounds of one run."""
     resource_limits: LimitsBody | None = None
     """Another name of limits."""
-    runtime: RuntimeBody = RuntimeBody()
-    """The pods that run the agent."""
 
     @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if self.limits is not None and self.resource_limits is not None:
+    def _limited_once(self) -> Self:
+        if self.resource_limits is not None and "limits" in self.model_fields_set:
             raise ValueError("limits and resource_limits are the same thing: send one of them")
-        if self.system_prompt is not None and self.system_prompt_from is not None:
-            raise ValueError("system_prompt and system_prompt_from exclude each other")
-        if len(set(self.tools)) < len(self.tools):
-            raise ValueError("a tool is listed twice in tools")
-        if len(set(self.capabilities)) < len(self.capabilities):
-            raise ValueError("a word is listed twice in capabilities")
         return self
 
 
@@ -165,10 +121,8 @@ class AgentState(BaseModel):
     """The revision that new runs use."""
 
 
-class AgentView(BaseModel):
+class AgentView(SpecView):
     """An agent."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
     id: str
     """`namespace.name`: the id from everywhere inside the tenant."""
@@ -178,22 +132,8 @@ class AgentView(BaseModel):
     """The agent's name."""
     namespace: str
     """The agent's namespace."""
-    description: str
-    """What the agent is for."""
-    capabilities: list[str]
-    """Words by which the agent is found."""
-    system_prompt: str | None
-    """The instructions, unless they are kept in a ConfigMap."""
-    system_prompt_from: ConfigMapKeyRef | None
-    """The ConfigMap that holds the instructions."""
-    model: AgentModelBody
-    """The model that answers."""
-    tools: list[str]
+    tools: list[str]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
     """Names of the tools that the agent may call."""
-    limits: LimitsBody
-    """Bounds of one run."""
-    runtime: RuntimeBody
-    """The pods that run the agent."""
     status: AgentState
     """Whether the agent can run, and why not."""
     created_at: datetime | None

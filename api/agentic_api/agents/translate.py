@@ -1,71 +1,79 @@
 """Between JSON and custom resource, in both directions. Pure; the service and the endpoints call it."""
 
+import hashlib
 from typing import Any
 
 from pydantic import ValidationError
 
-from agentic_api.agents.schemas import AgentBody, AgentModelBody, AgentState, AgentView, LimitsBody, RuntimeBody
-from agentic_api.catalog.catalog import Key
+from agentic_api.agents.schemas import AgentBody, AgentState, AgentView
 from agentic_api.errors import invalid
+from agentic_api.resources.writer import Draft
 from agentic_core import names
+from agentic_core.cluster.kinds import CONFIG_MAP, Object, Ref
 from agentic_crds import Agent, AgentSpec
-from agentic_crds.agent import AgentTool
-from agentic_crds.base import API_VERSION, ConfigMapKeyRef
+from agentic_crds.base import ConfigMapKeyRef
 
-Object = dict[str, Any]
+MAX_INLINE_PROMPT = 8192
+"""Most characters of a prompt inside the resource; longer ones go into a ConfigMap beside it."""
 
 
-def spec(body: AgentBody, prompt_from: ConfigMapKeyRef | None = None) -> Object:
-    """The spec of the resource. With `prompt_from` the prompt is kept there instead."""
-    model = {"name": body.model} if isinstance(body.model, str) else _given(body.model)
-    fields: Object = {
-        "description": body.description,
-        "capabilities": body.capabilities,
-        "systemPrompt": None if prompt_from else body.system_prompt,
-        "systemPromptFrom": prompt_from or body.system_prompt_from,
-        "model": model,
-        "tools": [AgentTool(builtin=name) for name in body.tools],
-        "limits": _given(body.limits or body.resource_limits or LimitsBody()),
-        "runtime": _given(body.runtime),
-    }
-    given = {key: value for key, value in fields.items() if value is not None and value != [] and value not in ("", {})}
+def draft(name: str, body: AgentBody) -> Draft:
+    """What a client sent for the agent `name`, as a resource."""
+    fields = body.model_dump(include=set(AgentSpec.model_fields), exclude_unset=True, exclude_none=True)
+    if body.resource_limits is not None:
+        fields["limits"] = body.resource_limits.model_dump(exclude_unset=True, exclude_none=True)
+    prompt = long_prompt(name, body)
+    if prompt:
+        del fields["system_prompt"]
+        fields["system_prompt_from"] = prompt
+    return Draft(spec(fields), [config_map(prompt, body)] if prompt else [])
+
+
+def spec(fields: Object) -> Object:
+    """The spec of the resource. What is empty is left out: it may be the field of another manager."""
     try:
-        wanted = AgentSpec.model_validate(given)
+        wanted = AgentSpec.model_validate({key: value for key, value in fields.items() if value not in ("", [], {})})
     except ValidationError as error:
         raise invalid(error.errors()) from error
     return wanted.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude_none=True)
 
 
-def _given(body: AgentModelBody | LimitsBody | RuntimeBody) -> Object:
-    return body.model_dump(exclude_unset=True, exclude_none=True)
+def long_prompt(name: str, body: AgentBody) -> ConfigMapKeyRef | None:
+    """Where a prompt is kept that is too long for the resource."""
+    if body.system_prompt is None or len(body.system_prompt) <= MAX_INLINE_PROMPT:
+        return None
+    digest = hashlib.sha256(body.system_prompt.encode()).hexdigest()[:10]
+    return ConfigMapKeyRef(name=f"{name}-prompt-{digest}")
 
 
-def manifest(key: Key, fields: Object, **metadata: Any) -> Object:
-    """The resource to send to the API server."""
-    meta = {"name": key.name, "namespace": key.namespace} | {name: value for name, value in metadata.items() if value}
-    return {"apiVersion": API_VERSION, "kind": Agent.kind_name, "metadata": meta, "spec": fields}
+def config_map(prompt: ConfigMapKeyRef, body: AgentBody) -> Object:
+    """The ConfigMap of a long prompt."""
+    meta = {"name": prompt.name}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {prompt.key: body.system_prompt}}
+
+
+def prompts(resource: Object) -> list[Ref]:
+    """The ConfigMap that was made for the prompt of a resource, not one that a user named."""
+    meta, used = resource["metadata"], resource["spec"].get("systemPromptFrom", {}).get("name", "")
+    return [CONFIG_MAP.ref(used, meta["namespace"])] if used.startswith(f"{meta['name']}-prompt-") else []
 
 
 def view(resource: Object) -> AgentView:
     """The resource as JSON for clients."""
     agent = Agent.model_validate(resource)
-    meta, wanted = agent.metadata, agent.spec
-    return AgentView(
-        id=f"{meta.namespace}.{meta.name}",
-        agent_id=meta.name,
-        name=meta.name,
-        namespace=meta.namespace or "",
-        description=wanted.description,
-        capabilities=wanted.capabilities,
-        system_prompt=wanted.system_prompt,
-        system_prompt_from=wanted.system_prompt_from,
-        model=AgentModelBody.model_validate(wanted.model.model_dump()),
-        tools=[tool.builtin for tool in wanted.tools],
-        limits=LimitsBody.model_validate(wanted.limits.model_dump()),
-        runtime=RuntimeBody.model_validate(wanted.runtime.model_dump()),
-        status=state(agent),
-        created_at=meta.creation_timestamp,
-        version=str(meta.generation),
+    meta = agent.metadata
+    return AgentView.model_validate(
+        agent.spec.model_dump()
+        | {
+            "id": f"{meta.namespace}.{meta.name}",
+            "agent_id": meta.name,
+            "name": meta.name,
+            "namespace": meta.namespace or "",
+            "tools": [tool.builtin for tool in agent.spec.tools],
+            "status": state(agent),
+            "created_at": meta.creation_timestamp,
+            "version": str(meta.generation),
+        }
     )
 
 
@@ -84,8 +92,7 @@ def state(agent: Agent) -> AgentState:
 
 def body(resource: Object) -> Object:
     """The definition of the resource as a client would have sent it: what a merge patch is applied to."""
-    shown = view(resource).model_dump(mode="json", exclude_none=True)
-    return {name: shown[name] for name in AgentBody.model_fields if name in shown}
+    return Agent.model_validate(resource).spec.model_dump(mode="json", exclude_none=True)
 
 
 def patched(resource: Object, changes: Object) -> Object:
