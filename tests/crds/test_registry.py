@@ -37,7 +37,8 @@ def test_columns_answer_whether_it_works_and_why_not(kind: KindEntry) -> None:
     assert list(columns.complaints(kind)) == []
 
 
-def test_names_are_taken_once(gadgets: None) -> None:
+@pytest.mark.usefixtures("gadgets")
+def test_names_are_taken_once() -> None:
     class Cart(Gadget):
         kind_name = "Cart"
         plural = "carts"
@@ -46,14 +47,16 @@ def test_names_are_taken_once(gadgets: None) -> None:
         KINDS.register(KindEntry(model=Cart, writer=Writer.TENANT))
 
 
-def test_definitions(gadgets: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("gadgets")
+def test_definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["generate", str(tmp_path)])
     generate.main()
     assert {"gadgets.yaml", "gadgetrecords.yaml", "agents.yaml"} <= {file.name for file in tmp_path.iterdir()}
     assert (tmp_path / "gadgets.yaml").read_text() == generate.render(Gadget)
 
 
-def test_rights_of_the_operator(gadgets: None) -> None:
+@pytest.mark.usefixtures("gadgets")
+def test_rights_of_the_operator() -> None:
     assert verbs(rbac.rules(), "gadgets") == ["get", "list", "patch", "watch"]
     assert verbs(rbac.rules(), "gadgets/status") == ["patch"]
     assert verbs(rbac.rules(), "gadgetrecords") == ["create", "delete", "get", "list", "patch", "watch"]
@@ -64,7 +67,8 @@ def test_what_the_chart_has_to_know_is_up_to_date() -> None:
     assert (charts.PLATFORM / "files/kinds.yaml").read_text() == chart.render(), "run make generate"
 
 
-def test_roles_and_admission_policies_of_the_chart(gadgets: None, tmp_path: Path) -> None:
+@pytest.mark.usefixtures("gadgets")
+def test_roles_and_admission_policies_of_the_chart(tmp_path: Path) -> None:
     folder = tmp_path / "chart"
     shutil.copytree(charts.PLATFORM, folder)
     (folder / "files/kinds.yaml").write_text(chart.render())
@@ -83,7 +87,8 @@ def test_roles_and_admission_policies_of_the_chart(gadgets: None, tmp_path: Path
     assert "gadgets/status" in guarded("agentic-status-by-operator")
 
 
-def test_quota(gadgets: None) -> None:
+@pytest.mark.usefixtures("gadgets")
+def test_quota() -> None:
     assert namespace.hard(Quotas())["count/gadgets.agentic.io"] == "30"
     assert namespace.hard(Quotas(objects={"gadgets": 2}))["count/gadgets.agentic.io"] == "2"
     assert "count/gadgetrecords.agentic.io" not in namespace.hard(Quotas())
@@ -91,20 +96,23 @@ def test_quota(gadgets: None) -> None:
     assert "'gadgets'" in rules["x-kubernetes-validations"][0]["rule"]
 
 
-def test_a_limit_of_a_kind_that_tenants_do_not_write_is_a_mistake(gadgets: None) -> None:
+@pytest.mark.usefixtures("gadgets")
+def test_a_limit_of_a_kind_that_tenants_do_not_write_is_a_mistake() -> None:
     for plural in ("gadgetrecords", "gadget", "agents"):
         with pytest.raises(ValidationError, match="names plurals of kinds that tenants write, other than agents"):
             Quotas(objects={plural: 2})
 
 
-def test_the_reference(gadgets: None) -> None:
+@pytest.mark.usefixtures("gadgets")
+def test_the_reference() -> None:
     page = reference.page()
     assert "`gadgets`, `gg`; written by tenants; at most 30 in a namespace where the Tenant sets no limit." in page
     assert "| `wheelCount` | integer | How many wheels it has. Default: `4`. (≥ 1, ≤ 8) |" in page
     assert "`gadgetrecords`; written by the operator only." in page
 
 
-def test_references_to_objects(gadgets: None) -> None:
+@pytest.mark.usefixtures("gadgets")
+def test_references_to_objects() -> None:
     found = ref_of(Gadget.model_validate({"metadata": {"name": "a", "namespace": "n"}, "spec": {}}).manifest())
     assert found == custom(Gadget).ref("a", "n")
     assert found.path == "/apis/agentic.io/v1alpha1/namespaces/n/gadgets/a"

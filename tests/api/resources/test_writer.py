@@ -2,6 +2,7 @@
 
 import secrets
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +12,6 @@ import sqlalchemy as sa
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.errors import AlreadyExists, GitOpsOnly, PreconditionFailed
-from agentic_api.identity.principal import Principal
 from agentic_api.resources.writer import Draft, ResourceWriter
 from agentic_core.auth.api_keys import Role
 from agentic_core.cluster import Cluster
@@ -19,6 +19,7 @@ from agentic_core.cluster.kinds import CONFIG_MAP, Object, Ref, custom
 from agentic_core.db import Database, tables
 from agentic_core.errors import Conflict, Invalid, NotFound
 from agentic_crds import ModelProvider, Tenant
+from tests.api.principals import principal
 from tests.support.apiserver import ControlPlane
 
 PROVIDER = custom(ModelProvider)
@@ -41,7 +42,8 @@ class World:
 
     def __init__(self, cluster: Cluster, database: Database, namespace: str) -> None:
         self.cluster, self.database, self.namespace = cluster, database, namespace
-        self.caller = Principal(uuid4(), f"t{secrets.token_hex(4)}", namespace, Role.DEVELOPER, "k")
+        caller = principal(uuid4(), f"t{secrets.token_hex(4)}", Role.DEVELOPER)
+        self.caller = replace(caller, default_namespace=namespace)
         self.catalog = Catalog()
         status = {"defaultNamespace": namespace, "namespaces": [{"name": namespace, "phase": "Active"}]}
         meta = {"name": self.caller.tenant, "uid": str(self.caller.tenant_id), "resourceVersion": "1"}
