@@ -10,10 +10,10 @@ from typing import Any
 
 from agentic_core import names, telemetry
 from agentic_core.cluster.kinds import ref_of
-from agentic_gateway.app import Context
-from agentic_gateway.composition import running
+from agentic_gateway.app import GatewayContext
+from agentic_gateway.composition import GatewayParts, running
 from agentic_gateway.main import serve
-from agentic_gateway.route.resources import Known
+from agentic_gateway.route.resources import ParsedResources
 from agentic_gateway.settings import GatewaySettings
 
 NAMESPACE = "bench-default"
@@ -22,7 +22,7 @@ SECRET = {"data": {"api-key": "c2stYmVuY2g="}}
 API = {"apiVersion": "agentic.io/v1alpha1"}
 
 
-class Resources(Known):
+class BenchmarkResources(ParsedResources):
     """A tenant with two providers: the echo on OpenAI's wire and on Anthropic's."""
 
     synced = True
@@ -53,8 +53,8 @@ def main() -> None:
     telemetry.configure(names.GATEWAY, settings)
 
     @asynccontextmanager
-    async def lifespan() -> AsyncGenerator[Context]:
-        async with running(settings, Resources(sys.argv[1])) as context:
+    async def lifespan() -> AsyncGenerator[GatewayContext]:
+        async with running(settings, GatewayParts(BenchmarkResources(sys.argv[1]))) as context:
             yield context
 
     serve(settings, lifespan)

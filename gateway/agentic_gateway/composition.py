@@ -1,88 +1,115 @@
-"""Puts the gateway together from its settings and the resources it reads; `main`, tests and benchmarks call it."""
+"""Puts the gateway together from its settings and its parts; `main`, tests and benchmarks call it."""
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
+
+import aiohttp
+import asyncpg
 
 from agentic_core import egress, names
 from agentic_core.auth import run_tokens
+from agentic_core.clock import Clock
 from agentic_core.db import faults
 from agentic_core.egress import Guard
-from agentic_gateway.app import Context, Limits
+from agentic_core.tasks import background
+from agentic_gateway.app import GatewayContext
 from agentic_gateway.call import upstream
 from agentic_gateway.call.circuit import Circuits
 from agentic_gateway.call.keys import KeyRing
 from agentic_gateway.call.upstream import Upstream
+from agentic_gateway.flow import CallFlow, RequestLimits
 from agentic_gateway.identify.verifier import Verifier
-from agentic_gateway.metrics import Metrics
-from agentic_gateway.relay.relay import Relay
-from agentic_gateway.reserve.allowances import Allowances
-from agentic_gateway.route.resources import Resources
+from agentic_gateway.ledger import Ledger
+from agentic_gateway.metrics import GatewayMetrics
+from agentic_gateway.reserve.run_balances import RunBalances, RunWatch
+from agentic_gateway.reserve.run_ledger import RunLedger
+from agentic_gateway.route.resources import GatewayResources
 from agentic_gateway.settings import GatewaySettings
 from agentic_gateway.settle import repository
-from agentic_gateway.settle.meter import Meter
 from agentic_gateway.settle.repository import UsageRepository
+from agentic_gateway.settle.usage_queue import UsageQueue
+
+
+@dataclass(frozen=True)
+class GatewayParts:
+    """What the gateway is put together from besides its settings."""
+
+    resources: GatewayResources
+    ledger: Ledger | None = None
+    """None for the one that holds the token limits of runs in PostgreSQL."""
+    clock: Clock = field(default_factory=Clock)
+    run_watch: RunWatch = field(default_factory=RunWatch)
+    open_pool: Callable[..., asyncpg.Pool] = repository.pool
+    open_session: Callable[..., aiohttp.ClientSession] = upstream.session
+    """Opens the one HTTP session to providers."""
 
 
 @asynccontextmanager
-async def running(settings: GatewaySettings, resources: Resources) -> AsyncGenerator[Context]:
-    """Everything that is open while the gateway serves; at the end all usage is written before the database closes."""
+async def running(settings: GatewaySettings, parts: GatewayParts) -> AsyncGenerator[GatewayContext]:
+    """All that is open while the gateway serves; at the end all usage is committed before the database closes."""
     guard = await _guard(settings)
-    session = upstream.session(
+    metrics = GatewayMetrics()
+    session = parts.open_session(
         guard,
         connect=settings.connect_seconds,
         silence=settings.silence_seconds,
         per_host=settings.connections_per_provider,
     )
-    pool = repository.pool(
+    pool = parts.open_pool(
         settings.database_url.get_secret_value(),
         connections=settings.database_connections,
         transaction_pooler=settings.database_pooler,
     )
     async with pool, session:
-        metrics = Metrics()
-        usage = UsageRepository(pool)
-        allowances = Allowances(usage)
-        watching = asyncio.create_task(allowances.watch())
-        meter = Meter(
-            usage,
-            allowances,
+        store = UsageRepository(pool)
+        balances = RunBalances(store, clock=parts.clock, watch=parts.run_watch)
+        queue = UsageQueue(
+            store,
             metrics,
+            on_totals=balances.update,
             writers=settings.database_connections,
             backlog=settings.usage_backlog,
             wait_seconds=settings.usage_wait_seconds,
         )
-        circuits = _circuits(settings, metrics)
-        try:
-            yield Context(
-                verifier=Verifier(run_tokens.public_keys(settings.run_token_public_key_file.read_text())),
-                catalog=resources,
-                upstream=Upstream(
-                    session,
-                    KeyRing(resources, seconds=settings.key_seconds),
-                    circuits=circuits,
-                    guard=guard,
-                    attempts=settings.attempts,
-                    max_answer_bytes=settings.max_answer_bytes,
-                    trusted_trace=settings.trusted_trace,
-                ),
-                relay=Relay(meter, metrics, max_event_bytes=settings.max_answer_bytes),
-                meter=meter,
-                allowances=allowances,
-                metrics=metrics,
-                limits=Limits(settings.max_request_bytes, settings.receive_seconds, settings.request_seconds),
-                problems=Readiness(resources, usage, meter).problem,
-            )
-        finally:
-            watching.cancel()
-            await meter.close()
+        flow = CallFlow(
+            verifier=Verifier(run_tokens.public_keys(settings.run_token_public_key_file.read_text())),
+            catalog=parts.resources,
+            ledger=parts.ledger or RunLedger(balances, queue),
+            upstream=_upstream(settings, parts, session, guard=guard, metrics=metrics),
+            metrics=metrics,
+            limits=RequestLimits(
+                body_bytes=settings.max_request_bytes,
+                receive_seconds=settings.receive_seconds,
+                request_seconds=settings.request_seconds,
+                event_bytes=settings.max_answer_bytes,
+            ),
+            clock=parts.clock,
+        )
+        async with aclosing(queue), background(balances.watch()):
+            yield GatewayContext(flow, metrics, GatewayReadiness(parts.resources, store, queue).problem)
 
 
-def _circuits(settings: GatewaySettings, metrics: Metrics) -> Circuits:
+def _upstream(
+    settings: GatewaySettings,
+    parts: GatewayParts,
+    session: aiohttp.ClientSession,
+    *,
+    guard: Guard,
+    metrics: GatewayMetrics,
+) -> Upstream:
     circuits = Circuits(failures=settings.circuit_failures, seconds=settings.circuit_seconds)
     metrics.show_circuits(circuits.states)
-    return circuits
+    return Upstream(
+        session,
+        KeyRing(parts.resources, seconds=settings.key_seconds),
+        circuits=circuits,
+        guard=guard,
+        attempts=settings.attempts,
+        max_response_bytes=settings.max_answer_bytes,
+        trusted_trace=settings.trusted_trace,
+    )
 
 
 async def _guard(settings: GatewaySettings) -> Guard:
@@ -104,24 +131,24 @@ def _hosts(settings: GatewaySettings) -> list[str]:
     return [*services, "kubernetes.default.svc", *filter(None, databases)]
 
 
-class Readiness:
-    """Whether requests should come here."""
+class GatewayReadiness:
+    """Whether requests should be sent here."""
 
-    def __init__(self, resources: Resources, usage: UsageRepository, meter: Meter) -> None:
+    def __init__(self, resources: GatewayResources, store: UsageRepository, queue: UsageQueue) -> None:
         self._resources = resources
-        self._usage = usage
-        self._meter = meter
+        self._store = store
+        self._queue = queue
 
     async def problem(self) -> str | None:
         """Why the gateway is not ready, None when it is."""
         if not self._resources.synced:
-            return "the API server has not told all tenants and providers yet"
-        if self._meter.full:
+            return "not all tenants and providers are read from the API server yet"
+        if self._queue.stalled:
             return "too much usage waits to be recorded"
         try:
-            await self._usage.ready()
+            await self._store.ready()
         except Exception as error:
             if not faults.is_unavailable(error):
                 raise
-            return f"PostgreSQL does not answer: {type(error).__name__}"
+            return f"PostgreSQL is unavailable: {type(error).__name__}"
         return None

@@ -1,4 +1,4 @@
-"""One HTTP exchange with a caller, over ASGI: its head, its body within limits, its end; the application uses it."""
+"""One HTTP exchange with a caller, over ASGI: its head, its body within limits, its end; `app` and `flow` use it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -17,9 +17,9 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-MOST_CONTAINERS: Final = 300_000
-MOST_VALUES: Final = 2_000_000
-"""What a body may be made of, by its brackets and commas, those in texts included: thirty megabytes of `[1],[1]` would
+MAX_CONTAINERS: Final = 300_000
+MAX_VALUES: Final = 2_000_000
+"""What a body may consist of, by its brackets and commas, those in texts included: thirty megabytes of `[1],[1]` would
 become a gigabyte of objects."""
 
 
@@ -27,8 +27,8 @@ class CallerGone(Exception):
     """The caller closed the connection; nobody is left to respond to."""
 
 
-class Exchange:
-    """A request and its answer."""
+class HttpExchange:
+    """A request and its response."""
 
     def __init__(self, scope: Mapping[str, Any], receive: Receive, send: Send) -> None:
         self.path: str = scope["path"]
@@ -36,33 +36,33 @@ class Exchange:
         self._receive = receive
         self._send = send
         self.status = 0
-        """Status of the answer, 0 before it has begun."""
+        """Status of the response, 0 before it has begun."""
 
     async def send(self, message: Message) -> None:
-        """Send a part of the answer; returns when the connection takes more."""
+        """Send a part of the response; returns when the connection accepts more."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
         await self._send(message)
 
     async def reply(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        """Send a whole answer."""
+        """Send a whole response."""
         sent = [(name.encode(), value.encode("latin-1", "replace")) for name, value in headers.items()]
         sent.append((b"content-length", b"%d" % len(body)))
         await self.send({"type": "http.response.start", "status": status, "headers": sent})
         await self.send({"type": "http.response.body", "body": body})
 
     async def reply_json(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:
-        """Send a whole answer as JSON."""
+        """Send a whole response as JSON."""
         await self.reply(status, orjson.dumps(body), {"content-type": "application/json", **(headers or {})})
 
-    async def json(self, *, most: int, seconds: float) -> JSON:
+    async def json(self, *, max_bytes: int, seconds: float) -> JSON:
         """The body, a JSON object."""
         try:
-            data = await body.read(self._receive, max_bytes=most, seconds=seconds)
+            data = await body.read(self._receive, max_bytes=max_bytes, seconds=seconds)
         except Disconnected:
             raise CallerGone from None
-        if data.count(b"[") + data.count(b"{") > MOST_CONTAINERS or data.count(b",") > MOST_VALUES:
-            raise TooLarge(f"The body has more than {MOST_CONTAINERS} lists and objects, or {MOST_VALUES} values.")
+        if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS or data.count(b",") > MAX_VALUES:
+            raise TooLarge(f"The body has more than {MAX_CONTAINERS} lists and objects, or {MAX_VALUES} values.")
         try:
             parsed = orjson.loads(data)
         except orjson.JSONDecodeError as error:

@@ -13,8 +13,8 @@ from agentic_core.web.exposition import exposed
 from agentic_core.web.heads import HeadGuard, HeadLimits
 from agentic_core.web.linger import Lingering
 from agentic_core.web.server import Server, server
-from agentic_gateway.app import Context, Gateway
-from agentic_gateway.composition import running
+from agentic_gateway.app import Gateway, GatewayContext
+from agentic_gateway.composition import GatewayParts, running
 from agentic_gateway.route.resources import ClusterResources
 from agentic_gateway.settings import GatewaySettings
 
@@ -27,19 +27,19 @@ def main() -> None:
 
 
 @asynccontextmanager
-async def in_cluster(settings: GatewaySettings) -> AsyncGenerator[Context]:
+async def in_cluster(settings: GatewaySettings) -> AsyncGenerator[GatewayContext]:
     """The gateway with the resources of the cluster."""
     async with Cluster(credentials.load(settings.kubeconfig)) as cluster:
         resources = ClusterResources(cluster)
         async with (
             resources.watching(),
-            running(settings, resources) as context,
+            running(settings, GatewayParts(resources)) as context,
             exposed(context.metrics.registry, host=settings.host, port=settings.metrics_port),
         ):
             yield context
 
 
-def serve(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContextManager[Context]]) -> None:
+def serve(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContextManager[GatewayContext]]) -> None:
     """Run the server in this process."""
     garbage.spare()
     running_server = make_server(settings, lifespan)
@@ -47,7 +47,9 @@ def serve(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContext
     sys.exit(running_server.exit_status)
 
 
-def make_server(settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContextManager[Context]]) -> Server:
+def make_server(
+    settings: GatewaySettings, lifespan: Callable[[], AbstractAsyncContextManager[GatewayContext]]
+) -> Server:
     """The server with the bounds of the settings."""
     limits = HeadLimits(
         head_bytes=settings.max_header_bytes,

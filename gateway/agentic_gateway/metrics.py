@@ -1,10 +1,13 @@
 """The gateway's Prometheus metrics. No label grows with tenants: models are counted by family, providers by type."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from agentic_gateway.route.routing import Backend
 
 FAMILIES: Final = (
     "claude-opus",
@@ -38,21 +41,39 @@ SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 6
 def family(model: str) -> str:
     """The family that a model's name tells, `other` when it tells none."""
     name = model.lower().rpartition("/")[2]
-    return next((known for known in FAMILIES if name.startswith(known)), "other")
+    return next((one for one in FAMILIES if name.startswith(one)), "other")
 
 
-class Metrics:
+@dataclass
+class CallLabels:
+    """What a request is counted under: unknown until its model is."""
+
+    operation: str
+    provider: str = "unknown"
+    model: str = "unknown"
+
+    @property
+    def values(self) -> tuple[str, str, str]:
+        """The labels in their order."""
+        return self.operation, self.provider, self.model
+
+    def show(self, backend: Backend) -> None:
+        """Count it under this backend."""
+        self.provider, self.model = backend.provider.type, family(backend.model.name)
+
+
+class GatewayMetrics:
     """All metrics of one process."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         labels = ("operation", "provider", "model")
         self.requests = Counter(
-            "agentic_gateway_requests", "Requests by end.", (*labels, "status"), registry=self.registry
+            "agentic_gateway_requests", "Requests by status.", (*labels, "status"), registry=self.registry
         )
         self.seconds = Histogram(
             "agentic_gateway_request_seconds",
-            "Time to the end of an answer.",
+            "Time to the end of a response.",
             labels,
             buckets=SECONDS,
             registry=self.registry,
@@ -66,16 +87,16 @@ class Metrics:
         )
         self.failures = Counter(
             "agentic_gateway_upstream_failures",
-            "Attempts that gave no answer.",
+            "Attempts that gave no response.",
             ("provider", "model", "cause"),
             registry=self.registry,
         )
         self.tokens = Counter(
             "agentic_gateway_tokens", "Tokens charged.", ("provider", "model", "direction"), registry=self.registry
         )
-        self.in_flight = Gauge("agentic_gateway_in_flight", "Requests being answered.", registry=self.registry)
+        self.in_flight = Gauge("agentic_gateway_in_flight", "Requests in progress.", registry=self.registry)
         self.circuits = Gauge(
-            "agentic_gateway_circuits", "Providers that are left alone.", ("state",), registry=self.registry
+            "agentic_gateway_circuits", "Providers whose circuit is not closed.", ("state",), registry=self.registry
         )
         self._add_usage()
 
@@ -90,7 +111,7 @@ class Metrics:
         )
         self.usage_lag = Histogram(
             "agentic_gateway_usage_lag_seconds",
-            "Time from an answer to its committed usage.",
+            "Time from a response to its committed usage.",
             buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5, 30),
             registry=self.registry,
         )
@@ -106,6 +127,11 @@ class Metrics:
         self.usage_spilled = Counter(
             "agentic_gateway_usage_spilled",
             "Rows that went to the log because they were not committed in time.",
+            registry=self.registry,
+        )
+        self.usage_dead_letters = Counter(
+            "agentic_gateway_usage_dead_letters",
+            "Rows that the usage table rejects, stored among the dead letters or in the log.",
             registry=self.registry,
         )
 

@@ -28,13 +28,13 @@ class RunEnded(Unauthenticated):
 
 
 class RunUnknown(Unavailable):
-    """Nobody can say at the moment what the run has used."""
+    """What the run has used cannot be read at the moment."""
 
     code, title = "run_unknown", "State of the run unknown"
 
 
 class TenantGone(Unauthenticated):
-    """The token is of a Tenant that is no more, whether or not there is another of its name."""
+    """The token's Tenant does not exist any more, whether or not there is another of its name."""
 
     code, title = "tenant_gone", "Tenant gone"
 
@@ -64,13 +64,13 @@ class WrongWire(Malformed):
 
 
 class ProviderFailed(UpstreamFailed):
-    """No backend gave an answer."""
+    """No backend gave a response."""
 
     code, title = "provider_failed", "Model provider failed"
 
 
 class ProviderUnavailable(Unavailable):
-    """Every backend failed so often that it is left alone for now."""
+    """The circuit of every backend is open: they failed too often."""
 
     code, title = "provider_unavailable", "Model provider unavailable"
 
@@ -81,8 +81,8 @@ class ProviderForbidden(UpstreamFailed):
     code, title = "provider_misconfigured", "Model provider misconfigured"
 
 
-class AnswerTimedOut(Timeout):
-    """The request's time was over before its answer was complete."""
+class ResponseTimedOut(Timeout):
+    """The request's time was over before its response was complete."""
 
     code, title = "answer_timeout", "Answer timed out"
 

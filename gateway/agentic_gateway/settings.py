@@ -53,7 +53,7 @@ class GatewaySettings(Settings):
     usage_wait_seconds: float = Field(default=5, gt=0)
     """How long the end of an answer waits for its usage to be committed."""
     usage_backlog: int = Field(default=10_000, ge=1)
-    """With so many rows of usage not yet committed, new requests are refused rather than answered without charge."""
+    """With so many rows of usage not yet committed, requests are refused of tenants that hold their share of them."""
     database_pooler: bool = False
     """Whether the DSN is that of a pooler in transaction mode, such as PgBouncer."""
     database_connections: int = Field(default=4, ge=1, le=64)

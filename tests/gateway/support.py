@@ -18,10 +18,10 @@ from agentic_core.auth import run_tokens
 from agentic_core.auth.run_tokens import RunClaims
 from agentic_core.cluster.kinds import ref_of
 from agentic_core.errors import NotFound
-from agentic_gateway.app import Context
-from agentic_gateway.composition import running
+from agentic_gateway.app import GatewayContext
+from agentic_gateway.composition import GatewayParts, running
 from agentic_gateway.main import make_server
-from agentic_gateway.route.resources import Known
+from agentic_gateway.route.resources import ParsedResources
 from agentic_gateway.settings import GatewaySettings
 from tests.support.runs import begin_run
 from tests.support.serving import serving
@@ -32,7 +32,7 @@ NAMESPACE = "acme-default"
 KEY = "sk-of-the-provider"
 
 
-class WrittenDown(Known):
+class WrittenDown(ParsedResources):
     """Resources and Secrets that the test sets."""
 
     synced = True
@@ -94,7 +94,7 @@ class Running:
     url: str
     resources: WrittenDown
     signer: Ed25519PrivateKey
-    context: Context
+    context: GatewayContext
     dsn: str
     run_id: str = field(default_factory=lambda: str(uuid4()))
     clients: list[openai.AsyncOpenAI | anthropic.AsyncAnthropic] = field(default_factory=list)
@@ -147,8 +147,10 @@ class Running:
 
 
 @asynccontextmanager
-async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Running]:
-    """Serves inside the block, with these settings changed."""
+async def gateway(
+    dsn: str, folder: Path, *, parts: Mapping[str, Any] | None = None, **changed: Any
+) -> AsyncGenerator[Running]:
+    """Serves inside the block, with these parts and settings changed."""
     private, public = run_tokens.generate()
     (folder / "public.pem").write_text(public)
     values: dict[str, Any] = {
@@ -162,11 +164,11 @@ async def gateway(dsn: str, folder: Path, **changed: Any) -> AsyncGenerator[Runn
     }
     settings = GatewaySettings(**values | changed)
     resources = WrittenDown()
-    contexts: list[Context] = []
+    contexts: list[GatewayContext] = []
 
     @asynccontextmanager
-    async def lifespan() -> AsyncGenerator[Context]:
-        async with running(settings, resources) as context:
+    async def lifespan() -> AsyncGenerator[GatewayContext]:
+        async with running(settings, GatewayParts(resources, **parts or {})) as context:
             contexts.append(context)
             yield context
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from agentic_crds.model_provider import ModelProviderSpec, ProviderModel, ProviderType
-from agentic_gateway.call.attempts import Cause, Failure, Plan, retry_after
+from agentic_gateway.call.attempts import AttemptFailure, Cause, Plan, retry_after
 from agentic_gateway.route.routing import Backend
 
 MODEL = ProviderModel(name="m")
@@ -25,7 +25,7 @@ def order(line: Plan, *causes: Cause, wait: float | None = None) -> str:
         if attempt is None:
             return tried + "."
         tried += attempt.backend.provider_name
-        line.failed(attempt, Failure(cause, "failed", retry_after=wait), 0.0)
+        line.failed(attempt, AttemptFailure(cause, "failed", retry_after=wait), 0.0)
     return tried
 
 
@@ -53,7 +53,7 @@ def test_pauses_grow_and_vary_within_bounds() -> None:
     line = plan("a", attempts=8)
     pauses = []
     while attempt := line.next():
-        line.failed(attempt, Failure("failed", "failed"), 100.0)
+        line.failed(attempt, AttemptFailure("failed", "failed"), 100.0)
         pauses.append(attempt.ready_at - 100)
     for number, pause in enumerate(pauses[:-1]):
         ceiling = min(8.0, 0.25 * 2**number)
@@ -66,7 +66,7 @@ def test_a_connection_that_was_closed_meanwhile_is_replaced_at_once() -> None:
     for expected in (0.0, 0.25):
         attempt = line.next()
         assert attempt
-        line.failed(attempt, Failure("disconnected", "closed the connection"), 100.0)
+        line.failed(attempt, AttemptFailure("disconnected", "closed the connection"), 100.0)
         assert expected <= attempt.ready_at - 100 <= expected * 2
 
 
@@ -74,7 +74,7 @@ def test_a_pause_is_never_shorter_than_asked_for() -> None:
     line = plan("a")
     attempt = line.next()
     assert attempt
-    line.failed(attempt, Failure("rate_limited", "answered 429", retry_after=7), 100.0)
+    line.failed(attempt, AttemptFailure("rate_limited", "answered 429", retry_after=7), 100.0)
     assert attempt.ready_at == 107
 
 

@@ -1,27 +1,23 @@
 """Approximate counts, prices and the texts that the wires find in answers."""
 
-import time
 import tracemalloc
 from decimal import Decimal
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import orjson
 import pytest
 
-from agentic_core.auth.run_tokens import RunClaims
 from agentic_crds.model_provider import ModelProviderSpec, Price, ProviderModel, ProviderType
+from agentic_gateway.ledger import CallOutcome, Purpose, Spender, SpendingRun
 from agentic_gateway.metrics import family
-from agentic_gateway.relay.relay import Streaming
 from agentic_gateway.reserve import tokens
-from agentic_gateway.reserve.tokens import Transcript
+from agentic_gateway.reserve.tokens import StreamedText
 from agentic_gateway.route.routing import Backend
 from agentic_gateway.settle import usage
-from agentic_gateway.settle.usage import Outcome
 from agentic_gateway.wires.anthropic import Messages
 from agentic_gateway.wires.base import Operation, Tokens
-from agentic_gateway.wires.openai import ChatCompletions
+from agentic_gateway.wires.openai import ChatCompletions, Embeddings
 from tests.gateway.faults import delta, event
 
 
@@ -88,28 +84,14 @@ def test_every_text_of_an_answer_is_found(operation: Operation, answer: dict[str
     assert list(operation.texts(answer)) == texts
 
 
-def test_an_event_that_comes_in_crumbs_is_not_searched_again_and_again() -> None:
-    """Each crumb used to cost as much as all before it, at the expense of the other tenants."""
-    unused: Any = None
-    call: Any = SimpleNamespace(operation=ChatCompletions())
-    stream = Streaming(unused, call, unused, max_event_bytes=2_000_000)
-    started = time.process_time()
-    for _ in range(100_000):
-        assert stream._whole(b"x" * 10) == b""
-    assert stream._whole(b"\r\n\r") == b""
-    assert len(stream._whole(b"\ny\r\r")) == 1_000_007
-    assert stream._whole(b"data: z\n\n") == b"data: z\n\n"
-    assert time.process_time() - started < 5
-
-
-def test_a_long_transcript_is_counted_on_the_way() -> None:
-    transcript = Transcript(ChatCompletions())
+def test_a_long_stream_is_counted_on_the_way() -> None:
+    streamed = StreamedText(ChatCompletions())
     for _ in range(1000):
-        transcript.add(delta("x" * 400))
-    assert transcript.tokens() == 100_000
-    transcript.add(b": a comment\n\ndata: not json {\n\n")
-    transcript.add(event("content_block_delta", delta={"text": "another wire"}))
-    assert transcript.tokens() == 100_000
+        streamed.add(delta("x" * 400))
+    assert streamed.tokens() == 100_000
+    streamed.add(b": a comment\n\ndata: not json {\n\n")
+    streamed.add(event("content_block_delta", delta={"text": "another wire"}))
+    assert streamed.tokens() == 100_000
 
 
 @pytest.mark.parametrize(
@@ -127,13 +109,22 @@ def test_costs_are_exact(used: Tokens, price: Price, cost: str) -> None:
 def test_a_row_of_usage_takes_less_than_a_kilobyte() -> None:
     model = ProviderModel(name="m" * 128, price=Price(input="1", output="2"))
     backend = Backend("uid", "ns", "p" * 63, ModelProviderSpec(type=ProviderType.OPENAI, models=[model]), model)
-    some = str(UUID(int=7))
-    claims = RunClaims(tenant_id=some, tenant="t", namespace="ns", agent="a", run_id=some, models=())
+    some = UUID(int=7)
+    spender = Spender(some, f"run:{some}", "a", SpendingRun(some, 1000, running_at=0), Purpose.RUN)
     made = usage.row(
-        claims, backend, ChatCompletions(), tokens=Tokens(1, 2), estimated=False, outcome=Outcome.COMPLETED
+        spender, backend, ChatCompletions(), tokens=Tokens(1, 2), estimated=False, outcome=CallOutcome.COMPLETED
     )
+    assert (made.tenant_id, made.run_id) == (some, some)
     assert made.cost == Decimal("0.000005")
     assert len(orjson.dumps(made, default=str)) < 1024
+
+
+def test_a_row_may_have_no_run() -> None:
+    model = ProviderModel(name="m")
+    backend = Backend("uid", "ns", "p", ModelProviderSpec(type=ProviderType.OPENAI, models=[model]), model)
+    spender = Spender(UUID(int=7), "service", None, None, Purpose.RUN)
+    made = usage.row(spender, backend, Embeddings(), tokens=Tokens(3), estimated=True, outcome=CallOutcome.COMPLETED)
+    assert (made.run_id, made.tokens) == (None, 3)
 
 
 @pytest.mark.parametrize(

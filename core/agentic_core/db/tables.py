@@ -220,6 +220,17 @@ run_tokens = sa.Table(
 )
 """The sum of a run's usage in tokens, kept by the statement that appends it."""
 
+usage_dead_letters = sa.Table(
+    "usage_dead_letters",
+    metadata,
+    _tenant_id(),
+    sa.Column("id", sa.Uuid, primary_key=True),
+    sa.Column("row", JSONB, nullable=False),
+    _text("error"),
+    _created_at(),
+)
+"""Rows that `usage` rejects, under their ids. The tenants' cost and run totals are without them until they are entered."""
+
 audit_log = sa.Table(
     "audit_log",
     metadata,

@@ -1,7 +1,7 @@
-"""Which backend is tried next and when: retries, backoff, fallbacks. Pure; `upstream` asks for each step.
+"""Which backend is tried next and when: retries, backoff, fallbacks. Pure; `upstream` calls it for each step.
 
-A backend that failed is tried again after a growing, random pause. One that is rate limited goes to the end of the
-line, so that the next backend answers instead. What a provider asks for in Retry-After is honoured.
+A backend that failed is retried after a growing, random pause. One that is rate limited goes to the end of the queue,
+so that the next backend responds instead. What a provider requests in Retry-After is honoured.
 """
 
 import random
@@ -11,24 +11,27 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
+from agentic_core.backoff import Backoff
 from agentic_gateway.route.routing import Backend
 
-FIRST_PAUSE: Final = 0.25
-LONGEST_PAUSE: Final = 8.0
-RETRYABLE: Final = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 522, 524, 529})
-"""Statuses after which the same request may succeed; 529 is Anthropic's word for overloaded."""
+PAUSES: Final = Backoff(first=0.1875, longest=6.0, jitter=1 / 3)
+"""From half to all of 0.25 s, doubling up to 8 s."""
+RETRYABLE_STATUSES: Final = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 522, 524, 529})
+"""Statuses after which the same request may succeed; 529 is Anthropic's status for overloaded."""
 
-LONGEST_WAIT: Final = 30.0
-"""A backend that asks for more patience than this is not waited for; the caller is told to come back."""
+MAX_WAIT: Final = 30.0
+"""A backend that requests a longer wait is not waited for; the caller gets a Retry-After instead."""
 
 Cause = Literal["rate_limited", "failed", "unreachable", "disconnected", "timeout", "forbidden", "open", "cancelled"]
-AGAIN: Final[frozenset[Cause]] = frozenset({"rate_limited", "failed", "unreachable", "disconnected", "timeout"})
-"""Causes after which the same backend may be tried again."""
+RETRYABLE_CAUSES: Final[frozenset[Cause]] = frozenset(
+    {"rate_limited", "failed", "unreachable", "disconnected", "timeout"}
+)
+"""Causes after which the same backend may be retried."""
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why an attempt gave no answer."""
+class AttemptFailure:
+    """Why an attempt gave no response."""
 
     cause: Cause
     detail: str
@@ -40,13 +43,12 @@ class Failure:
     @property
     def retryable(self) -> bool:
         """Whether the same backend may be tried again."""
-        patient = (self.retry_after or 0) <= LONGEST_WAIT
-        return patient and self.cause in AGAIN
+        return (self.retry_after or 0) <= MAX_WAIT and self.cause in RETRYABLE_CAUSES
 
 
 @dataclass
 class Attempt:
-    """A backend in line."""
+    """A queued backend."""
 
     backend: Backend
     left: int
@@ -55,41 +57,40 @@ class Attempt:
 
 
 class Plan:
-    """The line of backends for one request."""
+    """The queue of backends for one request."""
 
     def __init__(self, backends: Sequence[Backend], *, attempts: int, jitter: random.Random) -> None:
-        self._line = [Attempt(backend, attempts) for backend in backends]
+        self._queue = [Attempt(backend, attempts) for backend in backends]
         self._jitter = jitter
-        self.failures: list[tuple[Backend, Failure]] = []
+        self.failures: list[tuple[Backend, AttemptFailure]] = []
         """What went wrong so far, in order."""
 
     def next(self) -> Attempt | None:
-        """The attempt that is first in line, not to be started before its `ready_at`; None when all are used up."""
-        return self._line[0] if self._line else None
+        """The first attempt in the queue, not to be started before its `ready_at`; None when all are used up."""
+        return self._queue[0] if self._queue else None
 
-    def failed(self, attempt: Attempt, failure: Failure, now: float) -> None:
+    def failed(self, attempt: Attempt, failure: AttemptFailure, now: float) -> None:
         """Put the backend where it belongs after a failure."""
         self.failures.append((attempt.backend, failure))
         attempt.left -= 1
         attempt.tried += 1
         if attempt.left <= 0 or not failure.retryable:
-            self._line.remove(attempt)
+            self._queue.remove(attempt)
             return
         attempt.ready_at = now + self._pause(attempt.tried, failure)
         if failure.cause == "rate_limited" or failure.retry_after is not None:
-            self._line.remove(attempt)
-            self._line.append(attempt)
+            self._queue.remove(attempt)
+            self._queue.append(attempt)
 
-    def _pause(self, tried: int, failure: Failure) -> float:
+    def _pause(self, tried: int, failure: AttemptFailure) -> float:
         if tried == 1 and failure.cause == "disconnected":
             return 0.0  # a kept connection that the provider has given up in the meantime
-        ceiling = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (tried - 1))
-        pause = ceiling * (0.5 + self._jitter.random() / 2)
+        pause = PAUSES.pause(tried, rng=self._jitter)
         return pause if failure.retry_after is None else max(pause, failure.retry_after)
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """The seconds that a Retry-After header asks for: a number, or a date."""
+    """The seconds of a Retry-After header, which is a number or a date."""
     if not value:
         return None
     try:

@@ -1,12 +1,14 @@
-"""Circuit breakers: a backend that keeps failing is left alone for a while. Pure; `attempts` asks and reports."""
+"""Circuit breakers: a backend that keeps failing is left alone for a while. Pure; `upstream` reports to it."""
 
-from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Final
 
-MOST_CIRCUITS = 10_000
-"""Circuits kept; beyond it the one not used for longest is forgotten, which closes it."""
+from cachetools import LRUCache
 
-Key = tuple[str, str, str]
+MAX_CIRCUITS: Final = 10_000
+"""Circuits kept; beyond it the least recently used one is evicted, which closes it."""
+
+ProviderId = tuple[str, str, str]
 """A ModelProvider: the uid of its Tenant, its namespace and name."""
 
 
@@ -30,12 +32,12 @@ class Circuit:
 class Circuits:
     """All circuits of this process."""
 
-    def __init__(self, *, failures: int, seconds: float) -> None:
+    def __init__(self, *, failures: int, seconds: float, max_circuits: int = MAX_CIRCUITS) -> None:
         self._failures = failures
         self._seconds = seconds
-        self._circuits: OrderedDict[Key, Circuit] = OrderedDict()
+        self._circuits: LRUCache[ProviderId, Circuit] = LRUCache(max_circuits)
 
-    def admits(self, key: Key, now: float) -> bool:
+    def admits(self, key: ProviderId, now: float) -> bool:
         """Whether a request may be sent; when the time of an open circuit is over, exactly one may, as a probe."""
         circuit = self._circuits.get(key)
         if circuit is None or circuit.opened_at is None:
@@ -45,36 +47,33 @@ class Circuits:
         circuit.probing = True
         return True
 
-    def retry_after(self, key: Key, now: float) -> float:
+    def retry_after(self, key: ProviderId, now: float) -> float:
         """Seconds until the next probe."""
         circuit = self._circuits.get(key)
         if circuit is None or circuit.opened_at is None:
             return 0
         return max(0.0, circuit.opened_at + self._seconds - now)
 
-    def succeeded(self, key: Key) -> None:
-        """The provider answered: its circuit closes."""
+    def succeeded(self, key: ProviderId) -> None:
+        """The provider responded: its circuit closes."""
         self._circuits.pop(key, None)
 
-    def reason(self, key: Key) -> str:
-        """What went wrong last."""
+    def reason(self, key: ProviderId) -> str:
+        """The last failure."""
         circuit = self._circuits.get(key)
         return circuit.reason if circuit else ""
 
-    def failed(self, key: Key, now: float, reason: str) -> None:
+    def failed(self, key: ProviderId, now: float, reason: str) -> None:
         """The provider failed; enough of that in a row, or a failed probe, opens its circuit."""
         circuit = self._circuits.setdefault(key, Circuit())
-        self._circuits.move_to_end(key)
         circuit.failures += 1
         circuit.reason = reason
         if circuit.probing or circuit.failures >= self._failures:
             circuit.opened_at = now
         circuit.probing = False
-        while len(self._circuits) > MOST_CIRCUITS:
-            self._circuits.popitem(last=False)
 
-    def abandoned(self, key: Key) -> None:
-        """The request ended without saying anything about the provider: a probe may be sent again."""
+    def abandoned(self, key: ProviderId) -> None:
+        """The request ended without a result of the provider: a probe may be sent again."""
         circuit = self._circuits.get(key)
         if circuit is not None:
             circuit.probing = False

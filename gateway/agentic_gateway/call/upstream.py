@@ -1,7 +1,7 @@
-"""Calls providers: keys, retries, fallbacks, circuits, until one backend answers. The application asks once a request.
+"""Calls providers: keys, retries, fallbacks, circuits, until one backend responds. The flow calls it once a request.
 
-Nothing has been passed to the caller before an answer is here: a stream counts as answer with its first bytes, any
-other answer when it is complete. So a failure up to then is repaired without the caller seeing it.
+Nothing is sent to the caller before there is a response: a stream counts as one with its first bytes, any other when it
+is complete. So a failure up to then is repaired without the caller seeing it.
 """
 
 import asyncio
@@ -14,63 +14,61 @@ import aiohttp
 import orjson
 
 from agentic_core import telemetry
-from agentic_core.auth.run_tokens import RunClaims
 from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
 from agentic_core.errors import PlatformError, RateLimited
 from agentic_gateway.call import attempts
-from agentic_gateway.call.attempts import Attempt, Failure, Plan
+from agentic_gateway.call.attempts import Attempt, AttemptFailure, Plan
 from agentic_gateway.call.circuit import Circuits
 from agentic_gateway.call.keys import KeyRing
 from agentic_gateway.problems import ProviderFailed, ProviderForbidden, ProviderUnavailable
 from agentic_gateway.route.routing import Backend
 from agentic_gateway.wires.base import EVENT_STREAM, JSON, Operation
 
-DISCARDED: Final = 64 * 1024
+MAX_DISCARDED: Final = 64 * 1024
 """Bodies of failures up to this size are read, so that the connection can be used again."""
 
 
 @dataclass(frozen=True)
-class Call:
-    """One request, accepted."""
+class ModelCall:
+    """One request of a caller, accepted."""
 
-    claims: RunClaims
     operation: Operation
     request: JSON
     headers: Mapping[bytes, bytes]
     deadline: float
-    """When its answer has to be complete, in the event loop's time."""
+    """When its response has to be complete, in the event loop's time."""
     prompt_tokens: int
     """About how many tokens the model reads."""
-    most_output: int
-    """Most tokens that the model may write."""
+    max_output: int
+    """Tokens that the model may write."""
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a backend answered: all of it, or the beginning of a stream."""
+class ProviderResponse:
+    """What a backend responded: all of it, or the beginning of a stream."""
 
     backend: Backend
-    response: aiohttp.ClientResponse
+    http: aiohttp.ClientResponse
     body: bytes
     streamed: bool
 
     @property
     def succeeded(self) -> bool:
-        """Whether it is an answer of the model, not a refusal of the request."""
-        return self.response.status < 300
+        """Whether it is a response of the model, not a refusal of the request."""
+        return self.http.status < 300
 
 
 @dataclass
-class Sending:
+class AttemptProgress:
     """How far one attempt has come."""
 
     sent: bool = False
     """Whether the provider has the whole request."""
-    answered: bool = False
-    """Whether it has begun a good answer."""
+    responding: bool = False
+    """Whether it has begun a good response."""
 
 
-OnFailure = Callable[[Backend, Failure], None]
+OnFailure = Callable[[Backend, AttemptFailure], None]
 
 
 class Upstream:
@@ -84,7 +82,7 @@ class Upstream:
         circuits: Circuits,
         guard: Guard,
         attempts: int,
-        max_answer_bytes: int,
+        max_response_bytes: int,
         trusted_trace: bool,
     ) -> None:
         self._session = session
@@ -92,12 +90,12 @@ class Upstream:
         self._circuits = circuits
         self._guard = guard
         self._attempts = attempts
-        self._max_answer_bytes = max_answer_bytes
+        self._max_response_bytes = max_response_bytes
         self._trusted_trace = trusted_trace
         self._random = random.Random()  # noqa: S311 - jitter is no secret
 
-    async def answer(self, call: Call, backends: Sequence[Backend], on_failure: OnFailure) -> Answer:
-        """The first answer of a backend; raises what to tell the caller when there is none."""
+    async def respond(self, call: ModelCall, backends: Sequence[Backend], on_failure: OnFailure) -> ProviderResponse:
+        """The first response of a backend; raises what the caller gets when there is none."""
         loop = asyncio.get_running_loop()
         plan = Plan(backends, attempts=self._attempts, jitter=self._random)
         while (attempt := plan.next()) and attempt.ready_at < call.deadline:
@@ -105,29 +103,31 @@ class Upstream:
             if pause > 0:
                 await asyncio.sleep(pause)
             result = await self._attempt(call, attempt.backend, on_failure)
-            if isinstance(result, Answer):
+            if isinstance(result, ProviderResponse):
                 return result
             on_failure(attempt.backend, result)
             plan.failed(attempt, result, loop.time())
         raise self._problem(plan, attempt)
 
-    async def _attempt(self, call: Call, backend: Backend, on_failure: OnFailure) -> Answer | Failure:
-        """One attempt, unless the circuit is open; the circuit learns from it."""
+    async def _attempt(
+        self, call: ModelCall, backend: Backend, on_failure: OnFailure
+    ) -> ProviderResponse | AttemptFailure:
+        """One attempt, unless the circuit is open; its result counts for the circuit."""
         loop = asyncio.get_running_loop()
         if not self._circuits.admits(backend.key, loop.time()):
             seconds = self._circuits.retry_after(backend.key, loop.time())
             reason = self._circuits.reason(backend.key)
             detail = f"is left alone for {seconds:.0f} s after failing too often: last it {reason}"
-            return Failure("open", detail, retry_after=seconds)
-        sending = Sending()
+            return AttemptFailure("open", detail, retry_after=seconds)
+        progress = AttemptProgress()
         try:
-            result = await self._guarded(call, backend, sending)
+            result = await self._guarded(call, backend, progress)
         except BaseException:
             self._circuits.abandoned(backend.key)
-            if sending.sent:
-                on_failure(backend, Failure("cancelled", "was not waited for", spent=True))
+            if progress.sent:
+                on_failure(backend, AttemptFailure("cancelled", "was not waited for", spent=True))
             raise
-        if isinstance(result, Answer):
+        if isinstance(result, ProviderResponse):
             self._circuits.succeeded(backend.key)
         elif result.cause == "rate_limited":
             self._circuits.abandoned(backend.key)
@@ -135,31 +135,37 @@ class Upstream:
             self._circuits.failed(backend.key, loop.time(), result.detail)
         return result
 
-    async def _guarded(self, call: Call, backend: Backend, sending: "Sending") -> Answer | Failure:
+    async def _guarded(
+        self, call: ModelCall, backend: Backend, progress: AttemptProgress
+    ) -> ProviderResponse | AttemptFailure:
         try:
-            return await self._exchange(call, backend, sending)
+            return await self._exchange(call, backend, progress)
         except ProviderForbidden as error:
-            return Failure("forbidden", error.message)
+            return AttemptFailure("forbidden", error.message)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            return _failure(error, sending)
+            return _failure(error, progress)
 
-    async def _exchange(self, call: Call, backend: Backend, sending: "Sending") -> Answer | Failure:
+    async def _exchange(
+        self, call: ModelCall, backend: Backend, progress: AttemptProgress
+    ) -> ProviderResponse | AttemptFailure:
         key = await self._keys.key(backend)
-        response = await self._post(call, backend, key.value, sending)
+        response = await self._post(call, backend, key.value, progress)
         if response.status == 401 and key.value:
             await _discard(response)
             newer = await self._keys.key(backend, newer_than=key.read_at)
             if newer.value == key.value:
-                return Failure("forbidden", "does not accept its key")
-            key, response = newer, await self._post(call, backend, newer.value, sending)
+                return AttemptFailure("forbidden", "does not accept its key")
+            key, response = newer, await self._post(call, backend, newer.value, progress)
         failure = _refusal(response)
         if failure:
             await _discard(response)
             return failure
-        sending.answered = True
+        progress.responding = True
         return await self._begin(backend, response, key.value)
 
-    async def _post(self, call: Call, backend: Backend, key: str | None, sending: "Sending") -> aiohttp.ClientResponse:
+    async def _post(
+        self, call: ModelCall, backend: Backend, key: str | None, progress: AttemptProgress
+    ) -> aiohttp.ClientResponse:
         operation = call.operation
         base = backend.provider.url
         self._guard.refuse_url(base)
@@ -167,14 +173,20 @@ class Upstream:
         if self._trusted_trace:
             telemetry.inject(headers)
         kind = backend.provider.type
-        wanted = operation.upstream_body(call.request, backend.model.name, kind, most=call.most_output)
-        body = orjson.dumps(wanted)
+        translated = operation.upstream_body(call.request, backend.model.name, kind, max_output=call.max_output)
+        body = orjson.dumps(translated)
         return await self._session.post(
-            base + operation.upstream_path, data=body, headers=headers, allow_redirects=False, trace_request_ctx=sending
+            base + operation.upstream_path,
+            data=body,
+            headers=headers,
+            allow_redirects=False,
+            trace_request_ctx=progress,
         )
 
-    async def _begin(self, backend: Backend, response: aiohttp.ClientResponse, key: str | None) -> Answer | Failure:
-        """Read up to where the answer can be passed on."""
+    async def _begin(
+        self, backend: Backend, response: aiohttp.ClientResponse, key: str | None
+    ) -> ProviderResponse | AttemptFailure:
+        """Read up to where the response can be passed on."""
         streamed = response.content_type == EVENT_STREAM
         try:
             if streamed:
@@ -186,26 +198,26 @@ class Upstream:
             raise
         if streamed and not body:
             response.close()
-            return Failure("failed", "ended its stream before the first event", spent=True)
+            return AttemptFailure("failed", "ended its stream before the first event", spent=True)
         if key and response.status >= 400:
             body = body.replace(key.encode(), b"[key]")
-        return Answer(backend, response, body, streamed)
+        return ProviderResponse(backend, response, body, streamed)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
         parts: list[bytes] = []
         size = 0
         async for part in response.content.iter_any():
             size += len(part)
-            if size > self._max_answer_bytes:
-                raise ProviderForbidden(f"answers with more than {self._max_answer_bytes} bytes")
+            if size > self._max_response_bytes:
+                raise ProviderForbidden(f"answers with more than {self._max_response_bytes} bytes")
             parts.append(part)
         return b"".join(parts)
 
     def _problem(self, plan: Plan, waiting: Attempt | None) -> PlatformError:
-        """What to tell the caller when no backend answered."""
+        """What the caller gets when no backend responded."""
         causes = {failure.cause for _, failure in plan.failures}
         waits = [failure.retry_after or 1 for _, failure in plan.failures if failure.cause in ("open", "rate_limited")]
-        message = _told(plan)
+        message = _summary(plan)
         if causes == {"open"}:
             problem: PlatformError = ProviderUnavailable(message)
             problem.headers["Retry-After"] = str(max(1, round(min(waits))))
@@ -241,7 +253,7 @@ async def _note_sent(_session: Any, context: Any, _chunk: Any) -> None:
     context.trace_request_ctx.sent = True
 
 
-def _told(plan: Plan) -> str:
+def _summary(plan: Plan) -> str:
     """One sentence for each backend: what went wrong last, and how often it was tried."""
     last = {backend.ref: failure for backend, failure in plan.failures}
     tried = [backend.ref for backend, _ in plan.failures]
@@ -251,42 +263,42 @@ def _told(plan: Plan) -> str:
     )
 
 
-def _refusal(response: aiohttp.ClientResponse) -> Failure | None:
-    """Whether the status says that this backend gives no answer; other statuses are the caller's to see."""
+def _refusal(response: aiohttp.ClientResponse) -> AttemptFailure | None:
+    """Whether the status means that this backend gives no response; other statuses are passed on to the caller."""
     status = response.status
-    if status in attempts.RETRYABLE:
+    if status in attempts.RETRYABLE_STATUSES:
         wait = attempts.retry_after(response.headers.get("Retry-After"))
-        return Failure("rate_limited" if status == 429 else "failed", f"answered {status}", retry_after=wait)
+        return AttemptFailure("rate_limited" if status == 429 else "failed", f"answered {status}", retry_after=wait)
     if status in (401, 403):
-        return Failure("forbidden", "does not accept its key")
+        return AttemptFailure("forbidden", "does not accept its key")
     if 300 <= status < 400:
-        return Failure("forbidden", f"answered {status}, and redirects are not followed; correct its baseUrl")
+        return AttemptFailure("forbidden", f"answered {status}, and redirects are not followed; correct its baseUrl")
     if status >= 500:
-        return Failure("failed", f"answered {status}")
+        return AttemptFailure("failed", f"answered {status}")
     return None
 
 
-def _failure(error: Exception, sending: Sending) -> Failure:
+def _failure(error: Exception, progress: AttemptProgress) -> AttemptFailure:
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, ForbiddenAddress):
-        return Failure("forbidden", f"has a baseUrl that must not be called: {cause}")
+        return AttemptFailure("forbidden", f"has a baseUrl that must not be called: {cause}")
     if isinstance(error, aiohttp.InvalidURL):
-        return Failure("forbidden", "has a baseUrl that is no URL")
+        return AttemptFailure("forbidden", "has a baseUrl that is no URL")
     if isinstance(error, TimeoutError):
-        return Failure("timeout", "did not answer in time", spent=sending.sent)
+        return AttemptFailure("timeout", "did not answer in time", spent=progress.sent)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Failure("unreachable", "has a host name that cannot be resolved")
+        return AttemptFailure("unreachable", "has a host name that cannot be resolved")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Failure("unreachable", "cannot be connected to")
-    if isinstance(error, aiohttp.ServerDisconnectedError) and not sending.answered:
-        return Failure("disconnected", "closed the connection")
-    return Failure("unreachable", "broke the connection", spent=sending.answered)
+        return AttemptFailure("unreachable", "cannot be connected to")
+    if isinstance(error, aiohttp.ServerDisconnectedError) and not progress.responding:
+        return AttemptFailure("disconnected", "closed the connection")
+    return AttemptFailure("unreachable", "broke the connection", spent=progress.responding)
 
 
 async def _discard(response: aiohttp.ClientResponse) -> None:
     """Read a small body, so that its connection can be used again; drop the connection of any other."""
     length = response.content_length
-    if length is None or length > DISCARDED:
+    if length is None or length > MAX_DISCARDED:
         response.close()
         return
     try:

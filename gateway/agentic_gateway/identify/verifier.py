@@ -1,72 +1,73 @@
-"""Who calls: the run token of a request, verified once and remembered until it expires. The application asks."""
+"""Who calls: the run token of a request, verified once and cached until it expires. The flow calls it."""
 
 from base64 import urlsafe_b64decode
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
 
 import orjson
+from cachetools import LRUCache
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from agentic_core.auth import run_tokens
 from agentic_core.auth.run_tokens import RunClaims
 from agentic_core.errors import Unauthenticated
 from agentic_core.web import bearer as bearer_token
+from agentic_gateway.ledger import Purpose, Spender, SpendingRun
 
-MOST_TOKENS: Final = 10_000
-"""Tokens remembered; a run makes several calls with one token."""
-LONGEST_TOKEN: Final = 16 * 1024
+MAX_TOKENS: Final = 10_000
+"""Tokens cached; a run makes several calls with one token."""
+MAX_TOKEN_CHARACTERS: Final = 16 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """A run token that was verified; times are seconds since the epoch."""
+    """A run token that was verified."""
 
     claims: RunClaims
-    issued_at: float
+    spender: Spender
+    """The account of what is called with it."""
     expires_at: float
+    """By the wall clock."""
 
 
 class Verifier:
     """Verifies run tokens."""
 
-    def __init__(self, keys: Sequence[Ed25519PublicKey]) -> None:
+    def __init__(self, keys: Sequence[Ed25519PublicKey], *, max_tokens: int = MAX_TOKENS) -> None:
         self._keys = keys
-        self._known: OrderedDict[str, Credential] = OrderedDict()
+        self._cache: LRUCache[str, Credential] = LRUCache(max_tokens)
 
     def credential(self, headers: Mapping[bytes, bytes], now: float) -> Credential:
         """The request's token; `now` is the wall clock's."""
         token = bearer(headers)
-        known = self._known.get(token)
-        if known is not None and now < known.expires_at:
-            return known
+        cached = self._cache.get(token)
+        if cached is not None and now < cached.expires_at:
+            return cached
         claims = run_tokens.verify(token, self._keys)
-        _check_ids(claims)
-        verified = self._known[token] = Credential(claims, *times(token))
-        self._known.move_to_end(token)
-        if len(self._known) > MOST_TOKENS:
-            self._known.popitem(last=False)
+        issued_at, expires_at = times(token)
+        verified = self._cache[token] = Credential(claims, _spender(claims, issued_at), expires_at)
         return verified
 
 
-def _check_ids(claims: RunClaims) -> None:
-    """Usage is kept by these ids, so no call is made for a token that has none."""
+def _spender(claims: RunClaims, issued_at: float) -> Spender:
+    """The run as a spender. Usage is stored by its ids, so a token without them is good for no call."""
     try:
-        UUID(claims.tenant_id)
-        UUID(claims.run_id)
+        tenant_id, run_id = UUID(claims.tenant_id), UUID(claims.run_id)
     except ValueError:
         raise Unauthenticated("The run token's tenant_id and run_id have to be UUIDs.") from None
+    run = SpendingRun(run_id, claims.max_tokens, running_at=issued_at)
+    return Spender(tenant_id, f"run:{run_id}", claims.agent, run, Purpose.RUN)
 
 
 def bearer(headers: Mapping[bytes, bytes]) -> str:
-    """The token as OpenAI's clients send it, or as Anthropic's do."""
+    """The token, as OpenAI's clients send it or as Anthropic's do."""
     key = headers.get(b"x-api-key", b"").decode("latin-1").strip()
     token = bearer_token.token(headers.get(b"authorization")) or key
     if not token:
         raise Unauthenticated("Send the run token as 'Authorization: Bearer' or 'x-api-key'.")
-    if len(token) > LONGEST_TOKEN:
+    if len(token) > MAX_TOKEN_CHARACTERS:
         raise Unauthenticated("The run token is too long to be one.")
     return token
 

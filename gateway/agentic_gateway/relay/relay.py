@@ -1,238 +1,202 @@
-"""Passes answers on to the caller and has them charged; the application gives it what `upstream` got.
+"""Moves the bytes of a response to the caller, up to its end, and reports what it used; the flow settles and ends it.
 
-The bytes of a stream go through as they came, cut between events. Only events that tell usage or end the stream are
-looked into. The end of every answer is held back until its usage is committed: who has seen the end can rely on that.
+The bytes of a stream go through as they came. Only events that report usage or end the stream are parsed. The end of
+every response is kept back until its usage is committed: a caller who has seen the end can rely on that.
 """
 
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import Any, Final
+from dataclasses import dataclass, replace
+from typing import Any, Final, Protocol
 
 import aiohttp
 import orjson
 
-from agentic_gateway.call.attempts import Failure
-from agentic_gateway.call.upstream import Answer, Call
-from agentic_gateway.metrics import Metrics, family
+from agentic_gateway.call.upstream import ModelCall, ProviderResponse
+from agentic_gateway.ledger import CallOutcome
 from agentic_gateway.problems import ProviderFailed
 from agentic_gateway.reserve import tokens
-from agentic_gateway.route.routing import Backend
-from agentic_gateway.settle import usage
-from agentic_gateway.settle.meter import Entry, Meter
-from agentic_gateway.settle.usage import Outcome
+from agentic_gateway.wires import events
 from agentic_gateway.wires.base import Tokens
+from agentic_gateway.wires.events import Event, EventSplitter, EventTooLarge
 
 USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
 FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
-BOUNDARY: Final = re.compile(rb"(?<=\n\n)|(?<=\r\n\r\n)|(?<=\r\r)")
-ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
-"""How an event can end."""
-LONGEST_END: Final = max(map(len, ENDS)) - 1
 PASSED_HEADERS: Final = ("content-type", "x-request-id", "request-id", "retry-after")
 DRAIN_SECONDS: Final = 1.0
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
-class Relay:
-    """Passes one kind of answer after another."""
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a response used."""
 
-    def __init__(self, meter: Meter, metrics: Metrics, *, max_event_bytes: int) -> None:
-        self._meter = meter
-        self._metrics = metrics
-        self._max_event_bytes = max_event_bytes
-
-    async def pass_on(self, call: Call, answer: Answer, send: Send) -> Tokens | None:
-        """Send the answer to its end; returns what it used."""
-        if answer.streamed and answer.succeeded:
-            return await Streaming(self, call, answer, max_event_bytes=self._max_event_bytes).run(send)
-        used = await self._charge_whole(call, answer) if answer.succeeded else None
-        await send({"type": "http.response.start", "status": answer.response.status, "headers": _headers(answer)})
-        await send({"type": "http.response.body", "body": answer.body})
-        return used
-
-    async def _charge_whole(self, call: Call, answer: Answer) -> Tokens:
-        used = _used(call, answer)
-        counted = used or _estimate(call, answer)
-        entry = self.charge(call, answer.backend, counted, estimated=used is None, outcome=Outcome.COMPLETED)
-        await self._meter.committed(entry)
-        return counted
-
-    def charge_failure(self, call: Call, backend: Backend, failure: Failure) -> None:
-        """A model that was given the whole request may have worked on it in vain; the provider bills that too."""
-        outcome = Outcome.CANCELLED if failure.cause == "cancelled" else Outcome.BROKEN
-        self.charge(call, backend, Tokens(call.prompt_tokens), estimated=True, outcome=outcome)
-
-    def charge(self, call: Call, backend: Backend, used: Tokens, *, estimated: bool, outcome: Outcome) -> Entry:
-        """Put the row of an answer in line. From here on it is written whatever happens to the request."""
-        labels = backend.provider.type, family(backend.model.name)
-        self._metrics.tokens.labels(*labels, "input").inc(used.input)
-        self._metrics.tokens.labels(*labels, "output").inc(used.output)
-        row = usage.row(call.claims, backend, call.operation, tokens=used, estimated=estimated, outcome=outcome)
-        return self._meter.record(row)
-
-    async def settled(self, entry: Entry) -> None:
-        """Wait until the row is committed."""
-        await self._meter.committed(entry)
+    tokens: Tokens
+    estimated: bool
+    """Whether it was counted here, because the provider did not report it."""
 
 
-class Streaming:
-    """One stream on its way through."""
+class Transfer(Protocol):
+    """One response on its way to the caller: `forward`, then, once its usage is settled, `finish`."""
 
-    def __init__(self, relay: Relay, call: Call, answer: Answer, *, max_event_bytes: int) -> None:
-        self._relay = relay
+    async def forward(self, send: Send) -> CallOutcome:
+        """Send all but the end; returns how the response ended at the provider."""
+        ...
+
+    def used(self, outcome: CallOutcome) -> Used | None:
+        """What it has used until now, None for a response that costs nothing."""
+        ...
+
+    async def finish(self, send: Send) -> None:
+        """Send the end; raises `ProviderFailed` for a response that has none."""
+        ...
+
+
+def transfer(call: ModelCall, response: ProviderResponse, *, max_event_bytes: int) -> Transfer:
+    """The transfer of a response."""
+    if response.streamed and response.succeeded:
+        return StreamTransfer(call, response, max_event_bytes=max_event_bytes)
+    return WholeTransfer(call, response)
+
+
+class WholeTransfer:
+    """A response that is here in full."""
+
+    def __init__(self, call: ModelCall, response: ProviderResponse) -> None:
         self._call = call
-        self._answer = answer
-        self._max_event_bytes = max_event_bytes
-        self._transcript = tokens.Transcript(call.operation)
-        self._waiting = bytearray()
-        """The beginning of an event whose end is still to come."""
-        self._rest = b""
-        """The last event, held back until its usage is committed."""
-        self._last = b""
-        self._used: Tokens | None = None
-        self._ended = False
-        self._complete = False
+        self._response = response
 
-    async def run(self, send: Send) -> Tokens:
-        """Send the stream; charge it however it ends."""
-        response = self._answer.response
+    async def forward(self, send: Send) -> CallOutcome:
+        """It is not sent in parts."""
+        return CallOutcome.COMPLETED
+
+    def used(self, outcome: CallOutcome) -> Used | None:
+        """What it reports; else its text is counted, or all of it when it is in no known form."""
+        if not self._response.succeeded:
+            return None
+        operation, prompt, body = self._call.operation, self._call.prompt_tokens, self._response.body
         try:
-            await send({"type": "http.response.start", "status": response.status, "headers": _headers(self._answer)})
-            await self._pass_events(send)
-        except (aiohttp.ClientError, OSError):
-            response.close()
-        except BaseException as error:
-            response.close()
-            late = asyncio.get_running_loop().time() >= self._call.deadline
-            left = isinstance(error, asyncio.CancelledError) and not late
-            self._charge(Outcome.CANCELLED if left else Outcome.BROKEN)
-            raise
-        return await self._end(send)
+            parsed = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            return Used(Tokens(prompt, len(body) // tokens.BYTES_PER_TOKEN), estimated=True)
+        if not isinstance(parsed, dict):
+            return Used(Tokens(prompt), estimated=True)
+        reported = operation.used(parsed)
+        if reported:
+            return Used(reported, estimated=False)
+        return Used(Tokens(prompt, tokens.written(operation.texts(parsed))), estimated=True)
 
-    async def _pass_events(self, send: Send) -> None:
-        chunk = self._answer.body
-        content = self._answer.response.content
+    async def finish(self, send: Send) -> None:
+        """Send all of it."""
+        headers = [*_headers(self._response), (b"content-length", b"%d" % len(self._response.body))]
+        await send({"type": "http.response.start", "status": self._response.http.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self._response.body})
+
+
+class StreamTransfer:
+    """A stream of events."""
+
+    def __init__(self, call: ModelCall, response: ProviderResponse, *, max_event_bytes: int) -> None:
+        self._call = call
+        self._response = response
+        self._splitter = EventSplitter(max_event_bytes=max_event_bytes)
+        self._text = tokens.StreamedText(call.operation)
+        self._last = b""
+        self._end: bytes | None = None
+        """The event that ends the stream, once it is here; empty for a stream that ends without one."""
+        self._reported: Tokens | None = None
+
+    async def forward(self, send: Send) -> CallOutcome:
+        """Send the events up to the one that ends the stream."""
+        provider = self._response.http
+        headers = [*_headers(self._response), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
+        try:
+            await send({"type": "http.response.start", "status": provider.status, "headers": headers})
+            await self._forward_events(send)
+        except (aiohttp.ClientError, OSError, EventTooLarge):
+            provider.close()
+        except BaseException:
+            provider.close()
+            raise
+        return CallOutcome.BROKEN if self._end is None else CallOutcome.COMPLETED
+
+    async def _forward_events(self, send: Send) -> None:
+        chunk = self._response.body
+        content = self._response.http.content
         while chunk:
-            events = self._whole(chunk)
-            if events:
-                out = self._look(events)
+            whole = self._splitter.feed(chunk)
+            if whole:
+                out = self._inspect(whole)
                 if out:
                     await send({"type": "http.response.body", "body": out, "more_body": True})
-                if self._ended:
+                if self._end is not None:
                     return
             chunk = await content.readany()
-        unended = bytes(self._waiting).rstrip()
+        unended = self._splitter.rest.rstrip()
         if unended:
-            out = self._look(unended + b"\n\n")
+            out = self._inspect(unended + b"\n\n")
             await send({"type": "http.response.body", "body": out, "more_body": True})
-        self._complete = FINISHED.search(self._last) is not None
+        if self._end is None and FINISHED.search(self._last):
+            self._end = b""
 
-    async def _end(self, send: Send) -> Tokens:
-        """Charge, wait for the row, send what was held back; a stream without an end is told to be broken."""
-        whole = self._ended or self._complete
-        used, entry = self._charge(Outcome.COMPLETED if whole else Outcome.BROKEN)
-        await self._relay.settled(entry)
-        if not whole:
-            self._rest = b""
-            raise ProviderFailed(f"{self._answer.backend.ref} broke its stream off.")
-        await send({"type": "http.response.body", "body": self._rest})
-        return used
-
-    def _charge(self, outcome: Outcome) -> tuple[Tokens, Entry]:
-        told = self._used
-        exact = told is not None and outcome is Outcome.COMPLETED
-        counted = told if told is not None and exact else self._estimate(told)
-        entry = self._relay.charge(self._call, self._answer.backend, counted, estimated=not exact, outcome=outcome)
-        return counted, entry
-
-    def _estimate(self, told: Tokens | None) -> Tokens:
-        """What was told so far where that is more than what was counted: providers tell the input first."""
-        counted = self._transcript.tokens()
-        if told is None:
-            return Tokens(self._call.prompt_tokens, counted)
-        return replace(told, output=max(told.output, counted))
-
-    def _whole(self, chunk: bytes) -> bytes:
-        """The complete events so far; what comes after the last one waits for more.
-
-        Only what is new is searched: an event of megabytes may come byte by byte.
-        """
-        if not self._waiting and chunk.endswith(ENDS):
-            return chunk
-        data = self._waiting
-        seen = max(0, len(data) - LONGEST_END)
-        data += chunk
-        cut = max((at + len(end) for end in ENDS if (at := data.rfind(end, seen)) >= 0), default=0)
-        events = bytes(data[:cut])
-        del data[:cut]
-        if len(data) > self._max_event_bytes:
-            raise aiohttp.ClientPayloadError("an event is too large")
-        return events
-
-    def _look(self, events: bytes) -> bytes:
-        """Take note of usage and of the end; returns what is to be sent now."""
-        self._transcript.add(events)
-        self._last = events
-        if not USAGE.search(events) and self._call.operation.end_mark not in events:
-            return events
-        kept: list[bytes] = []
-        for event in BOUNDARY.split(events):
-            if self._call.operation.ends(event):
-                self._ended = True
-                self._rest = event
-                break
-            if not self._is_hidden(event):
-                kept.append(event)
-        return b"".join(kept)
-
-    def _is_hidden(self, event: bytes) -> bool:
+    def _inspect(self, whole: bytes) -> bytes:
+        """Take note of usage and of the end in whole events; returns what is sent now."""
+        self._text.add(whole)
+        self._last = whole
         operation = self._call.operation
-        hidden = False
-        for data in tokens.event_data(event):
-            self._used = operation.used_so_far(data, self._used)
-            hidden = operation.hides(data, self._call.request)
-        return hidden
+        if not USAGE.search(whole) and operation.end_mark not in whole:
+            return whole
+        sent: list[bytes] = []
+        for event in events.split(whole):
+            if operation.ends(event):
+                self._end = event.raw
+                break
+            if not self._hides(event):
+                sent.append(event.raw)
+        return b"".join(sent)
+
+    def _hides(self, event: Event) -> bool:
+        """Take note of the usage in an event; whether it is kept from the caller."""
+        if event.json is None:
+            return False
+        operation = self._call.operation
+        self._reported = operation.used_so_far(event.json, self._reported)
+        return operation.hides(event.json, self._call.request)
+
+    def used(self, outcome: CallOutcome) -> Used:
+        """What it reports, for a complete stream; else the larger of that and what was counted: providers report the
+        input first."""
+        reported = self._reported
+        if reported is not None and outcome is CallOutcome.COMPLETED:
+            return Used(reported, estimated=False)
+        counted = self._text.tokens()
+        if reported is None:
+            return Used(Tokens(self._call.prompt_tokens, counted), estimated=True)
+        return Used(replace(reported, output=max(reported.output, counted)), estimated=True)
+
+    async def finish(self, send: Send) -> None:
+        """Send the event that ends the stream."""
+        if self._end is None:
+            raise ProviderFailed(f"{self._response.backend.ref} broke its stream off.")
+        await send({"type": "http.response.body", "body": self._end})
 
 
-def _headers(answer: Answer) -> list[tuple[bytes, bytes]]:
-    headers = answer.response.headers
-    passed = [(name.encode(), headers[name].encode("latin-1", "replace")) for name in PASSED_HEADERS if name in headers]
-    if answer.streamed:
-        return [*passed, (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
-    return [*passed, (b"content-length", b"%d" % len(answer.body))]
+def _headers(response: ProviderResponse) -> list[tuple[bytes, bytes]]:
+    headers = response.http.headers
+    return [(name.encode(), headers[name].encode("latin-1", "replace")) for name in PASSED_HEADERS if name in headers]
 
 
-def _used(call: Call, answer: Answer) -> Tokens | None:
-    """What a whole answer says it used."""
-    try:
-        body = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return None
-    return call.operation.used(body) if isinstance(body, dict) else None
-
-
-def _estimate(call: Call, answer: Answer) -> Tokens:
-    """For an answer without usage: its text is counted, or all of it when it is in no form that we know."""
-    counted = call.prompt_tokens
-    try:
-        body = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
-        return Tokens(counted, len(answer.body) // tokens.BYTES_PER_TOKEN)
-    return Tokens(counted, tokens.written(call.operation.texts(body)) if isinstance(body, dict) else 0)
-
-
-async def finish(answer: Answer) -> None:
+async def drain(response: ProviderResponse) -> None:
     """Read the end of the body, which is all that can follow, so that the connection can be used again.
 
-    The caller has the whole answer by then, and perhaps asks the next: nothing of this call must be held any more.
+    The caller has the whole response by then, and may send its next request: nothing of this call is reserved any more.
     """
-    response = answer.response
+    provider = response.http
     try:
         async with asyncio.timeout(DRAIN_SECONDS):
-            while not response.content.at_eof():
-                await response.content.readany()
+            while not provider.content.at_eof():
+                await provider.content.readany()
     except (TimeoutError, aiohttp.ClientError, OSError):
-        response.close()
+        provider.close()

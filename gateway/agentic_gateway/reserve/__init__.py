@@ -1,1 +1,1 @@
-"""Step 3 of a call: what it may spend, set aside before anything is sent."""
+"""Step 3 of a call: what it may spend, reserved before anything is sent."""

@@ -1,16 +1,15 @@
-"""Approximate token counts, for answers whose provider did not say what they used. Pure; `relay` asks.
+"""Approximate token counts: of prompts, and of responses without usage. Pure; the flow and `relay` call it.
 
 The approximation is four bytes of UTF-8 a token, which is about right over languages and tokenizers, four tokens a
-message around it, and a flat count for an image. It is for answers that were cancelled or broken off, and for
-providers that report no usage; such rows are marked as estimated.
+message around it, and a flat count for an image. Rows of responses that were cancelled or broken off, and of
+providers that report no usage, are made with it and marked as estimated.
 """
 
 from collections.abc import Iterable
 from itertools import repeat
 from typing import Any, Final
 
-import orjson
-
+from agentic_gateway.wires import events
 from agentic_gateway.wires.base import JSON, Operation
 
 BYTES_PER_TOKEN: Final = 4
@@ -32,9 +31,9 @@ def prompt(body: JSON) -> int:
     return around + sum(_read(body.get(name)) for name in PROMPT_MEMBERS)
 
 
-def written(answer: Iterable[str]) -> int:
+def written(texts: Iterable[str]) -> int:
     """Tokens of the text that a model wrote."""
-    return -(-sum(map(_size, answer)) // BYTES_PER_TOKEN)
+    return -(-sum(map(_size, texts)) // BYTES_PER_TOKEN)
 
 
 def _read(value: Any) -> int:
@@ -74,10 +73,10 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
-class Transcript:
-    """What a stream has sent, kept as bytes until somebody has to count it; most streams tell their usage instead."""
+class StreamedText:
+    """What a stream has sent, kept as bytes until it has to be counted; most streams report their usage instead."""
 
-    LIMIT: Final = 64 * 1024
+    MAX_BYTES: Final = 64 * 1024
 
     def __init__(self, operation: Operation) -> None:
         self._operation = operation
@@ -85,11 +84,11 @@ class Transcript:
         self._bytes = 0
         self._bytes_written = 0
 
-    def add(self, events: bytes) -> None:
-        """Some more complete events."""
-        self._kept.append(events)
-        self._bytes += len(events)
-        if self._bytes > self.LIMIT:
+    def add(self, whole: bytes) -> None:
+        """Some more whole events."""
+        self._kept.append(whole)
+        self._bytes += len(whole)
+        if self._bytes > self.MAX_BYTES:
             self._count()
 
     def tokens(self) -> int:
@@ -98,19 +97,8 @@ class Transcript:
         return -(-self._bytes_written // BYTES_PER_TOKEN)
 
     def _count(self) -> None:
-        for data in event_data(b"".join(self._kept)):
-            self._bytes_written += sum(map(_size, self._operation.texts(data)))
+        for event in events.split(b"".join(self._kept)):
+            if event.json:
+                self._bytes_written += sum(map(_size, self._operation.texts(event.json)))
         self._kept.clear()
         self._bytes = 0
-
-
-def event_data(events: bytes) -> Iterable[JSON]:
-    """The JSON objects of the data lines of some server-sent events."""
-    for line in events.splitlines():
-        if line.startswith(b"data:") and b"{" in line:
-            try:
-                data = orjson.loads(line[5:])
-            except orjson.JSONDecodeError:
-                continue
-            if isinstance(data, dict):
-                yield data

@@ -1,1 +1,1 @@
-"""Step 2 of a call: which models of which providers may answer it, from the custom resources."""
+"""Step 2 of a call: which models of which providers may respond to it, from the custom resources."""

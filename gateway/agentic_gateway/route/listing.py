@@ -1,4 +1,4 @@
-"""The list of models as each wire spells it; the application answers GET /v1/models with it."""
+"""The list of models as each wire spells it; the application responds to GET /v1/models with it."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,6 +1,6 @@
 """Tenants, providers and their Secrets as the API server has them: watches, and a `get` of single Secrets.
 
-`compose` runs it. It parses each resource once when it changes, so that a request only looks into dicts.
+`main` watches with it. It parses each resource once when it changes, so that a request only looks into dicts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ from agentic_crds.tenant import Tenant
 LOG = telemetry.logger(__name__)
 
 
-class Resources(Protocol):
+class GatewayResources(Protocol):
     """What the gateway reads of custom resources and Secrets."""
 
     @property
     def synced(self) -> bool:
-        """Whether everything that existed at the start is known."""
+        """Whether everything that existed at the start has been read."""
         ...
 
     def allowed_models(self, tenant: str, uid: str) -> Sequence[str] | None:
@@ -41,7 +41,7 @@ class Resources(Protocol):
         ...
 
 
-class Known:
+class ParsedResources:
     """Tenants and providers, parsed."""
 
     def __init__(self) -> None:
@@ -51,8 +51,8 @@ class Known:
 
     def allowed_models(self, tenant: str, uid: str) -> Sequence[str] | None:
         """The patterns of the models that a tenant may call; None when there is no Tenant of this name and uid."""
-        known, allowed = self._allowed.get(tenant, ("", None))
-        return allowed if known == uid else None
+        found, allowed = self._allowed.get(tenant, ("", None))
+        return allowed if found == uid else None
 
     def providers(self, namespace: str) -> Mapping[str, ModelProviderSpec]:
         """The providers of a namespace by name."""
@@ -82,7 +82,7 @@ class Known:
             del self._providers[namespace]
 
 
-class ClusterResources(Known):
+class ClusterResources(ParsedResources):
     """Kept up to date from an API server."""
 
     def __init__(self, cluster: Cluster) -> None:

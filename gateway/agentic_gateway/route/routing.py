@@ -1,4 +1,4 @@
-"""From the model of a request to the backends that may answer it. Pure; the application asks once per request."""
+"""From the model of a request to the backends that may respond to it. Pure; the flow calls it once per request."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from agentic_gateway.problems import ModelNotAllowed, ModelNotFound, TenantGone,
 from agentic_gateway.wires.base import Operation
 
 
-class Catalog(Protocol):
-    """What the custom resources say about tenants and providers."""
+class ModelCatalog(Protocol):
+    """What is defined by custom resources about tenants and providers."""
 
     def allowed_models(self, tenant: str, uid: str) -> Sequence[str] | None:
         """The patterns of the models that a tenant may call; None when there is no Tenant of this name and uid."""
@@ -45,7 +45,7 @@ class Backend:
         return f"{self.provider_name}/{self.model.name}"
 
 
-def backends(requested: str, claims: RunClaims, operation: Operation, catalog: Catalog) -> list[Backend]:
+def backends(requested: str, claims: RunClaims, operation: Operation, catalog: ModelCatalog) -> list[Backend]:
     """The backend of the requested model, then those of the fallbacks that follow it in the token.
 
     Raises when the requested one may not or cannot be called; a fallback that may not be called is left out.
@@ -63,7 +63,7 @@ def backends(requested: str, claims: RunClaims, operation: Operation, catalog: C
     return found
 
 
-def backend(ref: str, claims: RunClaims, operation: Operation, catalog: Catalog) -> Backend:
+def backend(ref: str, claims: RunClaims, operation: Operation, catalog: ModelCatalog) -> Backend:
     """The backend of one model, if the run may call it with this operation."""
     allowed = _allowed(claims, catalog)
     if ref not in claims.models:
@@ -76,7 +76,7 @@ def backend(ref: str, claims: RunClaims, operation: Operation, catalog: Catalog)
     return found
 
 
-def offered(claims: RunClaims, catalog: Catalog) -> list[Backend]:
+def offered(claims: RunClaims, catalog: ModelCatalog) -> list[Backend]:
     """All models that the run may call now."""
     allowed = _allowed(claims, catalog)
     found: list[Backend] = []
@@ -89,14 +89,14 @@ def offered(claims: RunClaims, catalog: Catalog) -> list[Backend]:
     return found
 
 
-def _allowed(claims: RunClaims, catalog: Catalog) -> Sequence[str]:
+def _allowed(claims: RunClaims, catalog: ModelCatalog) -> Sequence[str]:
     allowed = catalog.allowed_models(claims.tenant, claims.tenant_id)
     if allowed is None:
         raise TenantGone(f"The Tenant {claims.tenant} of this run does not exist any more, or cannot be read.")
     return allowed
 
 
-def _offered(ref: str, claims: RunClaims, catalog: Catalog) -> Backend:
+def _offered(ref: str, claims: RunClaims, catalog: ModelCatalog) -> Backend:
     name, _, model_name = ref.partition("/")
     provider = catalog.providers(claims.namespace).get(name)
     model = provider.model(model_name) if provider else None

@@ -1,84 +1,48 @@
-"""What a call cost, as the row that is kept of it. Pure; `relay` makes rows, `meter` has them written."""
+"""What a call cost, as the row that is stored of it, and what runs have used in all. Pure; the flow makes rows."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from enum import StrEnum
+from typing import Final
 from uuid import UUID
 
-from agentic_core.auth.run_tokens import RunClaims
 from agentic_core.db.ids import uuid7
 from agentic_crds.model_provider import Price
+from agentic_gateway.ledger import CallOutcome, Spender, UsageRow
 from agentic_gateway.route.routing import Backend
 from agentic_gateway.wires.base import Operation, Tokens
 
-PER_TOKENS = Decimal(1_000_000)
+PER_TOKENS: Final = Decimal(1_000_000)
 """Prices are for so many tokens."""
-MOST = Decimal(999_999_999)
-"""The highest cost of a call that its column holds: both prices and tokens are what tenants and providers say."""
-
-
-class Outcome(StrEnum):
-    """How an answer ended."""
-
-    COMPLETED = "completed"
-    CANCELLED = "cancelled"
-    """The caller went away."""
-    BROKEN = "broken"
-    """The provider went away, or time was over."""
+MAX_COST: Final = Decimal(999_999_999)
+"""The highest cost of a call that its column holds: tenants set prices, and providers report tokens."""
 
 
 @dataclass(frozen=True, slots=True)
-class UsageRow:
-    """One answer of a model."""
-
-    id: UUID
-    """Made here, so that a row written twice is kept once."""
-    tenant_id: UUID
-    run_id: UUID
-    provider: str
-    model: str
-    operation: str
-    input_tokens: int
-    output_tokens: int
-    cost: Decimal
-    """US dollars."""
-    estimated: bool
-    """Whether the tokens are counted by us, for want of the provider's word."""
-    status: Outcome
-    created_at: datetime
-
-    @property
-    def tokens(self) -> int:
-        """What counts against the limit of the run."""
-        return self.input_tokens + self.output_tokens
-
-
-@dataclass(frozen=True, slots=True)
-class RunState:
+class RunTotals:
     """A run as the database has it."""
 
     run_id: UUID
     tokens: int
     """Tokens of all its calls, at all replicas."""
     running: bool
-    """Whether it runs and nobody wants it to end."""
+    """Whether it is running and its end was not requested."""
 
 
 def cost(tokens: Tokens, price: Price) -> Decimal:
     """The price of these tokens in US dollars."""
     read = tokens.input + Decimal(tokens.surcharge)
-    return min(MOST, (read * Decimal(price.input) + tokens.output * Decimal(price.output)) / PER_TOKENS)
+    return min(MAX_COST, (read * Decimal(price.input) + tokens.output * Decimal(price.output)) / PER_TOKENS)
 
 
 def row(
-    claims: RunClaims, backend: Backend, operation: Operation, *, tokens: Tokens, estimated: bool, outcome: Outcome
+    spender: Spender, backend: Backend, operation: Operation, *, tokens: Tokens, estimated: bool, outcome: CallOutcome
 ) -> UsageRow:
-    """The row of an answer of `backend`, priced by its list at this moment."""
+    """The row of a response of `backend`, priced by its list at this moment."""
     return UsageRow(
         id=uuid7(),
-        tenant_id=UUID(claims.tenant_id),
-        run_id=UUID(claims.run_id),
+        tenant_id=spender.tenant_id,
+        run_id=spender.run.id if spender.run else None,
         provider=backend.provider_name,
         model=backend.model.name,
         operation=operation.name,

@@ -1,4 +1,4 @@
-"""Anthropic's wire: messages. The application uses it."""
+"""Anthropic's wire: messages. `flow` uses it."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -16,9 +16,10 @@ from agentic_gateway.wires.base import (
     expect_limit,
     refuse_unpriced,
     refuse_unpriced_tools,
+    reported,
     strings,
-    told,
 )
+from agentic_gateway.wires.events import Event
 
 VERSION: Final = "2023-06-01"
 """Version of the API for callers that name none."""
@@ -78,11 +79,11 @@ class Messages(Operation):
         if LONG_CONTEXT in headers.get(b"anthropic-beta", b""):
             raise Unpriced("The beta 'context-1m' of 'anthropic-beta' has another price than the list says.")
 
-    def most_output(self, body: JSON, kind: ProviderType) -> int:
+    def max_output(self, body: JSON, kind: ProviderType) -> int:
         return int(body["max_tokens"])
 
-    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
-        return body | {"model": model, "max_tokens": min(body["max_tokens"], most)}
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
+        return body | {"model": model, "max_tokens": min(body["max_tokens"], max_output)}
 
     def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
         sent = {"anthropic-version": headers.get(b"anthropic-version", VERSION.encode()).decode("latin-1")}
@@ -90,11 +91,11 @@ class Messages(Operation):
             sent["anthropic-beta"] = beta.decode("latin-1")
         return sent | {"x-api-key": key} if key else sent
 
-    def used(self, answer: JSON) -> Tokens | None:
-        usage = answer.get("usage")
+    def used(self, response: JSON) -> Tokens | None:
+        usage = response.get("usage")
         if not isinstance(usage, dict):
             return None
-        return told(_input(usage), count(usage.get("output_tokens")), _surcharge(usage))
+        return reported(_input(usage), count(usage.get("output_tokens")), _surcharge(usage))
 
     def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
         """The first event tells the input; the counts of later ones are totals."""
@@ -106,11 +107,11 @@ class Messages(Operation):
             max(found.input, before.input), max(found.output, before.output), max(found.surcharge, before.surcharge)
         )
 
-    def ends(self, event: bytes) -> bool:
-        return event.startswith((b"event: message_stop", b"event:message_stop"))
+    def ends(self, event: Event) -> bool:
+        return event.name.strip() == b"message_stop"
 
-    def texts(self, answer: JSON) -> Iterator[str]:
-        blocks = answer.get("content") or (answer.get("delta"), answer.get("content_block"))
+    def texts(self, response: JSON) -> Iterator[str]:
+        blocks = response.get("content") or (response.get("delta"), response.get("content_block"))
         for block in blocks if isinstance(blocks, list | tuple) else ():
             if isinstance(block, dict):
                 for name in WRITTEN:

@@ -1,4 +1,4 @@
-"""What the gateway has to know about a wire protocol; `openai` and `anthropic` say it, the rest of the gateway asks."""
+"""What the gateway needs of a wire protocol; `openai` and `anthropic` implement it, all steps of a call use it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
@@ -10,11 +10,12 @@ import orjson
 from agentic_core.errors import Malformed, PlatformError
 from agentic_crds.model_provider import ProviderType
 from agentic_gateway.problems import Unpriced
+from agentic_gateway.wires.events import Event
 
 JSON = dict[str, Any]
 EVENT_STREAM = "text/event-stream"
-MOST_TOKENS = 100_000_000
-"""Most tokens that one count of an answer can say; three of them, as Anthropic's input has, still fit their column."""
+MAX_TOKENS = 100_000_000
+"""The largest count taken from a response; the sum of three, as Anthropic's input has, still fits its column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,45 +41,45 @@ class Operation(ABC):
     types: ClassVar[frozenset[ProviderType]]
     """Types of the providers that speak this wire."""
     end_mark: ClassVar[bytes]
-    """Bytes that are in the last event of a stream; where they are not, nobody has to look for it."""
+    """Bytes that are in the last event of a stream: only events with them are parsed to find it."""
     falls_back: ClassVar[bool] = True
-    """Whether the answer of another model is as good."""
+    """Whether the response of another model is as good."""
 
     @abstractmethod
     def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
-        """Raises `Malformed` when the request lacks what every provider asks for, or asks for what has no price."""
+        """Raises `Malformed` when the request lacks what every provider requires, or has what is not priced."""
 
     @abstractmethod
-    def most_output(self, body: JSON, kind: ProviderType) -> int:
-        """Most tokens that the request lets the model write."""
+    def max_output(self, body: JSON, kind: ProviderType) -> int:
+        """The tokens that the request lets the model write."""
 
     @abstractmethod
-    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
-        """The body for the provider, with its own name of the model and `most` tokens of output."""
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
+        """The body for the provider, with its own name of the model and at most `max_output` tokens of output."""
 
     @abstractmethod
     def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
         """The headers for the provider: its key, and of the caller's what belongs to the protocol."""
 
     @abstractmethod
-    def used(self, answer: JSON) -> Tokens | None:
-        """What an answer says it used."""
+    def used(self, response: JSON) -> Tokens | None:
+        """What a response reports as used."""
 
     @abstractmethod
     def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
         """What was used up to this event of a stream."""
 
     def hides(self, event: JSON, request: JSON) -> bool:
-        """Whether the event is there because the gateway asked for it, not the caller."""
+        """Whether the event was requested by the gateway, not by the caller."""
         return False
 
     @abstractmethod
-    def ends(self, event: bytes) -> bool:
+    def ends(self, event: Event) -> bool:
         """Whether the event is the stream's last."""
 
     @abstractmethod
-    def texts(self, answer: JSON) -> Iterator[str]:
-        """All text that the model wrote in an answer or an event."""
+    def texts(self, response: JSON) -> Iterator[str]:
+        """All text that the model wrote in a response or an event."""
 
     @abstractmethod
     def error(self, problem: PlatformError) -> JSON:
@@ -95,8 +96,8 @@ def refuse_unpriced(body: JSON, priced: Mapping[str, tuple[Any, ...]]) -> None:
         value = body[name]
         if value is not None and value not in priced[name]:
             allowed = ", ".join(map(repr, priced[name]))
-            told = f"it may be {allowed}" if allowed else "leave it out"
-            raise Unpriced(f"'{name}' is not passed on, since its price is not known: {told}.")
+            advice = f"it may be {allowed}" if allowed else "leave it out"
+            raise Unpriced(f"'{name}' is not passed on, since its price is not known: {advice}.")
 
 
 def refuse_unpriced_tools(body: JSON, is_priced: Callable[[str], bool]) -> None:
@@ -130,17 +131,17 @@ def expect_limit(body: JSON, name: str, *, required: bool = True) -> None:
 NAMES: dict[type, str] = {str: "a string", list: "an array", dict: "an object", bool: "true or false", int: "a number"}
 
 
-def told(read: int, written: int, surcharge: float) -> Tokens | None:
-    """A provider that says that an answer used nothing has not said what it used."""
+def reported(read: int, written: int, surcharge: float) -> Tokens | None:
+    """A provider that reports that a response used nothing has not reported what it used."""
     return Tokens(read, written, surcharge) if read or written else None
 
 
 def count(value: Any) -> int:
-    """A number of tokens from an answer; whatever is not one counts as none, and what no answer can have as the most.
+    """A number of tokens from a response; what is none counts as 0, and what no response can have as the maximum.
 
-    A provider may be anybody's server, and a row that cannot be stored would keep all others of its tenant waiting.
+    A provider may be anybody's server, and a row with larger numbers could not be stored.
     """
-    return min(value, MOST_TOKENS) if isinstance(value, int) and value > 0 else 0
+    return min(value, MAX_TOKENS) if isinstance(value, int) and value > 0 else 0
 
 
 def strings(value: Any) -> Iterator[str]:

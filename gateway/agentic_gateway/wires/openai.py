@@ -1,4 +1,4 @@
-"""OpenAI's wire: chat completions and embeddings, also as compatible servers speak it. The application uses it."""
+"""OpenAI's wire: chat completions and embeddings, also as compatible servers speak it. `flow` uses it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
@@ -15,9 +15,10 @@ from agentic_gateway.wires.base import (
     expect_limit,
     refuse_unpriced,
     refuse_unpriced_tools,
+    reported,
     strings,
-    told,
 )
+from agentic_gateway.wires.events import Event
 
 ERROR_TYPES: Final = {
     400: "invalid_request_error",
@@ -61,17 +62,17 @@ class OpenAI(Operation):
     types = frozenset({ProviderType.OPENAI, ProviderType.OPENAI_COMPATIBLE})
     end_mark = b"[DONE]"
 
-    def most_output(self, body: JSON, kind: ProviderType) -> int:
+    def max_output(self, body: JSON, kind: ProviderType) -> int:
         return 0
 
-    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
         return body | {"model": model}
 
     def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
         return {"Authorization": f"Bearer {key}"} if key else {}
 
-    def used(self, answer: JSON) -> Tokens | None:
-        usage = answer.get("usage")
+    def used(self, response: JSON) -> Tokens | None:
+        usage = response.get("usage")
         if not isinstance(usage, dict):
             return None
         details = usage.get("prompt_tokens_details")
@@ -79,16 +80,16 @@ class OpenAI(Operation):
         read = count(usage.get("prompt_tokens"))
         # Some servers count what a model thought in the total only.
         written = max(count(usage.get("completion_tokens")), count(usage.get("total_tokens")) - read)
-        return told(read, written, cached * CACHE_WRITE)
+        return reported(read, written, cached * CACHE_WRITE)
 
     def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
         return self.used(event) or before
 
-    def ends(self, event: bytes) -> bool:
-        return event.startswith(b"data:") and event[5:].strip() == b"[DONE]"
+    def ends(self, event: Event) -> bool:
+        return event.data.strip() == b"[DONE]"
 
-    def texts(self, answer: JSON) -> Iterator[str]:
-        for choice in answer.get("choices") or ():
+    def texts(self, response: JSON) -> Iterator[str]:
+        for choice in response.get("choices") or ():
             if isinstance(choice, dict):
                 message = choice.get("delta") or choice.get("message") or {}
                 if isinstance(message, dict):
@@ -118,13 +119,13 @@ class ChatCompletions(OpenAI):
         refuse_unpriced_tools(body, lambda kind: kind in ("function", "custom"))
         _refuse_audio(body["messages"])
 
-    def most_output(self, body: JSON, kind: ProviderType) -> int:
+    def max_output(self, body: JSON, kind: ProviderType) -> int:
         asked = [body[name] for name in OUTPUT_LIMITS if body.get(name) is not None]
         return min(asked) if asked else USUAL_OUTPUT[kind][1]
 
-    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, most: int) -> JSON:
+    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
         asked = [name for name in OUTPUT_LIMITS if body.get(name) is not None]
-        limits = {name: min(body[name], most) for name in asked} or {USUAL_OUTPUT[kind][0]: most}
+        limits = {name: min(body[name], max_output) for name in asked} or {USUAL_OUTPUT[kind][0]: max_output}
         changed = body | {"model": model} | limits
         if body.get("stream"):
             changed["stream_options"] = (body.get("stream_options") or {}) | {"include_usage": True}

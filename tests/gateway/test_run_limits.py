@@ -1,8 +1,6 @@
 """The token limit of a run and its end, held against runtimes that respect neither."""
 
 import asyncio
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 from uuid import UUID, uuid4
@@ -13,12 +11,7 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionUserMessageParam
 
-from agentic_core.auth.run_tokens import RunClaims
-from agentic_gateway.identify.verifier import Credential
-from agentic_gateway.problems import RunEnded, RunUnknown, TokensUsedUp
-from agentic_gateway.reserve import allowances
-from agentic_gateway.reserve.allowances import Allowances
-from agentic_gateway.settle.usage import RunState
+from agentic_gateway.reserve.run_balances import RunWatch
 from tests.gateway import support
 from tests.gateway.faults import FaultServer, answer, completion, delta, stream
 from tests.gateway.support import TENANT_ID, Running
@@ -27,7 +20,8 @@ from tests.support import runs
 from tests.support.postgres import PostgresDatabase
 from tests.support.waiting import PATIENCE
 
-CHAT = "/v1/chat/completions"
+NEVER_FRESH = {"run_watch": RunWatch(fresh_seconds=-1)}
+"""The database is queried before each call."""
 QUESTION = "q" * 396
 ASK: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": QUESTION}]
 """104 tokens, by our estimate."""
@@ -168,16 +162,15 @@ async def test_what_failed_calls_set_aside_comes_back(gateway: Running, upstream
 
 @requirement("agent-definition", "stateless")
 async def test_replicas_know_of_each_others_calls(
-    postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer
 ) -> None:
-    monkeypatch.setattr(allowances, "FRESH_SECONDS", -1.0)
     folders = [tmp_path / name for name in "ab"]
     for folder in folders:
         folder.mkdir()
     upstream.plays(answer(200, used(500, 400)))
     async with (
-        support.gateway(postgres.app, folders[0]) as first,
-        support.gateway(postgres.app, folders[1]) as second,
+        support.gateway(postgres.app, folders[0], parts=NEVER_FRESH) as first,
+        support.gateway(postgres.app, folders[1], parts=NEVER_FRESH) as second,
     ):
         await limited(first, upstream, 1000).chat.completions.create(model="a/m", messages=ASK, max_tokens=10)
         client = limited(second, upstream, 1000, run_id=first.run_id)
@@ -199,22 +192,22 @@ async def test_a_run_that_has_ended_calls_no_more(gateway: Running, upstream: Fa
 
 
 async def test_a_run_that_ended_while_it_was_silent_calls_no_more(
-    gateway: Running, upstream: FaultServer, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer
 ) -> None:
-    monkeypatch.setattr(allowances, "FRESH_SECONDS", -1.0)
-    client = limited(gateway, upstream, 10_000)
-    await runs.execute(gateway.dsn, runs.END, TENANT_ID, UUID(gateway.run_id))
-    for other in (client, limited(gateway, upstream, 10_000, run_id=str(uuid4()))):
-        with pytest.raises(openai.AuthenticationError):
-            await other.chat.completions.create(model="a/m", messages=ASK)
+    async with support.gateway(postgres.app, tmp_path, parts=NEVER_FRESH) as gateway:
+        client = limited(gateway, upstream, 10_000)
+        await runs.execute(gateway.dsn, runs.END, TENANT_ID, UUID(gateway.run_id))
+        for other in (client, limited(gateway, upstream, 10_000, run_id=str(uuid4()))):
+            with pytest.raises(openai.AuthenticationError):
+                await other.chat.completions.create(model="a/m", messages=ASK)
     assert upstream.requests == []
 
 
 async def test_a_call_is_cut_when_its_run_ends(
-    postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer, monkeypatch: pytest.MonkeyPatch
+    postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer
 ) -> None:
-    monkeypatch.setattr(allowances, "WATCH_SECONDS", 0.05)
-    async with support.gateway(postgres.app, tmp_path) as gateway:
+    watched = {"run_watch": RunWatch(interval_seconds=0.05)}
+    async with support.gateway(postgres.app, tmp_path, parts=watched) as gateway:
         client = limited(gateway, upstream, 10_000)
         upstream.plays(stream(delta("x" * 40), hang=True))
         answered = await client.chat.completions.create(model="a/m", messages=ASK, stream=True)
@@ -231,80 +224,3 @@ async def rest(answered: openai.AsyncStream[Any]) -> None:
     """Read to the end."""
     async for _ in answered:
         pass
-
-
-class Told:
-    """States that the test sets."""
-
-    def __init__(self) -> None:
-        self.state: RunState | Exception = ConnectionError("the database is away")
-        self.asked = 0
-
-    async def states(self, tenant_id: UUID, run_ids: Sequence[UUID]) -> Sequence[RunState]:
-        self.asked += 1
-        if isinstance(self.state, Exception):
-            raise self.state
-        return [self.state]
-
-
-def credential(*, age: float = 0, most: int = 1000, run_id: UUID | None = None) -> Credential:
-    some = str(run_id or uuid4())
-    claims = RunClaims(
-        tenant_id=some, tenant="t", namespace="n", agent="a", run_id=some, models=("p/m",), max_tokens=most
-    )
-    now = time.time()
-    return Credential(claims, now - age, now + 60)
-
-
-async def test_a_run_that_has_just_begun_is_not_looked_up() -> None:
-    told = Told()
-    allowance = await Allowances(told).current(credential())
-    assert (allowance.grant(100, 5000), told.asked) == (900, 0)
-
-
-async def test_while_the_database_is_away_known_runs_go_on_and_others_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = Told()
-    known = Allowances(told)
-    fresh = credential()
-    (await known.current(fresh)).grant(1, 1)
-    monkeypatch.setattr(allowances, "FRESH_SECONDS", -1.0)
-    (await known.current(fresh)).grant(1, 1)
-    assert told.asked == 1
-    with pytest.raises(RunUnknown):
-        await known.current(credential(age=60))
-    told.state = RunState(UUID(fresh.claims.run_id), 990, running=True)
-    with pytest.raises(TokensUsedUp):
-        (await known.current(fresh)).grant(10, 1)
-    told.state = RunState(UUID(fresh.claims.run_id), 990, running=False)
-    with pytest.raises(RunEnded):
-        (await known.current(fresh)).grant(1, 1)
-
-
-async def test_a_call_says_that_its_run_has_ended_however_often_that_is_heard() -> None:
-    known = Allowances(Told())
-    ended = credential()
-    allowance = await known.current(ended)
-
-    async def call() -> None:
-        with allowance.spending(1):
-            await asyncio.Event().wait()
-
-    calling = asyncio.create_task(call())
-    await asyncio.sleep(0)
-    known.learn([RunState(UUID(ended.claims.run_id), 0, running=False)] * 2)
-    with pytest.raises(RunEnded):
-        await calling
-    assert not allowance.calling
-
-
-async def test_runs_that_are_calling_are_not_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(allowances, "MOST_RUNS", 3)
-    known = Allowances(Told())
-    calling = credential()
-    allowance = await known.current(calling)
-    with allowance.spending(700):
-        for _ in range(10):
-            await known.current(credential())
-        assert await known.current(calling) is allowance
-        assert allowance.left == 300
-    assert len(known._known) == 3
