@@ -142,7 +142,7 @@ class GatewayReadiness:
     async def problem(self) -> str | None:
         """Why the gateway is not ready, None when it is."""
         if not self._resources.synced:
-            return "not all tenants and providers are read from the API server yet"
+            return "the API server has not sent all tenants and providers yet"
         if self._queue.stalled:
             return "too much usage waits to be recorded"
         try:

@@ -19,7 +19,7 @@ from agentic_gateway.problems import ProviderFailed
 from agentic_gateway.reserve import tokens
 from agentic_gateway.wires import events
 from agentic_gateway.wires.base import Tokens
-from agentic_gateway.wires.events import Event, EventSplitter, EventTooLarge
+from agentic_gateway.wires.events import EventSplitter, EventTooLarge, ServerSentEvent
 
 USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
 FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
@@ -157,7 +157,7 @@ class StreamTransfer:
                 sent.append(event.raw)
         return b"".join(sent)
 
-    def _hides(self, event: Event) -> bool:
+    def _hides(self, event: ServerSentEvent) -> bool:
         """Take note of the usage in an event; whether it is kept from the caller."""
         if event.json is None:
             return False

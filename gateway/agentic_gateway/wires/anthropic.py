@@ -19,7 +19,7 @@ from agentic_gateway.wires.base import (
     reported,
     strings,
 )
-from agentic_gateway.wires.events import Event
+from agentic_gateway.wires.events import ServerSentEvent
 
 VERSION: Final = "2023-06-01"
 """Version of the API for callers that name none."""
@@ -107,7 +107,7 @@ class Messages(Operation):
             max(found.input, before.input), max(found.output, before.output), max(found.surcharge, before.surcharge)
         )
 
-    def ends(self, event: Event) -> bool:
+    def ends(self, event: ServerSentEvent) -> bool:
         return event.name.strip() == b"message_stop"
 
     def texts(self, response: JSON) -> Iterator[str]:

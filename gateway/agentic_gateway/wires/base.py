@@ -10,7 +10,7 @@ import orjson
 from agentic_core.errors import Malformed, PlatformError
 from agentic_crds.model_provider import ProviderType
 from agentic_gateway.problems import Unpriced
-from agentic_gateway.wires.events import Event
+from agentic_gateway.wires.events import ServerSentEvent
 
 JSON = dict[str, Any]
 EVENT_STREAM = "text/event-stream"
@@ -74,7 +74,7 @@ class Operation(ABC):
         return False
 
     @abstractmethod
-    def ends(self, event: Event) -> bool:
+    def ends(self, event: ServerSentEvent) -> bool:
         """Whether the event is the stream's last."""
 
     @abstractmethod

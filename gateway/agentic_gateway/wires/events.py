@@ -21,7 +21,7 @@ class EventTooLarge(ValueError):
     """An event has more bytes than are kept."""
 
 
-class Event:
+class ServerSentEvent:
     """One event: its bytes, the blank line that ends it included."""
 
     def __init__(self, raw: bytes) -> None:
@@ -93,12 +93,12 @@ class EventSplitter:
         return whole
 
 
-def split(whole: bytes) -> Iterator[Event]:
+def split(whole: bytes) -> Iterator[ServerSentEvent]:
     """The events in bytes that `feed` has returned. Blank lines that end no event go with the event beside them."""
     start = 0
     for blank in BLANK_LINES.finditer(whole):
         if blank.start() > start:
-            yield Event(whole[start : blank.end()])
+            yield ServerSentEvent(whole[start : blank.end()])
             start = blank.end()
 
 

@@ -18,7 +18,7 @@ from agentic_gateway.wires.base import (
     reported,
     strings,
 )
-from agentic_gateway.wires.events import Event
+from agentic_gateway.wires.events import ServerSentEvent
 
 ERROR_TYPES: Final = {
     400: "invalid_request_error",
@@ -85,7 +85,7 @@ class OpenAI(Operation):
     def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
         return self.used(event) or before
 
-    def ends(self, event: Event) -> bool:
+    def ends(self, event: ServerSentEvent) -> bool:
         return event.data.strip() == b"[DONE]"
 
     def texts(self, response: JSON) -> Iterator[str]:

@@ -30,6 +30,7 @@ def rows(tenant_id: UUID) -> Rows:
         tables.api_keys: mine | {"id": f"key{run.hex[-13:]}", "name": "k", "role": "viewer", "hash": b"h"},
         tables.usage: mine | spent,
         tables.run_tokens: mine | {"run_id": run, "tokens": 0},
+        tables.usage_dead_letters: mine | {"id": uuid7(), "row": {}, "error": "out of range"},
         tables.audit_log: mine | {"id": uuid7(), "actor": "k", "action": "a", "target": "t"},
     }
 

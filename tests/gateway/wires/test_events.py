@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agentic_gateway.wires import events
-from agentic_gateway.wires.events import Event, EventSplitter, EventTooLarge, split
+from agentic_gateway.wires.events import EventSplitter, EventTooLarge, ServerSentEvent, split
 
 LINE_ENDS = (b"\n", b"\r\n", b"\r")
 lines = st.sampled_from(
@@ -116,4 +116,4 @@ def test_an_event_of_too_many_bytes_is_refused_however_it_comes(chunks: list[byt
     ],
 )
 def test_data_is_a_json_object_or_nothing(raw: bytes, expected: dict[str, int] | None) -> None:
-    assert Event(raw).json == expected
+    assert ServerSentEvent(raw).json == expected
