@@ -229,7 +229,7 @@ usage_dead_letters = sa.Table(
     _text("error"),
     _created_at(),
 )
-"""Rows that `usage` rejects, under their ids. The tenants' cost and run totals are without them until they are entered."""
+"""Rows that `usage` rejects, under their ids. Costs and run totals are without them until they are entered."""
 
 audit_log = sa.Table(
     "audit_log",
