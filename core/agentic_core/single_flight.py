@@ -13,6 +13,13 @@ KeyT = TypeVar("KeyT", bound=Hashable)
 ValueT = TypeVar("ValueT")
 
 
+class _Missing:
+    """No cached result; None may be one."""
+
+
+_MISSING = _Missing()
+
+
 @dataclass
 class _Flight(Generic[ValueT]):
     task: asyncio.Task[ValueT]
@@ -32,8 +39,11 @@ class SingleFlight(Generic[KeyT, ValueT]):
 
     async def get(self, key: KeyT, load: Callable[[], Coroutine[Any, Any, ValueT]]) -> ValueT:
         """The cached result, the result of the call in progress, or that of a new call of `load`."""
-        if self._cache is not None and key in self._cache:
-            return self._cache[key]
+        if self._cache is not None:
+            # One look: between two of them an entry may expire.
+            cached = self._cache.get(key, _MISSING)
+            if not isinstance(cached, _Missing):
+                return cached
         flight = self._flights.get(key)
         if flight is None:
             flight = self._flights[key] = _Flight(asyncio.create_task(load()))

@@ -1,6 +1,7 @@
 """Callers share one call; nobody who leaves takes it from the others; errors are not kept."""
 
 import asyncio
+import itertools
 
 import pytest
 from cachetools import TTLCache
@@ -89,3 +90,16 @@ async def test_a_forgotten_key_does_not_cache_the_call_in_progress() -> None:
     source.release.set()
     assert await caller == 1
     assert "key" not in cache
+
+
+async def test_a_result_that_expires_between_two_looks_is_loaded_again() -> None:
+    ticks = itertools.count()
+    single = SingleFlight[str, int](TTLCache(10, ttl=2, timer=lambda: next(ticks)))
+    loads = itertools.count()
+
+    async def load() -> int:
+        return next(loads)
+
+    results = [await single.get("key", load) for _ in range(20)]
+    assert results == sorted(results)
+    assert results[-1] > 0
