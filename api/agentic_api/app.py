@@ -19,11 +19,11 @@ from agentic_api.settings import ApiSettings
 from agentic_api.tenants import endpoints as tenants
 from agentic_api.web import openapi, problems
 from agentic_api.web.middleware import record
-from agentic_api.web.middleware.answers import LargeAnswers
 from agentic_api.web.middleware.bodies import BodyLimit
 from agentic_api.web.middleware.deadline import Deadline
 from agentic_api.web.middleware.failures import Failures
 from agentic_api.web.middleware.record import Recording
+from agentic_api.web.middleware.slow_readers import SlowReaders
 from agentic_core.errors import Forbidden
 from agentic_core.web.linger import Lingering
 from agentic_core.web.metrics import HttpMetrics
@@ -96,7 +96,7 @@ def _middleware(settings: ApiSettings, metrics: HttpMetrics) -> list[Middleware]
         *([cors] if settings.cors_origins else []),
         Middleware(Lingering),
         Middleware(Failures),
-        Middleware(LargeAnswers, max_bytes=settings.answer_bytes),
+        Middleware(SlowReaders),
         Middleware(Deadline, seconds=settings.request_timeout),
         Middleware(BodyLimit, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout),
     ]

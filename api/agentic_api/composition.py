@@ -1,8 +1,10 @@
 """Opens everything that the api process needs, in order, and closes it again; `main` and the tests hand it to `app`."""
 
 from collections.abc import AsyncGenerator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 
+import aiohttp
 from prometheus_client import CollectorRegistry
 
 from agentic_api.agents.service import Agents
@@ -17,7 +19,7 @@ from agentic_api.keys.service import Keys
 from agentic_api.runs.lifecycle import runtime
 from agentic_api.runs.lifecycle.capacity import Capacity
 from agentic_api.runs.lifecycle.metrics import RunMetrics
-from agentic_api.runs.lifecycle.replica import Replica, Timing
+from agentic_api.runs.lifecycle.replica import Replica, RunTiming
 from agentic_api.runs.lifecycle.retention import Retention
 from agentic_api.runs.service import RunService
 from agentic_api.settings import ApiSettings
@@ -26,30 +28,85 @@ from agentic_core.auth import run_tokens
 from agentic_core.clock import Clock
 from agentic_core.cluster import Cluster, Watches, credentials
 from agentic_core.db import Database, functions
+from agentic_core.db.notices import Notices
 from agentic_core.web.exposition import exposed
 from agentic_core.web.lifecycle import Lifecycle
 from agentic_core.web.metrics import HttpMetrics
 from agentic_core.web.rate_limit import RateLimiter
 
 
+@dataclass(frozen=True)
+class Resources:
+    """Where custom resources come from."""
+
+    catalog: Catalog
+    cluster: Cluster | None
+    """Where agents are written; None where they are not."""
+    synced: Callable[[], bool]
+    """Whether the catalog is complete."""
+
+
+@asynccontextmanager
+async def of_cluster(settings: ApiSettings, database: Database) -> AsyncGenerator[Resources]:
+    """The resources of the cluster, watched inside the block; tenants get their rows."""
+    async with AsyncExitStack() as stack:
+        cluster = await stack.enter_async_context(Cluster(credentials.load(settings.kubeconfig)))
+        sync = TenantSync(cluster, database)
+        catalog = Catalog(on_tenant=sync.changed)
+        watches = Watches(cluster, catalog.stores.values())
+        await stack.enter_async_context(watches.running())
+        await stack.enter_async_context(sync.running(catalog))
+        yield Resources(catalog, None if settings.gitops_only else cluster, lambda: watches.synced)
+
+
+def database_of(settings: ApiSettings) -> Database:
+    """The pool of the process."""
+    return Database(settings.database_url.get_secret_value(), transaction_pooler=settings.database_pooler)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the composition is made of, with the defaults of production; tests replace single parts."""
+
+    database: Callable[[ApiSettings], Database] = database_of
+    resources: Callable[[ApiSettings, Database], AbstractAsyncContextManager[Resources]] = of_cluster
+    runtimes: Callable[[], aiohttp.ClientSession] = runtime.session
+    notices: Callable[..., Notices] = Notices
+    clock: Clock = field(default_factory=Clock)
+    timing: RunTiming = field(default_factory=RunTiming)
+
+
 @asynccontextmanager
 async def opened(
-    settings: ApiSettings, *, registry: CollectorRegistry, http_metrics: HttpMetrics, lifecycle: Lifecycle
+    settings: ApiSettings,
+    *,
+    registry: CollectorRegistry,
+    http_metrics: HttpMetrics,
+    lifecycle: Lifecycle,
+    parts: Parts | None = None,
 ) -> AsyncGenerator[Context]:
     """The context, for as long as the block."""
+    parts = parts or Parts()
     pepper = settings.pepper_file.read_bytes().strip()
     async with AsyncExitStack() as stack:
-        database = Database(settings.database_url.get_secret_value(), transaction_pooler=settings.database_pooler)
+        database = parts.database(settings)
         stack.push_async_callback(database.close)
         # Before the runs, so that they are seen until the last one has ended.
         await stack.enter_async_context(exposed(registry, host=settings.host, port=settings.metrics_port))
-        http = await stack.enter_async_context(runtime.session())
-        clock = Clock()
-        cluster, catalog, synced = await _resources(stack, settings, database)
-        capacity = Capacity(settings.runs_per_tenant, settings.followers_per_tenant, settings.live_bytes)
-        replica = Replica(database, http, RunMetrics(registry), timing=Timing(), capacity=capacity, left=lifecycle.left)
+        http = await stack.enter_async_context(parts.runtimes())
+        resources = await stack.enter_async_context(parts.resources(settings, database))
+        catalog = resources.catalog
+        replica = Replica(
+            database,
+            http,
+            RunMetrics(registry),
+            timing=parts.timing,
+            capacity=Capacity(settings.runs_per_tenant, settings.followers_per_tenant, settings.live_bytes),
+            notices=parts.notices,
+            left=lifecycle.left,
+        )
         await stack.enter_async_context(replica.open())
-        await stack.enter_async_context(Retention(database, clock, days=settings.event_days).running())
+        await stack.enter_async_context(Retention(database, parts.clock, days=settings.event_days).running())
         audit = Audit(database)
         resolved = ResolvedAgents(catalog, anywhere=settings.runtimes_anywhere)
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
@@ -57,7 +114,7 @@ async def opened(
             lambda key_id: functions.authenticate_key(database, key_id),
             pepper=pepper,
             ttl=settings.key_cache_seconds,
-            clock=clock,
+            clock=parts.clock,
             default_namespace=lambda tenant: catalog.namespaces(tenant).default,
         )
         yield Context(
@@ -65,25 +122,13 @@ async def opened(
             http_metrics=http_metrics,
             database=database,
             catalog=catalog,
-            synced=synced,
+            synced=resources.synced,
             authenticator=Authenticator([api_keys]),
             api_keys=api_keys,
-            limiter=RateLimiter(per_minute=settings.requests_per_minute, clock=clock),
+            limiter=RateLimiter(per_minute=settings.requests_per_minute, clock=parts.clock),
             audit=audit,
-            keys=Keys(database, catalog, pepper=pepper, clock=clock),
-            agents=Agents(None if settings.gitops_only else cluster, catalog, audit),
+            keys=Keys(database, catalog, pepper=pepper, clock=parts.clock),
+            agents=Agents(resources.cluster, catalog, audit),
             runs=RunService(database, catalog, resolved, replica, key),
             conversations=ConversationService(database, catalog),
         )
-
-
-async def _resources(
-    stack: AsyncExitStack, settings: ApiSettings, database: Database
-) -> tuple[Cluster | None, Catalog, Callable[[], bool]]:
-    cluster = await stack.enter_async_context(Cluster(credentials.load(settings.kubeconfig)))
-    sync = TenantSync(cluster, database)
-    catalog = Catalog(on_tenant=sync.changed)
-    watches = Watches(cluster, catalog.stores.values())
-    await stack.enter_async_context(watches.running())
-    await stack.enter_async_context(sync.running(catalog))
-    return cluster, catalog, lambda: watches.synced

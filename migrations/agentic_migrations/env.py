@@ -1,14 +1,16 @@
-"""How Alembic runs a migration: on the connection that `agentic_core.db.migrate` gives, as the owner."""
+"""How Alembic runs migrations: on the connection that `agentic_core.db.migrate` gives, as the owner.
+
+Each migration is a transaction of its own, so that one may build indexes and validate constraints outside of any.
+"""
 
 from alembic import context
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 
 def migrate(connection: Connection) -> None:
-    """Run what is missing in one transaction, as the role that owns everything."""
-    context.configure(connection=connection, transaction_per_migration=False)
+    """Run what is missing."""
+    context.configure(connection=connection, transaction_per_migration=True)
     with context.begin_transaction():
-        connection.execute(text("set local role agentic_owner"))
         context.run_migrations()
 
 

@@ -24,16 +24,16 @@ async def test_what_a_tenant_may_hold_of_a_replica(
     async with harness.running(
         plane, postgres, tmp_path, runs_per_tenant=1, followers_per_tenant=2, live_bytes=mebibyte
     ) as api:
-        room = api.context.runs.replica.room
-        place = room.enter(tenant)
+        slots = api.context.runs.replica.slots
+        slot = slots.run(tenant)
         with pytest.raises(TooManyRuns):
-            room.enter(tenant)
-        assert not place.grow(mebibyte)
-        for leave in (room.follow(tenant), room.follow(tenant)):
+            slots.run(tenant)
+        assert not slot.reserve(mebibyte)
+        for leave in (slots.follower(tenant), slots.follower(tenant)):
             with pytest.raises(TooManyFollowers):
-                room.follow(tenant)
+                slots.follower(tenant)
             leave()
-            room.follow(tenant)
+            slots.follower(tenant)
 
 
 async def test_how_long_events_are_kept(

@@ -24,8 +24,6 @@ SLEEPS = {
 }
 """By function, why it may sleep."""
 PATCHED: dict[str, str] = {
-    "tests/api/runs/test_answers.py: LARGE_BYTES": "the service takes no such bound yet",
-    "tests/api/runs/test_answers.py: SECONDS_A_PIECE": "the application takes no such bound yet",
     "tests/core/cluster/test_client.py: PAGE": "the page of a list, no option of the client yet",
     "tests/gateway/test_allowances.py: FRESH_SECONDS": "the gateway's composition does not pass it on yet",
     "tests/gateway/test_allowances.py: MOST_RUNS": "the gateway's composition does not pass it on yet",

@@ -1,1 +1,1 @@
-"""Conversations: what was said to an agent and by it, over many runs."""
+"""Conversations: the messages of an agent and its users, over many runs."""

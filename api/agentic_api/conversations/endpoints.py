@@ -8,9 +8,8 @@ from fastapi import Query
 from agentic_api.conversations.schemas import Conversation, ConversationSummary
 from agentic_api.web.auth import Developer, Viewer
 from agentic_api.web.context import Ctx
-from agentic_api.web.pagination import Page, PageParams, cursor, page_id
+from agentic_api.web.pagination import Page, PageParams, cursor, page_id, page_position
 from agentic_api.web.routing import router as make_router
-from agentic_core.errors import Invalid
 
 router = make_router("/api/v1/conversations", tag="conversations")
 
@@ -38,21 +37,13 @@ async def get_conversation(conversation_id: UUID, principal: Viewer, context: Ct
     A page of long messages has fewer than `limit`.
     """
     found, messages = await context.conversations.get(
-        principal, conversation_id, after=_position(page.after), limit=page.limit
+        principal, conversation_id, after=page_position(page.after), limit=page.limit
     )
     following = cursor(str(messages.items[-1].position)) if messages.more else None
     return Conversation(**found.model_dump(), messages=messages.items, next_cursor=following)
 
 
-def _position(after: str | None) -> int:
-    if after is None:
-        return -1
-    if not after.isdecimal() or len(after) > 9:
-        raise Invalid("query.cursor: this is not a cursor of this list; start without one.")
-    return int(after)
-
-
 @router.delete("/{conversation_id}", status_code=204)
 async def delete_conversation(conversation_id: UUID, principal: Developer, context: Ctx) -> None:
-    """Remove a conversation with its messages, runs and events. What was spent on it stays in the ledger."""
+    """Remove a conversation with its messages, runs and events. Its usage stays in the ledger."""
     await context.conversations.delete(principal, conversation_id)

@@ -23,22 +23,22 @@ class ConversationRepository(Repository):
 
     async def messages(self, conversation_id: UUID, *, after: int, limit: int) -> BoundedPage[ConversationMessage]:
         """Messages that follow position `after`."""
-        of_it = messages.c.conversation_id == conversation_id
+        in_it = messages.c.conversation_id == conversation_id
         query = (
             self.select(messages, messages.c.position.label("key"), messages.c.size)
-            .where(of_it, messages.c.position > after)
+            .where(in_it, messages.c.position > after)
             .order_by(messages.c.position)
         )
         keys = pages.page_keys(query, limit=limit)
         found = (
             self.select(messages, *messages.c, keys.c.candidates)
             .join(keys, keys.c.key == messages.c.position)
-            .where(of_it)
+            .where(in_it)
             .order_by(keys.c.position)
         )
         rows = list(await self.session.execute(found))
-        said = [ConversationMessage.model_validate(row, from_attributes=True) for row in rows]
-        return pages.page(said, candidates=rows[0].candidates if rows else 0)
+        items = [ConversationMessage.model_validate(row, from_attributes=True) for row in rows]
+        return pages.page(items, candidates=rows[0].candidates if rows else 0)
 
     async def page(
         self, *, limit: int, before: UUID | None, namespace: str | None, agent: str | None
@@ -52,14 +52,14 @@ class ConversationRepository(Repository):
         return [_summary(row) for row in await self.session.execute(query)]
 
     async def lock(self, conversation_id: UUID) -> bool:
-        """Keep others from continuing the conversation until the transaction ends; False when there is none."""
+        """Keep others from continuing the conversation until the transaction ends; False when it is not found."""
         query = self.select(conversations, conversations.c.id).where(conversations.c.id == conversation_id)
         return (await self.session.execute(query.with_for_update())).one_or_none() is not None
 
-    async def running(self, conversation_id: UUID) -> UUID | None:
-        """The run that goes on in the conversation."""
+    async def in_progress(self, conversation_id: UUID) -> UUID | None:
+        """The run that is in progress in the conversation."""
         query = self.select(runs, runs.c.id).where(
-            runs.c.conversation_id == conversation_id, runs.c.status == "running"
+            runs.c.conversation_id == conversation_id, runs.c.finished_at.is_(None)
         )
         found: UUID | None = (await self.session.execute(query)).scalar()
         return found

@@ -1,4 +1,4 @@
-"""What clients see of conversations."""
+"""Conversations as clients get them; the service and the endpoints make them."""
 
 from datetime import datetime
 from uuid import UUID
@@ -7,10 +7,10 @@ from agentic_api.runs.schemas import RunMessage, View
 
 
 class ConversationMessage(RunMessage):
-    """A message at its place in a conversation."""
+    """A message with its position in a conversation."""
 
     position: int
-    """Its place, from 0."""
+    """Its position, from 0."""
     run_id: UUID
     """The run that added it."""
     created_at: datetime
@@ -29,7 +29,7 @@ class ConversationSummary(View):
 
 
 class Conversation(ConversationSummary):
-    """What was said to an agent and by it."""
+    """A conversation with an agent."""
 
     messages: list[ConversationMessage]
     """The messages of this page, in their order."""

@@ -7,7 +7,7 @@ from agentic_api.catalog.catalog import Catalog
 from agentic_api.conversations.repository import ConversationRepository
 from agentic_api.conversations.schemas import ConversationMessage, ConversationSummary
 from agentic_api.identity.principal import Principal
-from agentic_api.runs.lifecycle.begin import ConversationBusy, unknown_conversation
+from agentic_api.runs.lifecycle.begin import ConversationBusy, conversation_not_found
 from agentic_core.db import Database
 from agentic_core.db.audit import AuditRepository
 from agentic_core.db.pages import BoundedPage
@@ -29,7 +29,7 @@ class ConversationService:
             repository = ConversationRepository(session)
             found = await repository.get(conversation_id)
             if found is None:
-                raise unknown_conversation(conversation_id)
+                raise conversation_not_found(conversation_id)
             return found, await repository.messages(conversation_id, after=after, limit=limit)
 
     async def page(
@@ -46,14 +46,16 @@ class ConversationService:
             )
 
     async def delete(self, principal: Principal, conversation_id: UUID) -> None:
-        """Remove a conversation in which no run goes on."""
+        """Remove a conversation in which no run is in progress."""
         async with self.database.session(principal.tenant_id) as session:
             repository = ConversationRepository(session)
             if not await repository.lock(conversation_id):
-                raise unknown_conversation(conversation_id)
-            running = await repository.running(conversation_id)
-            if running is not None:
-                raise ConversationBusy(f"Run {running} goes on in this conversation; cancel it.", run_id=str(running))
+                raise conversation_not_found(conversation_id)
+            current = await repository.in_progress(conversation_id)
+            if current is not None:
+                raise ConversationBusy(
+                    f"Run {current} is in progress in this conversation; cancel it.", run_id=str(current)
+                )
             await repository.delete(conversation_id)
             await AuditRepository(session).record(
                 actor=principal.subject, action="conversation.delete", target=str(conversation_id)

@@ -1,22 +1,25 @@
 """The endpoints of runs: execute an agent, read, follow and cancel runs."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 from fastapi import Header, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from agentic_api.runs import sse
-from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
+from agentic_api.runs.schemas import Execute, Run, RunMessage, RunSummary, ToolExecution
 from agentic_api.runs.service import RunService
+from agentic_api.runs.states import RunStatus
 from agentic_api.web.auth import Viewer, WaitingInvoker, WaitingViewer
 from agentic_api.web.context import Ctx
 from agentic_api.web.middleware import record
-from agentic_api.web.pagination import Page, PageParams, cursor, page_id
+from agentic_api.web.pagination import Page, PageParams, cursor, page_id, page_position
 from agentic_api.web.parameters import AgentId, IdempotencyKey
 from agentic_api.web.routing import router as make_router
 from agentic_core import telemetry
+from agentic_core.db.pages import BoundedPage
 
+T = TypeVar("T")
 router = make_router("/api/v1", tag="runs")
 
 EVENT = {
@@ -30,15 +33,16 @@ RUN_OR_EVENTS: dict[int | str, dict[str, Any]] = {
         "description": "The run, or its events while it goes on.",
         "content": {sse.MEDIA_TYPE: {"schema": EVENT}},
     },
+    202: {
+        "model": RunSummary,
+        "description": "The run was carried out, and is too large for one response: read it at `Location`. Or it waits"
+        " for something, or for its turn.",
+    },
 }
 EVENTS: dict[int | str, dict[str, Any]] = {
     200: {"description": "The events.", "content": {sse.MEDIA_TYPE: {"schema": EVENT}}},
     204: {"description": "The client has seen all of them: it need not connect again."},
 }
-
-
-def _json(run: Run) -> Response:
-    return Response(run.encoded, media_type="application/json")
 
 
 @router.post("/agents/{agent_id}/execute", response_model=Run, responses=RUN_OR_EVENTS)
@@ -50,18 +54,21 @@ async def execute(
     context: Ctx,
     idempotency_key: IdempotencyKey = None,
 ) -> Response:
-    """Run an agent and answer with the run, or with its events as they come.
+    """Run an agent and respond with the run, or with its events as they come.
 
-    The run goes on when the client disconnects; read it later with `GET /api/v1/runs/{run_id}`.
+    The run goes on when the client disconnects; read it later with `GET /api/v1/runs/{run_id}`. A response with status
+    429 says that nothing was done.
     """
     begun = await context.runs.execute(
         principal, agent_id, body=body, idempotency_key=idempotency_key, trace_id=telemetry.trace_id()
     )
-    record.of(request.scope).headers.append((b"location", b"/api/v1/runs/%b" % str(begun.run_id).encode()))
+    run_id = begun if isinstance(begun, UUID) else begun.id
+    record.of(request.scope).headers.append((b"location", f"/api/v1/runs/{run_id}".encode()))
     if body.stream or sse.MEDIA_TYPE in request.headers.get("accept", ""):
-        run = begun.fresh.run if begun.fresh else await context.runs.get(principal, begun.run_id)
+        run = await context.runs.summary(principal, begun) if isinstance(begun, UUID) else begun
         return _events(context.runs, principal, run, after=0, greet=True)
-    return _json(await context.runs.result(principal, begun.run_id))
+    result = await context.runs.result(principal, run_id)
+    return Response(result.encoded, 200 if isinstance(result, Run) else 202, media_type="application/json")
 
 
 def _events(service: RunService, principal: Viewer, run: RunSummary, *, after: int, greet: bool) -> Response:
@@ -76,7 +83,7 @@ async def list_runs(
     context: Ctx,
     page: PageParams,
     agent: Annotated[str | None, Query(max_length=253, description="Runs of this agent only.")] = None,
-    status: Annotated[Status | None, Query(description="Runs with this status only.")] = None,
+    status: Annotated[RunStatus | None, Query(description="Runs with this status only.")] = None,
     conversation_id: Annotated[UUID | None, Query(description="Runs of this conversation only.")] = None,
 ) -> Page[RunSummary]:
     """Your tenant's runs, the newest first. A page of long outputs has fewer than `limit`."""
@@ -93,13 +100,34 @@ async def list_runs(
 
 @router.get("/runs/{run_id:id}")
 async def get_run(run_id: UUID, principal: Viewer, context: Ctx) -> Run:
-    """A run as it is now."""
+    """A run as it is now. A large one has the first of its messages and tool calls, and says so."""
     return await context.runs.get(principal, run_id)
+
+
+@router.get("/runs/{run_id}/messages")
+async def list_run_messages(run_id: UUID, principal: Viewer, context: Ctx, page: PageParams) -> Page[RunMessage]:
+    """What a run added to its conversation, in order. A page of long messages has fewer than `limit`."""
+    found = await context.runs.messages(principal, run_id, after=page_position(page.after), limit=page.limit)
+    return _page(found)
+
+
+@router.get("/runs/{run_id}/tool_calls")
+async def list_tool_calls(run_id: UUID, principal: Viewer, context: Ctx, page: PageParams) -> Page[ToolExecution]:
+    """The tools that ran, in order. A page of long results has fewer than `limit`."""
+    found = await context.runs.tool_calls(principal, run_id, after=page_position(page.after), limit=page.limit)
+    return _page(found)
+
+
+def _page(found: BoundedPage[tuple[int, T]]) -> Page[T]:
+    return Page(
+        items=[item for _position, item in found.items],
+        next_cursor=cursor(str(found.items[-1][0])) if found.more else None,
+    )
 
 
 @router.post("/runs/{run_id}:cancel")
 async def cancel_run(run_id: UUID, principal: WaitingInvoker, context: Ctx) -> Run:
-    """End a run, wherever it is driven, and answer with what there is of it. One that has ended stays as it is."""
+    """End a run, wherever it is driven, and respond with what there is of it. One that has ended stays as it is."""
     return await context.runs.cancel(principal, run_id)
 
 

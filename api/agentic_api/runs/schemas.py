@@ -1,20 +1,26 @@
-"""What clients send and see of runs; the endpoints parse and answer with it, the driver fills it in."""
+"""Runs as clients send and get them; endpoints parse and return them, driver and repository make them."""
 
 from datetime import datetime
 from decimal import Decimal
-from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
+from agentic_api.runs.states import RunStatus
 from agentic_core.contract import Message, ToolCall
 
 MAX_CHARACTERS = 1_000_000
-"""Most characters of all messages of a request."""
+"""Maximum of characters of all messages of a request."""
 MAX_MESSAGES = 256
-"""Most messages of a request."""
+"""Maximum of messages of a request."""
+INLINE_BYTES = 1024 * 1024
+"""A run whose JSON is larger is not sent as a whole: its messages and tool calls come in pages."""
+OUTPUT_CHARACTERS = 32 * 1024
+"""How much of the output the summary of a run has."""
+ERROR_CHARACTERS = 4096
+"""How much is kept of the message of an error."""
 
 Cost = Annotated[
     Decimal, PlainSerializer(lambda value: f"{value.normalize():f}", return_type=str), Field(examples=["0.00042"])
@@ -22,32 +28,21 @@ Cost = Annotated[
 """US dollars as a decimal string."""
 
 
-class Status(StrEnum):
-    """Where a run is."""
-
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-    CANCELLED = "cancelled"
-    INTERRUPTED = "interrupted"
-    """What drove the run is gone; what was produced before stands."""
-
-
 class View(BaseModel):
-    """A value that clients see or send."""
+    """A value that clients send or get."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
 
 class InputMessage(View):
-    """A message that the client brings."""
+    """A message of a request."""
 
     model_config = ConfigDict(extra="forbid")
 
     role: Literal["user", "assistant"] = "user"
-    """Who said it."""
+    """The role of its author."""
     content: Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
-    """What was said."""
+    """The text."""
 
 
 class Execute(View):
@@ -63,9 +58,9 @@ class Execute(View):
     messages: Annotated[list[InputMessage], Field(min_length=1, max_length=MAX_MESSAGES)] | None = None
     """The task as messages, the last one of the user."""
     conversation_id: UUID | None = None
-    """Continue this conversation of the same agent; a new one is begun without it."""
+    """Continue this conversation of the same agent; without it a new one begins."""
     stream: bool = False
-    """Answer with server-sent events while the run goes on, as `Accept: text/event-stream` also does."""
+    """Respond with server-sent events while the run goes on, as `Accept: text/event-stream` also does."""
     metadata: Annotated[
         dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=512)]],
         Field(max_length=16),
@@ -82,8 +77,8 @@ class Execute(View):
             raise ValueError(f"messages have more than {MAX_CHARACTERS} characters together")
         return self
 
-    def said(self) -> list[Message]:
-        """The new messages of the conversation."""
+    def added(self) -> list[Message]:
+        """The messages that the request adds to the conversation."""
         if self.messages is None:
             return [Message(role="user", content=self.input or "")]
         return [Message(role=message.role, content=message.content) for message in self.messages]
@@ -93,13 +88,13 @@ class RunMessage(View):
     """A message of a conversation."""
 
     role: Literal["user", "assistant", "tool"]
-    """Who said it."""
+    """The role of its author."""
     content: str
-    """What was said."""
+    """The text."""
     tool_calls: list[ToolCall] = []
-    """Tools that an assistant message asks for."""
+    """Calls of tools that an assistant message contains."""
     tool_call_id: str | None = None
-    """Which call a tool message answers."""
+    """The call whose result a tool message is."""
     is_error: bool = False
     """Whether a tool message reports a failure."""
 
@@ -112,9 +107,9 @@ class ToolExecution(View):
     name: str
     """Name of the tool."""
     arguments: dict[str, Any]
-    """What the model passed."""
+    """The arguments that the model gave."""
     result: str | None
-    """What the tool answered; null when the run ended first."""
+    """The result of the tool; null when the run ended first."""
     is_error: bool
     """Whether the tool failed."""
     duration_ms: int
@@ -128,7 +123,7 @@ class RunUsage(View):
     output_tokens: int = 0
 
 
-class Failure(View):
+class RunFailure(View):
     """Why a run did not succeed."""
 
     code: str
@@ -138,29 +133,38 @@ class Failure(View):
 
 
 class RunSummary(View):
-    """A run in a list."""
+    """A run without its messages and tool calls."""
 
     id: UUID
-    status: Status
+    status: RunStatus
     agent: str
     """The agent as `namespace.name`."""
     revision: str
     """Name of the AgentRevision that ran."""
     conversation_id: UUID
+    parent_run_id: UUID | None = None
+    """The run that this one is a part of; null for a run of its own, or when that run was deleted."""
     output: str
-    """The answer; what there is of it when the run did not succeed."""
+    """The output of the agent; as far as there is one when the run did not succeed."""
+    output_truncated: bool = False
+    """Whether only the start of the output is here; all of it is in the run's messages."""
     usage: RunUsage
     """Tokens, as the model gateway counted them."""
     cost: Cost
     """US dollars of all model calls."""
     trace_id: str
     """The trace of the run; empty when it is not traced."""
-    error: Failure | None
+    error: RunFailure | None
     """Why the run did not succeed."""
     metadata: dict[str, str]
     """Your own labels."""
     created_at: datetime
     finished_at: datetime | None
+
+    @cached_property
+    def encoded(self) -> bytes:
+        """As JSON, made once for all requests that wait for the run."""
+        return self.model_dump_json().encode()
 
 
 class Run(RunSummary):
@@ -168,10 +172,27 @@ class Run(RunSummary):
 
     messages: list[RunMessage]
     """What this run added to the conversation, its input included."""
+    messages_truncated: bool = False
+    """Whether only the first messages are here; `GET /api/v1/runs/{run_id}/messages` has all of them."""
     tool_calls: list[ToolExecution]
     """The tools that ran."""
+    tool_calls_truncated: bool = False
+    """Whether only the first tool calls are here; `GET /api/v1/runs/{run_id}/tool_calls` has all of them."""
 
-    @cached_property
-    def encoded(self) -> bytes:
-        """As JSON, made once for all who wait for the run."""
-        return self.model_dump_json().encode()
+    def summary(self) -> RunSummary:
+        """The run without its messages and tool calls, and with the start of a long output."""
+        values = {name: getattr(self, name) for name in RunSummary.model_fields}
+        values |= {"output": self.output[:OUTPUT_CHARACTERS]}
+        values |= {"output_truncated": self.output_truncated or len(self.output) > OUTPUT_CHARACTERS}
+        return RunSummary.model_construct(**values)
+
+    def bounded(self) -> RunSummary:
+        """The run itself when all of it fits into a response, else its summary."""
+        truncated = self.output_truncated or self.messages_truncated or self.tool_calls_truncated
+        if truncated or self._characters() > INLINE_BYTES:
+            return self.summary()
+        return self if len(self.encoded) <= INLINE_BYTES else self.summary()
+
+    def _characters(self) -> int:
+        """A lower bound of the size, so that a run which is far too large is not encoded to be measured."""
+        return len(self.output) + sum(len(message.content) for message in self.messages)

@@ -1,7 +1,6 @@
 """What can be done with runs: execute, read, follow, cancel. The endpoints call it with the caller's principal."""
 
 import hashlib
-import itertools
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,28 +11,23 @@ from agentic_api.catalog.catalog import Catalog
 from agentic_api.catalog.resolved import ResolvedAgent, ResolvedAgents
 from agentic_api.identity.principal import Principal
 from agentic_api.runs.follow.remote import END
-from agentic_api.runs.lifecycle.begin import Begin, Begun, Fresh, begin
-from agentic_api.runs.lifecycle.driver import Task
+from agentic_api.runs.lifecycle.begin import RunTask, begin
+from agentic_api.runs.lifecycle.leases import CANCELLED
 from agentic_api.runs.lifecycle.replica import Replica
-from agentic_api.runs.schemas import Execute, Run, RunSummary, Status
+from agentic_api.runs.schemas import Execute, Run, RunMessage, RunSummary, ToolExecution
+from agentic_api.runs.states import EVENTS_EXPIRED, RULES, RunStatus
 from agentic_api.runs.storage.journal import Journal
-from agentic_api.runs.storage.records import StoredEvent
+from agentic_api.runs.storage.records import NewRun, StoredEvent
 from agentic_api.runs.storage.repository import RunRepository
 from agentic_core.auth import run_tokens
-from agentic_core.db import Database, faults
+from agentic_core.db import Database
 from agentic_core.db.audit import AuditRepository
 from agentic_core.db.pages import BoundedPage
 from agentic_core.errors import NotFound
 from agentic_crds import Agent
 
 TOKEN_SLACK_SECONDS = 60.0
-"""How much longer than the run's limit its token is good."""
-EXPIRED = "events.expired"
-"""The event in place of those that were deleted long after the run."""
-LARGE_BYTES = 1024 * 1024
-"""Runs with more than this are read one after the other."""
-REPEAT_SECONDS = 10.0
-"""How long a run waits to begin while the database is unavailable."""
+"""How much longer than the run's limit its token is valid."""
 
 
 @dataclass(frozen=True)
@@ -48,61 +42,57 @@ class RunService:
 
     async def execute(
         self, principal: Principal, agent_id: str, *, body: Execute, idempotency_key: str | None, trace_id: str
-    ) -> Begun:
-        """Begin a run, or find the one that the idempotency key stands for."""
+    ) -> RunSummary | UUID:
+        """Begin a run: as it began. Or find the one that the idempotency key stands for: its id."""
         agent = self.agents.get(principal, agent_id)
-        wanted = Begin(
+        new = NewRun(
             tenant_id=principal.tenant_id,
             agent=agent,
-            body=body,
-            idempotency_key=idempotency_key,
-            fingerprint=fingerprint(agent, body) if idempotency_key else None,
+            added=body.added(),
+            metadata=body.metadata,
             trace_id=trace_id,
             replica=self.replica.id,
             lease_seconds=self.replica.timing.leases.lease_seconds,
-            enter=lambda: self.replica.room.enter(principal.tenant_id),
+            continues=body.conversation_id,
+            idempotency_key=idempotency_key,
+            fingerprint=fingerprint(agent, body) if idempotency_key else None,
         )
-        attempts = itertools.count()
-        begun = await faults.retry_while_unavailable(
-            lambda: begin(self.database, wanted, again=next(attempts) > 0), seconds=REPEAT_SECONDS
-        )
-        if begun.fresh is not None:
-            self.replica.drive(self._task(principal, begun.fresh))
-        return begun
+        begun = await begin(self.database, new, lambda: self.replica.slots.run(principal.tenant_id))
+        if not isinstance(begun, RunTask):
+            return begun
+        request = begun.request(principal.tenant)
+        self.replica.drive(begun, request, self._token(principal, begun))
+        return begun.run
 
-    def _task(self, principal: Principal, fresh: Fresh) -> Task:
-        agent, run = fresh.agent, fresh.run
+    def _token(self, principal: Principal, task: RunTask) -> str:
+        agent = task.new.agent
         claims = run_tokens.RunClaims(
             tenant_id=str(principal.tenant_id),
             tenant=principal.tenant,
             namespace=agent.namespace,
             agent=agent.agent,
-            run_id=str(run.id),
+            run_id=str(task.run.id),
             models=tuple(model.ref for model in agent.definition.models),
             max_tokens=agent.definition.limits.max_tokens,
         )
         lifetime = agent.definition.limits.max_execution_time + TOKEN_SLACK_SECONDS
-        token = run_tokens.sign(claims, self.run_token_key, lifetime=lifetime)
-        return Task(
-            run=run,
-            tenant_id=principal.tenant_id,
-            request=fresh.request(principal.tenant),
-            endpoint=agent.endpoint,
-            token=token,
-            place=fresh.place,
-        )
+        return run_tokens.sign(claims, self.run_token_key, lifetime=lifetime)
 
-    async def result(self, principal: Principal, run_id: UUID) -> Run:
-        """The run once it has ended, wherever it is driven."""
+    async def result(self, principal: Principal, run_id: UUID) -> RunSummary:
+        """The run once it goes on no further, wherever it is driven: a `Run` if all of it fits into a response."""
         live = self.replica.live(run_id, principal.tenant_id)
         if live is not None and (run := await live.ended()) is not None:
             return run
         remote = self.replica.remote
         await remote.read(principal.tenant_id, run_id, after=END)
-        return await remote.once((principal.tenant_id, run_id, "result"), lambda: self.get(principal, run_id))
+        return await remote.once((principal.tenant_id, run_id, "result"), lambda: self._bounded(principal, run_id))
+
+    async def _bounded(self, principal: Principal, run_id: UUID) -> RunSummary:
+        run = await self.get(principal, run_id)
+        return run.bounded()
 
     async def follow(self, principal: Principal, run_id: UUID, *, after: int) -> AsyncGenerator[list[StoredEvent]]:
-        """Events of a run that follow number `after`, as they come, until it has ended."""
+        """Events of a run that follow number `after`, as they come, until it goes on no further."""
         live = self.replica.live(run_id, principal.tenant_id)
         if live is not None:
             async for events in live.follow(after):
@@ -112,41 +102,51 @@ class RunService:
                 return
         while True:
             progress = await self.replica.remote.read(principal.tenant_id, run_id, after=after)
-            if progress.state is None:
-                raise unknown(run_id)
+            if progress is None:
+                raise run_not_found(run_id)
             if not progress.events:
-                if after < progress.state.last_seq:
-                    yield [StoredEvent(progress.state.last_seq, EXPIRED, "{}")]
+                if after < progress.last_seq:
+                    yield [StoredEvent(progress.last_seq, EVENTS_EXPIRED, "{}")]
                 return
             after = progress.events[-1].seq
-            yield progress.events
+            yield list(progress.events)
 
     async def is_over(self, principal: Principal, run_id: UUID, *, seen: int) -> bool:
-        """Whether there is nothing to come for a client that has seen this number: it has seen the end."""
+        """Whether nothing follows for a client that has seen this number: it has seen the end."""
         async with self.database.transaction(principal.tenant_id) as transaction:
-            state = await Journal(transaction).state(run_id)
-        return state is not None and state.status is not Status.RUNNING and seen > state.last_seq
+            progress = await Journal(transaction).progress(run_id)
+        return progress is not None and not RULES[progress.status].in_progress and seen > progress.last_seq
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:
-        """A run as it is now."""
+        """A run as it is now; only the first of its messages and tool calls when it is large."""
         async with self.database.session(principal.tenant_id) as session:
-            runs = RunRepository(session)
-            large = await runs.size(run_id) > LARGE_BYTES
-            run = None if large else await runs.get(run_id)
-        if large:
-            tenant_id = principal.tenant_id
-            async with self.replica.room.reading(tenant_id), self.database.session(tenant_id) as session:
-                run = await RunRepository(session).get(run_id)
+            run = await RunRepository(session).get(run_id)
         if run is None:
-            raise unknown(run_id)
+            raise run_not_found(run_id)
         return run
 
+    async def messages(
+        self, principal: Principal, run_id: UUID, *, after: int, limit: int
+    ) -> BoundedPage[tuple[int, RunMessage]]:
+        """A page of what a run added to its conversation, with the positions there."""
+        await self.summary(principal, run_id)
+        async with self.database.session(principal.tenant_id) as session:
+            return await RunRepository(session).messages(run_id, after=after, limit=limit)
+
+    async def tool_calls(
+        self, principal: Principal, run_id: UUID, *, after: int, limit: int
+    ) -> BoundedPage[tuple[int, ToolExecution]]:
+        """A page of the tool calls of a run, with their positions."""
+        await self.summary(principal, run_id)
+        async with self.database.session(principal.tenant_id) as session:
+            return await RunRepository(session).tool_calls(run_id, after=after, limit=limit)
+
     async def summary(self, principal: Principal, run_id: UUID) -> RunSummary:
-        """A run without what was said in it."""
+        """A run without its messages and tool calls."""
         key = (principal.tenant_id, run_id, "summary")
         found = await self.replica.remote.once(key, lambda: self._summary(principal.tenant_id, run_id))
         if found is None:
-            raise unknown(run_id)
+            raise run_not_found(run_id)
         return found
 
     async def _summary(self, tenant_id: UUID, run_id: UUID) -> RunSummary | None:
@@ -160,7 +160,7 @@ class RunService:
         limit: int,
         before: UUID | None,
         agent_id: str | None,
-        status: Status | None,
+        status: RunStatus | None,
         conversation_id: UUID | None,
     ) -> BoundedPage[RunSummary]:
         """The caller's newest runs."""
@@ -178,21 +178,22 @@ class RunService:
     async def cancel(self, principal: Principal, run_id: UUID) -> Run:
         """End a run; one that has ended stays as it is."""
         async with self.database.session(principal.tenant_id) as session:
-            requested = await RunRepository(session).request_cancel(run_id)
-            if requested:
+            runs = RunRepository(session)
+            driven = await runs.request_cancel(run_id)
+            if driven or await runs.cancel_paused(run_id, CANCELLED):
                 await AuditRepository(session).record(actor=principal.subject, action="run.cancel", target=str(run_id))
-        if requested:
+        if driven:
             await self.replica.cancel(run_id)
-            return await self.result(principal, run_id)
+            await self.result(principal, run_id)
         return await self.get(principal, run_id)
 
 
-def unknown(run_id: UUID) -> NotFound:
-    """The one answer for runs that do not exist and for those of others."""
-    return NotFound(f"There is no run {run_id}. List yours with GET /api/v1/runs.")
+def run_not_found(run_id: UUID) -> NotFound:
+    """The same error for runs that do not exist and for those of other tenants."""
+    return NotFound(f"Run {run_id} not found. List yours with GET /api/v1/runs.")
 
 
 def fingerprint(agent: ResolvedAgent, body: Execute) -> bytes:
-    """What makes two requests with one key the same: the agent and all of the body but how it is answered."""
+    """What makes two requests with one key the same: the agent and all of the body but how the response comes."""
     text = f"{agent.namespace}.{agent.agent}\n{body.model_dump_json(exclude={'stream'})}"
     return hashlib.sha256(text.encode()).digest()

@@ -1,7 +1,7 @@
-"""Runs as server-sent events: `run.started`, the runtime's events, `run.finished`; endpoints answer with it.
+"""Runs as server-sent events: `run.started`, the runtime's events, `run.finished`; endpoints respond with it.
 
 Number 0 is the start and the number after the last event is the end, so that `Last-Event-ID` says all of what a client
-has seen.
+has seen. The end has the run, or its summary when the run is too large for one response.
 """
 
 import asyncio
@@ -9,10 +9,10 @@ from collections.abc import AsyncGenerator, Iterator
 from uuid import UUID
 
 from agentic_api.identity.principal import Principal
-from agentic_api.runs.schemas import Run
 from agentic_api.runs.service import RunService
+from agentic_api.runs.states import RULES, RUN_STARTED
 from agentic_api.runs.storage.records import StoredEvent
-from agentic_api.web.middleware.answers import PIECE_BYTES
+from agentic_api.web.middleware.slow_readers import CHUNK_BYTES
 
 MEDIA_TYPE = "text/event-stream"
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
@@ -30,27 +30,27 @@ async def stream(
 ) -> AsyncGenerator[bytes]:
     """A run from event `after` on. `started` is the data of the first event; None when the client has seen it."""
     if started is not None:
-        yield event(0, "run.started", started.encode())
+        yield event(0, RUN_STARTED, started.encode())
     seen = after
     async for batch in _with_keepalive(service.follow(principal, run_id, after=after)):
         if not batch:
             yield KEEPALIVE
             continue
         seen = batch[-1].seq
-        for piece in _joined(batch):
-            yield piece
-    run: Run = await service.result(principal, run_id)
-    yield event(seen + 1, "run.finished", run.encoded)
+        for chunk in _joined(batch):
+            yield chunk
+    run = await service.result(principal, run_id)
+    yield event(seen + 1, RULES[run.status].event, run.encoded)
 
 
 def _joined(batch: list[StoredEvent]) -> Iterator[bytes]:
-    """Events as few pieces that are not large, unless a single event is."""
+    """Events as few chunks that are not large, unless a single event is."""
     parts: list[bytes] = []
     size = 0
     for item in batch:
         part = event(item.seq, item.type, item.payload.encode())
         size += len(part)
-        if parts and size > PIECE_BYTES:
+        if parts and size > CHUNK_BYTES:
             yield b"".join(parts)
             parts, size = [], len(part)
         parts.append(part)

@@ -79,7 +79,7 @@ class InTenant(Authenticated):
     def _wait(self, request: Request, caller: Principal) -> None:
         context: Context = request.app.state.context
         current = record.of(request.scope)
-        current.at_end.append(context.runs.replica.room.follow(caller.tenant_id))
+        current.at_end.append(context.runs.replica.slots.follower(caller.tenant_id))
         current.unlimited()
 
 

@@ -63,4 +63,13 @@ def page_id(after: str | None) -> UUID | None:
         raise Invalid("query.cursor: this is not a cursor of this list; start without one.") from error
 
 
+def page_position(after: str | None) -> int:
+    """The position where the page before ended, for lists that are ordered by position; -1 before the first."""
+    if after is None:
+        return -1
+    if not after.isdecimal() or len(after) > 9:
+        raise Invalid("query.cursor: this is not a cursor of this list; start without one.")
+    return int(after)
+
+
 PageParams = Annotated[PageRequest, Depends(page_request)]

@@ -1,5 +1,7 @@
 """Brings a database up to date; the installation runs it as the migrator, tests after `roles.create`."""
 
+import asyncio
+
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -9,6 +11,7 @@ from sqlalchemy.pool import NullPool
 
 LOCK = 0x6167656E746963
 """Key of the advisory lock that makes concurrent migrators wait for one another."""
+POLL_SECONDS = 0.2
 SCRIPTS = "agentic_migrations:"
 """The package that holds the versions, as Alembic writes it."""
 
@@ -17,8 +20,14 @@ async def upgrade(dsn: str) -> None:
     """Run the missing migrations as the role of the DSN, a member of `agentic_owner`. Concurrent calls take turns."""
     engine = create_async_engine(make_url(dsn).set(drivername="postgresql+asyncpg"), poolclass=NullPool)
     try:
-        async with engine.begin() as connection:
-            await connection.execute(sa.text("select pg_advisory_xact_lock(:key)"), {"key": LOCK})
+        async with engine.connect() as connection:
+            # Polled: a statement that waits has a snapshot, and the one that has the lock waits until all snapshots
+            # have ended when it builds an index concurrently.
+            while not (await connection.execute(sa.text("select pg_try_advisory_lock(:key)"), {"key": LOCK})).scalar():
+                await connection.rollback()
+                await asyncio.sleep(POLL_SECONDS)
+            await connection.execute(sa.text("set role agentic_owner"))
+            await connection.commit()
             await connection.run_sync(_upgrade)
     finally:
         await engine.dispose()

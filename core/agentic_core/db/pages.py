@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 T = TypeVar("T")
 
-PAGE_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 1024 * 1024
 """A page has no more bytes than this, or one item."""
 
 
@@ -23,11 +23,12 @@ class BoundedPage(Generic[T]):
     """Whether other items follow."""
 
 
-def page_keys(candidates: sa.Select[Any], *, limit: int) -> sa.Subquery:
+def page_keys(candidates: sa.Select[Any], *, limit: int, max_bytes: int = PAGE_BYTES, at_least: int = 1) -> sa.Subquery:
     """The keys of a page, in a subquery with the columns `key`, `position` and `candidates`.
 
     `candidates` selects `key` and `size` of all that follows, in order. `position` numbers the page's items from 1; the
-    column `candidates` counts the rows that were considered, at most one more than `limit`.
+    column `candidates` counts the rows that were considered, at most one more than `limit`. The first `at_least` items
+    are in the page however large they are.
     """
     sized = candidates.limit(limit + 1).subquery()
     in_order = sa.select(sized.c.key, sized.c.size, sa.func.row_number().over().label("position")).subquery()
@@ -37,7 +38,7 @@ def page_keys(candidates: sa.Select[Any], *, limit: int) -> sa.Subquery:
         sa.func.count().over().label("candidates"),
         sa.func.sum(in_order.c.size).over(order_by=in_order.c.position).label("bytes"),
     ).subquery()
-    fits = (summed.c.bytes <= PAGE_BYTES) | (summed.c.position == 1)
+    fits = (summed.c.bytes <= max_bytes) | (summed.c.position <= at_least)
     columns = summed.c.key, summed.c.position, summed.c.candidates
     return sa.select(*columns).where(summed.c.position <= limit, fits).subquery()
 

@@ -119,21 +119,42 @@ runs = sa.Table(
     _int("last_seq"),
     sa.Column("idempotency_key", sa.Text),
     sa.Column("fingerprint", sa.LargeBinary),
-    sa.Column("replica", sa.Uuid, nullable=False),
+    sa.Column("replica", sa.Uuid),
     _time("lease_expires_at"),
     _flag("cancel_requested"),
+    sa.Column("parent_run_id", sa.Uuid),
     _created_at(),
     _time("finished_at"),
     _refers(["conversation_id"], "conversations", cascade=True),
-    sa.CheckConstraint(
-        "status in ('running', 'succeeded', 'failed', 'cancelled', 'interrupted')", name="runs_status_known"
+    sa.ForeignKeyConstraint(
+        ["tenant_id", "parent_run_id"],
+        ["runs.tenant_id", "runs.id"],
+        name="runs_parent",
+        ondelete="SET NULL (parent_run_id)",
     ),
-    sa.CheckConstraint("(status = 'running') = (finished_at is null)", name="runs_finished"),
+    sa.CheckConstraint(
+        "status in ('queued', 'running', 'waiting', 'outcome_unknown',"
+        " 'succeeded', 'failed', 'cancelled', 'interrupted')",
+        name="runs_status_known",
+    ),
+    sa.CheckConstraint(
+        "(status in ('queued', 'running', 'waiting', 'outcome_unknown')) = (finished_at is null)", name="runs_finished"
+    ),
+    sa.CheckConstraint("status not in ('running') or replica is not null", name="runs_leased"),
+    sa.CheckConstraint(
+        "status not in ('queued', 'waiting', 'outcome_unknown') or (replica is null and lease_expires_at is null)",
+        name="runs_paused",
+    ),
     sa.Index("runs_conversation", "tenant_id", "conversation_id", "id"),
     sa.Index("runs_agent", "tenant_id", "namespace", "agent", "id"),
     sa.Index(
-        "runs_one_running", "tenant_id", "conversation_id", unique=True, postgresql_where=sa.text("status = 'running'")
+        "runs_one_in_progress",
+        "tenant_id",
+        "conversation_id",
+        unique=True,
+        postgresql_where=sa.text("finished_at is null"),
     ),
+    sa.Index("runs_parent_run", "tenant_id", "parent_run_id", postgresql_where=sa.text("parent_run_id is not null")),
     sa.Index("runs_leases", "tenant_id", "lease_expires_at", postgresql_where=sa.text("status = 'running'")),
     sa.Index(
         "runs_idempotency",
@@ -143,7 +164,10 @@ runs = sa.Table(
         postgresql_where=sa.text("idempotency_key is not null"),
     ),
 )
-"""Runs. While one is running, `replica` drives it and keeps its lease; after that it is the replica that closed it."""
+"""Runs. While one is running, `replica` drives it and keeps its lease; after that it is the replica that closed it.
+
+What the statuses mean is in `agentic_api.runs.states`.
+"""
 
 run_events = sa.Table(
     "run_events",

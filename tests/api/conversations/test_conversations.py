@@ -85,7 +85,7 @@ async def test_the_repository_knows_nothing_of_another_tenants_conversations(
         assert await repository.messages(run["conversation_id"], after=-1, limit=9) == BoundedPage([], more=False)
         assert await repository.page(limit=9, before=None, namespace=None, agent=None) == []
         assert not await repository.lock(run["conversation_id"])
-        assert await repository.running(run["conversation_id"]) is None
+        assert await repository.in_progress(run["conversation_id"]) is None
         await repository.delete(run["conversation_id"])
     assert (await client.get(f"/api/v1/conversations/{run['conversation_id']}")).status_code == 200
 

@@ -1,10 +1,12 @@
 """The api around a catalog that the test fills, a real database and a stand-in runtime: no cluster, all else real."""
 
 import asyncio
+import dataclasses
 import secrets
 import sys
+import tempfile
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,43 +15,34 @@ from uuid import UUID, uuid4
 import httpx2
 import orjson
 from prometheus_client import CollectorRegistry
+from pydantic import SecretStr
 
 import agentic_crds as crds
-from agentic_api.agents.service import Agents
+from agentic_api import composition
 from agentic_api.app import create_app
-from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
-from agentic_api.catalog.resolved import ResolvedAgents
-from agentic_api.context import Context
-from agentic_api.conversations.service import ConversationService
-from agentic_api.identity.api_keys import ApiKeys
-from agentic_api.identity.authenticator import Authenticator
+from agentic_api.composition import Parts, Resources
 from agentic_api.keys.repository import KeyRepository
-from agentic_api.keys.service import Keys
-from agentic_api.runs.lifecycle import runtime
 from agentic_api.runs.lifecycle.capacity import Capacity
-from agentic_api.runs.lifecycle.driver import Pace
+from agentic_api.runs.lifecycle.driver import DriverTiming
 from agentic_api.runs.lifecycle.leases import LeaseTimes
-from agentic_api.runs.lifecycle.metrics import RunMetrics
-from agentic_api.runs.lifecycle.replica import Replica, Timing
+from agentic_api.runs.lifecycle.replica import RunTiming
 from agentic_api.runs.lifecycle.runtime import Bounds
-from agentic_api.runs.service import RunService
 from agentic_api.settings import ApiSettings
 from agentic_core.auth import api_keys, run_tokens
 from agentic_core.auth.api_keys import Role
-from agentic_core.clock import Clock
-from agentic_core.db import Database, functions, tables
+from agentic_core.backoff import Backoff
+from agentic_core.db import Database, tables
 from agentic_core.web.lifecycle import Lifecycle
 from agentic_core.web.metrics import HttpMetrics
-from agentic_core.web.rate_limit import RateLimiter
 from agentic_core.web.server import server
 from tests.support.ports import free_port
 from tests.support.serving import serving as running_server
 from tests.support.waiting import until
 
 PEPPER = b"pepper"
-QUICK = Timing(
-    pace=Pace(retries=(0.01, 0.02)),
+QUICK = RunTiming(
+    driver=DriverTiming(retry=Backoff(first=0.01, longest=0.02), attempts=3),
     leases=LeaseTimes(lease_seconds=3.0, interval_seconds=0.3),
     bounds=Bounds(silence_seconds=3.0, connect_seconds=1.0, line_bytes=100_000, total_bytes=1_000_000, events=5_000),
     drain_seconds=0.2,
@@ -106,44 +99,6 @@ def _resource(name: str, namespace: str, status: dict[str, Any]) -> dict[str, An
     return {"metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"}, "status": status}
 
 
-@asynccontextmanager
-async def composition(
-    dsn: str, catalog: Catalog, *, signing_key: str, timing: Timing, capacity: Capacity, lifecycle: Lifecycle
-) -> AsyncGenerator[Context]:
-    """The context of a replica."""
-    async with AsyncExitStack() as stack:
-        database = Database(dsn)
-        stack.push_async_callback(database.close)
-        http = await stack.enter_async_context(runtime.session())
-        registry, clock = CollectorRegistry(), Clock()
-        replica = Replica(database, http, RunMetrics(registry), timing=timing, capacity=capacity, left=lifecycle.left)
-        await stack.enter_async_context(replica.open())
-        keys = ApiKeys(
-            lambda key_id: functions.authenticate_key(database, key_id),
-            pepper=PEPPER,
-            ttl=3,
-            clock=clock,
-            default_namespace=lambda name: catalog.namespaces(name).default,
-        )
-        yield Context(
-            lifecycle=lifecycle,
-            http_metrics=HttpMetrics(registry),
-            database=database,
-            catalog=catalog,
-            synced=lambda: True,
-            authenticator=Authenticator([keys]),
-            api_keys=keys,
-            limiter=RateLimiter(per_minute=0, clock=clock),
-            audit=Audit(database),
-            keys=Keys(database, catalog, pepper=PEPPER, clock=clock),
-            agents=Agents(None, catalog, Audit(database)),
-            runs=RunService(
-                database, catalog, ResolvedAgents(catalog, anywhere=True), replica, run_tokens.private_key(signing_key)
-            ),
-            conversations=ConversationService(database, catalog),
-        )
-
-
 @dataclass(frozen=True)
 class Api:
     """A replica of the api that serves."""
@@ -163,22 +118,46 @@ async def serving(
     catalog: Catalog,
     *,
     signing_key: str | None = None,
-    timing: Timing = QUICK,
+    timing: RunTiming = QUICK,
     capacity: Capacity = AMPLE,
-    answer_bytes: int = 64 * 1024 * 1024,
     port: int = 0,
 ) -> AsyncGenerator[Api]:
-    """A replica in this process."""
-    settings = ApiSettings(host="127.0.0.1", port=port or free_port(), answer_bytes=answer_bytes)
-    signing, lifecycle = signing_key or run_tokens.generate()[0], Lifecycle()
-    app = create_app(
-        settings,
-        HttpMetrics(CollectorRegistry()),
-        lambda: composition(dsn, catalog, signing_key=signing, timing=timing, capacity=capacity, lifecycle=lifecycle),
+    """A replica in this process, composed as in production but for the catalog."""
+
+    @asynccontextmanager
+    async def resources(_settings: ApiSettings, _database: Database) -> AsyncGenerator[Resources]:
+        yield Resources(catalog, cluster=None, synced=lambda: True)
+
+    registry, lifecycle = CollectorRegistry(), Lifecycle()
+    metrics, parts = HttpMetrics(registry), Parts(resources=resources, timing=timing)
+    with tempfile.TemporaryDirectory() as folder:
+        settings = _settings(dsn, Path(folder), signing_key or run_tokens.generate()[0], capacity, port=port)
+        app = create_app(
+            settings,
+            metrics,
+            lambda: composition.opened(
+                settings, registry=registry, http_metrics=metrics, lifecycle=lifecycle, parts=parts
+            ),
+        )
+        async with running_server(server(app, host=settings.host, port=settings.port, shutdown_seconds=1)) as url:
+            yield Api(url, lifecycle)
+
+
+def _settings(dsn: str, folder: Path, signing_key: str, capacity: Capacity, *, port: int) -> ApiSettings:
+    (folder / "pepper").write_bytes(PEPPER)
+    (folder / "private.pem").write_text(signing_key)
+    return ApiSettings(
+        host="127.0.0.1",
+        port=port or free_port(),
+        metrics_port=free_port(),
+        database_url=SecretStr(dsn),
+        pepper_file=folder / "pepper",
+        run_token_key_file=folder / "private.pem",
+        requests_per_minute=0,
+        runtimes_anywhere=True,
+        event_days=0,
+        **dataclasses.asdict(capacity),
     )
-    process = server(app, host=settings.host, port=settings.port, shutdown_seconds=1)
-    async with running_server(process) as url:
-        yield Api(url, lifecycle)
 
 
 @dataclass

@@ -10,7 +10,7 @@ import httpx2
 import pytest
 
 from agentic_api.runs.follow.live import LiveRun
-from agentic_api.runs.lifecycle.capacity import RUN_BYTES, Capacity, Room, TooManyRuns
+from agentic_api.runs.lifecycle.capacity import RUN_BYTES, Capacity, Slots, TooManyRuns
 from agentic_api.runs.storage.records import BATCH_BYTES, BATCH_EVENTS
 from agentic_core.contract import Message, MessageDone
 from agentic_core.web.shares import Shares
@@ -73,7 +73,7 @@ async def test_a_tenant_has_so_many_runs_at_once_and_others_theirs(
 
 
 @pytest.mark.parametrize("both", [Capacity(runs_per_tenant=2)], indirect=True)
-async def test_what_does_not_begin_takes_no_place(
+async def test_a_run_that_does_not_begin_takes_no_slot(
     both: tuple[httpx2.AsyncClient, httpx2.AsyncClient], runtime: Runtime
 ) -> None:
     client, _ = both
@@ -124,7 +124,7 @@ async def test_a_run_that_would_fill_the_memory_ends(
     async with hanging(foreign, runtime, 3):
         run = (await client.post(EXECUTE, json={"input": "talk"})).json()
         assert (run["status"], run["error"]["code"]) == ("failed", "memory_exceeded")
-        assert "run fewer at once" in run["error"]["message"]
+        assert "Run fewer at once" in run["error"]["message"]
         assert len(run["messages"]) > 2, "what was said before stands"
         assert (await foreign.post(EXECUTE, json={"input": "hello"})).json()["status"] == "succeeded"
 
@@ -151,18 +151,18 @@ def test_shares_bound_each_tenant_and_all_together() -> None:
     assert shares.take(A, 8)
 
 
-def test_a_run_that_finds_no_memory_takes_no_place() -> None:
-    room = Room(Capacity(runs_per_tenant=2, live_bytes=2 * RUN_BYTES))
-    place = room.enter(A)
-    assert not place.grow(2 * RUN_BYTES)
-    assert place.grow(RUN_BYTES)
-    place.ended()
+def test_a_run_without_memory_takes_no_slot() -> None:
+    slots = Slots(Capacity(runs_per_tenant=2, live_bytes=2 * RUN_BYTES))
+    slot = slots.run(A)
+    assert not slot.reserve(2 * RUN_BYTES)
+    assert slot.reserve(RUN_BYTES)
+    slot.end_run()
     for _ in range(3):
         with pytest.raises(TooManyRuns, match="memory"):
-            room.enter(A)
-    place.forgotten()
-    room.enter(A).abandon()
-    assert room.enter(A).grow(RUN_BYTES)
+            slots.run(A)
+    slot.free_memory()
+    slots.run(A).release()
+    assert slots.run(A).reserve(RUN_BYTES)
 
 
 async def test_a_follower_gets_pieces() -> None:

@@ -1,6 +1,7 @@
 """Who may write to a run: its replica while it holds the lease, one closer afterwards, and never another tenant."""
 
 import asyncio
+import dataclasses
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import Any
@@ -9,8 +10,9 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from agentic_api.catalog.resolved import ResolvedAgent
 from agentic_api.runs.lifecycle.leases import Leases, LeaseTimes
-from agentic_api.runs.schemas import Status
+from agentic_api.runs.states import RunStatus
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import Closing, NewRun, StoredEvent
 from agentic_api.runs.storage.repository import RunRepository
@@ -18,32 +20,38 @@ from agentic_core.contract import Message
 from agentic_core.db import Database, uuid7
 from agentic_core.db import tables as t
 from agentic_core.db.pages import BoundedPage
+from agentic_crds.agent_revision import Definition
+from tests.api.runs import stage
 from tests.api.runs.stage import Tenant
 from tests.requirements import requirement
 
+DEFINITION = Definition.model_validate(stage.DEFINITION)
+REPLICA = uuid4()
 MINE = StoredEvent(1, "message.delta", '{"type":"message.delta","text":"so far"}')
 LATE = StoredEvent(2, "message.delta", '{"type":"message.delta","text":" too late"}')
 
 
-def new_run(**fields: Any) -> NewRun:
+def new_run(tenant: Tenant, **fields: Any) -> NewRun:
+    agent = ResolvedAgent("n", fields.pop("agent", "helper"), "helper-1", DEFINITION, "http://runtime.invalid")
     values: dict[str, Any] = {
-        "id": uuid7(), "conversation_id": uuid7(), "continues": False, "agent_id": uuid4(), "namespace": "n",
-        "agent": "helper", "revision": "helper-1", "said": [Message(role="user", content="hello")], "metadata": {},
-        "trace_id": "", "replica": uuid4(), "lease_seconds": 60.0, "idempotency_key": None, "fingerprint": None,
+        "tenant_id": tenant.id, "agent": agent, "added": [Message(role="user", content="hello")], "replica": REPLICA,
+        "lease_seconds": 60.0,
     }  # fmt: skip
     return NewRun(**(values | fields))
 
 
 def closing(text: str) -> Closing:
     said = [Message(role="assistant", content=text)]
-    return Closing(status=Status.SUCCEEDED, output=text, error=None, messages=said, tools=[], events=[LATE], last_seq=2)
+    return Closing(
+        status=RunStatus.SUCCEEDED, output=text, error=None, messages=said, tools=[], events=[LATE], last_seq=2
+    )
 
 
 async def begun(database: Database, tenant: Tenant, **fields: Any) -> NewRun:
-    run = new_run(**fields)
+    run = new_run(tenant, **fields)
     async with database.transaction(tenant.id) as transaction:
         assert await Journal(transaction).begin(run)
-        assert await Journal(transaction).record(run.id, run.replica, [MINE])
+        assert await Journal(transaction).record(run.id, REPLICA, [MINE])
     return run
 
 
@@ -62,23 +70,23 @@ async def test_a_driver_that_lost_its_run_writes_nothing_more(database: Database
     await leases(database).sweep()
     async with database.transaction(tenant.id) as transaction:
         journal = Journal(transaction)
-        assert not await journal.record(run.id, run.replica, [LATE])
-        assert await journal.close(run.id, closing("late"), holder=run.replica, closer=run.replica) is None
-        assert await journal.closed_by(run.id, run.replica) is None
-        assert [event.type for event in await journal.events(run.id, after=0, most=9)] == ["message.delta", "error"]
+        assert not await journal.record(run.id, REPLICA, [LATE])
+        assert await journal.close(run.id, closing("late"), holder=REPLICA, closer=REPLICA) is None
+        assert await journal.closed_by(run.id, REPLICA) is None
+        assert [event.type for event in await journal.events(run.id, after=0, limit=9)] == ["message.delta", "error"]
     assert await contents(database, tenant, run) == ["hello", "so far"]
 
 
 async def test_a_run_that_cannot_be_closed_does_not_keep_others_open(database: Database, tenant: Tenant) -> None:
     spoilt = await begun(database, tenant, lease_seconds=-2.0)
     async with database.transaction(tenant.id) as transaction:
-        await Journal(transaction).record(spoilt.id, spoilt.replica, [StoredEvent(2, "odd", '{"type":"odd"}')])
+        await Journal(transaction).record(spoilt.id, REPLICA, [StoredEvent(2, "odd", '{"type":"odd"}')])
     run = await begun(database, tenant, lease_seconds=-1.0, agent="other")
     await leases(database).sweep()
     async with database.transaction(tenant.id) as transaction:
-        state = await Journal(transaction).state(run.id)
+        state = await Journal(transaction).progress(run.id)
     assert state is not None
-    assert state.status is Status.INTERRUPTED
+    assert state.status is RunStatus.INTERRUPTED
 
 
 async def test_one_of_many_closers_wins(database: Database, tenant: Tenant) -> None:
@@ -86,7 +94,7 @@ async def test_one_of_many_closers_wins(database: Database, tenant: Tenant) -> N
 
     async def finish() -> None:
         async with database.transaction(tenant.id) as transaction:
-            await Journal(transaction).close(run.id, closing("so far"), holder=run.replica, closer=run.replica)
+            await Journal(transaction).close(run.id, closing("so far"), holder=REPLICA, closer=REPLICA)
 
     await asyncio.gather(finish(), *(leases(database).sweep() for _ in range(6)))
     assert await contents(database, tenant, run) == ["hello", "so far"]
@@ -97,20 +105,20 @@ async def test_a_history_is_bounded_in_bytes_too(database: Database, tenant: Ten
     run = await begun(database, tenant)
     async with database.transaction(tenant.id) as transaction:
         journal = Journal(transaction)
-        await journal.close(run.id, closing("x" * 1000), holder=run.replica, closer=run.replica)
-        for most_bytes, lengths in ((900, []), (1005, [1000]), (2000, [5, 1000])):
-            found = await journal.history(run.conversation_id, most=9, most_bytes=most_bytes)
+        await journal.close(run.id, closing("x" * 1000), holder=REPLICA, closer=REPLICA)
+        for max_bytes, lengths in ((900, []), (1005, [1000]), (2000, [5, 1000])):
+            found = await journal.history(run.conversation_id, max_messages=9, max_bytes=max_bytes)
             assert [len(message.content) for message in found] == lengths
 
 
 async def test_a_repeated_close_is_recognised(database: Database, tenant: Tenant) -> None:
     run = await begun(database, tenant)
     async with database.transaction(tenant.id) as transaction:
-        first = await Journal(transaction).close(run.id, closing("a"), holder=run.replica, closer=run.replica)
+        first = await Journal(transaction).close(run.id, closing("a"), holder=REPLICA, closer=REPLICA)
     async with database.transaction(tenant.id) as transaction:
         journal = Journal(transaction)
-        assert await journal.close(run.id, closing("a"), holder=run.replica, closer=run.replica) is None
-        assert await journal.closed_by(run.id, run.replica) == first
+        assert await journal.close(run.id, closing("a"), holder=REPLICA, closer=REPLICA) is None
+        assert await journal.closed_by(run.id, REPLICA) == first
 
 
 async def test_a_live_lease_is_left_alone(database: Database, tenant: Tenant) -> None:
@@ -118,7 +126,7 @@ async def test_a_live_lease_is_left_alone(database: Database, tenant: Tenant) ->
     await leases(database).sweep()
     async with database.transaction(tenant.id) as transaction:
         assert await Journal(transaction).lock_expired(run.id) is None
-        assert await Journal(transaction).record(run.id, run.replica, [LATE])
+        assert await Journal(transaction).record(run.id, REPLICA, [LATE])
 
 
 async def test_the_cost_of_a_run_is_what_the_ledger_says(database: Database, tenant: Tenant) -> None:
@@ -129,7 +137,7 @@ async def test_the_cost_of_a_run_is_what_the_ledger_says(database: Database, ten
             spent = {"input_tokens": 10, "output_tokens": n, "cost": "0.000000001", "status": "completed"}
             await session.execute(sa.insert(t.usage).values(**row, **spent))
     async with database.transaction(tenant.id) as transaction:
-        closed = await Journal(transaction).close(run.id, closing("a"), holder=run.replica, closer=run.replica)
+        closed = await Journal(transaction).close(run.id, closing("a"), holder=REPLICA, closer=REPLICA)
     assert closed is not None
     assert (closed.usage.input_tokens, closed.usage.output_tokens, closed.cost) == (30, 3, Decimal("0.000000003"))
     async with database.session(tenant.id) as session:
@@ -138,19 +146,24 @@ async def test_the_cost_of_a_run_is_what_the_ledger_says(database: Database, ten
     assert (kept.usage, kept.cost) == (closed.usage, closed.cost)
 
 
+def _continuing(run: NewRun) -> NewRun:
+    return dataclasses.replace(run, id=uuid7(), continues=run.conversation_id, idempotency_key=None)
+
+
 Attempt = Callable[[Journal, NewRun], Awaitable[object]]
 ATTEMPTS: dict[str, tuple[Attempt, object]] = {
-    "begin": (lambda journal, run: journal.begin(new_run(conversation_id=run.conversation_id, continues=True)), None),
-    "known_request": (lambda journal, run: journal.known_request("key"), None),
+    "begin": (lambda journal, run: journal.begin(_continuing(run)), None),
+    "stored_request": (lambda journal, run: journal.stored_request("key"), None),
     "lock_conversation": (lambda journal, run: journal.lock_conversation(run.conversation_id), None),
-    "running_in": (lambda journal, run: journal.running_in(run.conversation_id), None),
-    "history": (lambda journal, run: journal.history(run.conversation_id, most=9, most_bytes=999), []),
-    "record": (lambda journal, run: journal.record(run.id, run.replica, [LATE]), False),
+    "in_progress_in": (lambda journal, run: journal.in_progress_in(run.conversation_id), None),
+    "history": (lambda journal, run: journal.history(run.conversation_id, max_messages=9, max_bytes=999), []),
+    "record": (lambda journal, run: journal.record(run.id, REPLICA, [LATE]), False),
     "lock_expired": (lambda journal, run: journal.lock_expired(run.id), None),
-    "close": (lambda journal, run: journal.close(run.id, closing("x"), holder=run.replica, closer=run.replica), None),
-    "closed_by": (lambda journal, run: journal.closed_by(run.id, run.replica), None),
-    "state": (lambda journal, run: journal.state(run.id), None),
-    "events": (lambda journal, run: journal.events(run.id, after=0, most=9), []),
+    "move": (lambda journal, run: journal.move(run.id, RunStatus.WAITING), False),
+    "close": (lambda journal, run: journal.close(run.id, closing("x"), holder=REPLICA, closer=REPLICA), None),
+    "closed_by": (lambda journal, run: journal.closed_by(run.id, REPLICA), None),
+    "progress": (lambda journal, run: journal.progress(run.id), None),
+    "events": (lambda journal, run: journal.events(run.id, after=0, limit=9), []),
 }
 
 
@@ -169,7 +182,7 @@ async def test_the_journal_knows_nothing_of_another_tenants_runs(
         assert await attempt(Journal(transaction), run) == nothing
     assert await contents(database, tenant, run) == ["hello"]
     async with database.transaction(tenant.id) as transaction:
-        assert await Journal(transaction).record(run.id, run.replica, [LATE]), "still running, still the replica's"
+        assert await Journal(transaction).record(run.id, REPLICA, [LATE]), "still running, still the replica's"
 
 
 async def test_the_repository_knows_nothing_of_another_tenants_runs(
@@ -186,7 +199,7 @@ async def test_the_repository_knows_nothing_of_another_tenants_runs(
 
 
 async def test_a_transaction_is_undone_by_an_error_and_by_cancellation(database: Database, tenant: Tenant) -> None:
-    run = new_run()
+    run = new_run(tenant)
     entered = asyncio.Event()
 
     async def write(end: Callable[[], Awaitable[object]]) -> None:

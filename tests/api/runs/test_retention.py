@@ -39,7 +39,7 @@ async def old(client: httpx2.AsyncClient, postgres: PostgresDatabase) -> dict[st
 
 
 def retention(database: Database, days: float = 7) -> Retention:
-    return Retention(database, Clock(), days=days, interval_seconds=0.05, piece=3)
+    return Retention(database, Clock(), days=days, interval_seconds=0.05, batch=3)
 
 
 async def test_an_old_run_keeps_all_but_its_events(

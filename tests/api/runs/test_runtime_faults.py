@@ -35,9 +35,13 @@ EXECUTE = "/api/v1/agents/helper/execute"
 
 async def executed(client: httpx2.AsyncClient, text: str) -> dict[str, Any]:
     answer = await client.post(EXECUTE, json={"input": text})
-    assert answer.status_code == 200, answer.text
     run: dict[str, Any] = answer.json()
-    assert (await client.get(f"/api/v1/runs/{run['id']}")).json() == run
+    shown = (await client.get(f"/api/v1/runs/{run['id']}")).json()
+    if answer.status_code == 202:  # the summary of a large run
+        shown = {name: value for name, value in shown.items() if name in run}
+    else:
+        assert answer.status_code == 200
+    assert shown == run
     return run
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from agentic_api.runs.lifecycle import transcript
 from agentic_api.runs.lifecycle.leases import INTERRUPTED, interruption
-from agentic_api.runs.schemas import Status
+from agentic_api.runs.states import RunStatus
 from agentic_api.runs.storage.records import StoredEvent
 from agentic_core.contract import (
     EVENT,
@@ -70,14 +70,14 @@ def stored(*events: Event) -> list[StoredEvent]:
 
 def test_an_interruption_adds_its_error_to_the_events() -> None:
     closing = interruption(stored(MessageDelta(text="half")))
-    assert (closing.status, closing.output, closing.last_seq) == (Status.INTERRUPTED, "half", 2)
+    assert (closing.status, closing.output, closing.last_seq) == (RunStatus.INTERRUPTED, "half", 2)
     assert [(event.seq, event.type) for event in closing.events] == [(2, "error")]
     assert interruption([]).last_seq == 1
 
 
 def test_a_run_whose_end_was_stored_ends_as_it_did() -> None:
     closing = interruption(stored(SAID, Final(output="it is 2")))
-    assert (closing.status, closing.error, closing.events, closing.last_seq) == (Status.SUCCEEDED, None, [], 2)
+    assert (closing.status, closing.error, closing.events, closing.last_seq) == (RunStatus.SUCCEEDED, None, [], 2)
 
 
 def test_a_hundred_thousand_open_calls_do_not_hold_up_the_runs_of_others() -> None:

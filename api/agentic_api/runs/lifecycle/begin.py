@@ -1,29 +1,32 @@
-"""The first transaction of a run: its key, its conversation, what was said, the run. The service calls it."""
+"""The first transaction of a run: its key, its conversation, its messages, the run. The service calls it."""
 
+import functools
+import itertools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from uuid import UUID, uuid5
+from uuid import UUID
 
-from agentic_api.catalog.resolved import ResolvedAgent
-from agentic_api.runs.lifecycle.capacity import Place
-from agentic_api.runs.schemas import Execute, Run, RunMessage, RunUsage, Status
+from agentic_api.runs.lifecycle.capacity import RunSlot
+from agentic_api.runs.schemas import Run, RunMessage, RunUsage
 from agentic_api.runs.storage.journal import Journal
-from agentic_api.runs.storage.records import KnownRequest, NewRun
+from agentic_api.runs.storage.records import NewRun, StoredRequest
 from agentic_api.runs.storage.repository import RunRepository
 from agentic_core.contract import Message, RunRequest
-from agentic_core.db import Database, faults, uuid7
+from agentic_core.db import Database, faults
 from agentic_core.errors import Conflict, Invalid, NotFound, Unavailable
 
 HISTORY_MESSAGES = 1000
-"""Most messages of a conversation that a run is given."""
+"""Maximum of messages of a conversation that a run is given."""
 HISTORY_BYTES = 8 * 1024 * 1024
-"""Most bytes of them: more than any model reads, and little enough for many runs at once."""
+"""Maximum of bytes of them: more than any model reads, and little enough for many runs at once."""
+RETRY_SECONDS = 10.0
+"""How long a run waits to begin while the database is unavailable."""
 
 
 class ConversationBusy(Conflict):
-    """Another run goes on in the conversation."""
+    """Another run is in progress in the conversation."""
 
     code, title = "conversation_busy", "Conversation busy"
 
@@ -40,173 +43,130 @@ class KeyReused(Invalid):
     code, title = "idempotency_key_reused", "Idempotency key reused"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Begin:
-    """A run that is wanted."""
-
-    tenant_id: UUID
-    agent: ResolvedAgent
-    body: Execute = field(repr=False)
-    idempotency_key: str | None
-    fingerprint: bytes | None
-    trace_id: str
-    replica: UUID
-    lease_seconds: float
-    enter: Callable[[], Place]
-    """Finds room for the run, or refuses it."""
-    run_id: UUID = field(default_factory=uuid7)
-    """Chosen before the first attempt, so that a repeated one is recognised."""
-
-
 @dataclass(frozen=True)
-class Fresh:
+class RunTask:
     """A run that has begun and is to be driven."""
 
+    new: NewRun
     run: Run
-    agent: ResolvedAgent
+    """The run as it began."""
     messages: list[Message] = field(repr=False)
-    place: Place
+    """The conversation, the messages of the request last."""
+    slot: RunSlot
 
     def request(self, tenant: str) -> RunRequest:
-        """What the runtime is asked."""
+        """The request to the runtime."""
+        agent = self.new.agent
         return RunRequest(
             run_id=str(self.run.id),
             tenant=tenant,
-            namespace=self.agent.namespace,
-            agent=self.agent.agent,
-            revision=self.agent.revision,
+            namespace=agent.namespace,
+            agent=agent.agent,
+            revision=agent.revision,
             conversation_id=str(self.run.conversation_id),
-            definition=self.agent.definition,
+            definition=agent.definition,
             messages=self.messages,
         )
 
 
-@dataclass(frozen=True)
-class Begun:
-    """The run of a request; `fresh` when this request began it."""
+async def begin(database: Database, new: NewRun, admit: Callable[[], RunSlot]) -> RunTask | UUID:
+    """Store a run, or find the one that its idempotency key stands for: then its id. Of many requests with one key, one
+    begins a run.
 
-    run_id: UUID
-    fresh: Fresh | None = None
-
-
-async def begin(database: Database, wanted: Begin, *, again: bool) -> Begun:
-    """Begin the run, or find the one of its key. Of many requests with one key, one begins a run.
-
-    `again` says that an earlier attempt may have been committed without our hearing of it.
+    `admit` raises when the tenant's share of the replica is in use. It is called before anything is stored, and its
+    slot is kept for further attempts, so that a run whose transaction was committed unnoticed is not refused then.
     """
+    admit, attempts = functools.cache(admit), itertools.count()
+    begun: RunTask | UUID | None = None
     try:
-        return (again and await _begun_before(database, wanted)) or await _transaction(database, wanted)
+        begun = await faults.retry_while_unavailable(
+            lambda: _attempt(database, new, admit, again=next(attempts) > 0), seconds=RETRY_SECONDS
+        )
+    finally:
+        if admit.cache_info().currsize and not isinstance(begun, RunTask):
+            admit().release()
+    return begun
+
+
+async def _attempt(database: Database, new: NewRun, admit: Callable[[], RunSlot], *, again: bool) -> RunTask | UUID:
+    """`again`: an earlier attempt may have been committed without our notice."""
+    try:
+        return (again and await _already_begun(database, new, admit)) or await _transaction(database, new, admit)
     except Exception as error:
         broken = faults.violated(error)
         if broken == "runs_idempotency":
-            return await _transaction(database, wanted)
-        if broken == "runs_one_running":
+            return await _transaction(database, new, admit)
+        if broken == "runs_one_in_progress":
             raise ConversationBusy("Another run has just begun in this conversation; wait for it.") from error
         if broken == "agents_tenant_id_fkey":
             raise Unavailable("The tenant is not set up yet, or is being deleted; try again in a moment.") from error
         raise
 
 
-async def _transaction(database: Database, wanted: Begin) -> Begun:
-    place = None if wanted.idempotency_key else wanted.enter()  # before any query: a refusal shall cost nothing
-    try:
-        async with database.transaction(wanted.tenant_id) as transaction:
-            journal = Journal(transaction)
-            if wanted.idempotency_key:
-                known = await journal.known_request(wanted.idempotency_key)
-                if known is not None:
-                    return Begun(_same(known, wanted).run_id)
-            place = place or wanted.enter()
-            fresh = await _fresh(journal, wanted, place)
-    except BaseException:
-        if place is not None:
-            place.abandon()
-        raise
-    return Begun(fresh.run.id, fresh)
+async def _transaction(database: Database, new: NewRun, admit: Callable[[], RunSlot]) -> RunTask | UUID:
+    if not new.idempotency_key:
+        admit()  # before any query: a refusal costs nothing
+    async with database.transaction(new.tenant_id) as transaction:
+        journal = Journal(transaction)
+        if new.idempotency_key and (stored := await journal.stored_request(new.idempotency_key)):
+            return _same(stored, new).run_id
+        slot = admit()
+        history = await _history(journal, new)
+        created_at = await journal.begin(new)
+        if created_at is None:
+            raise conversation_not_found(new.conversation_id)
+    return RunTask(new, _run(new, created_at), [*history, *new.added], slot)
 
 
-async def _fresh(journal: Journal, wanted: Begin, place: Place) -> Fresh:
-    history = await _history(journal, wanted)
-    new = _new_run(wanted)
-    created_at = await journal.begin(new)
-    if created_at is None:
-        raise unknown_conversation(new.conversation_id)
-    return Fresh(_run(new, created_at), wanted.agent, [*history, *new.said], place)
-
-
-async def _begun_before(database: Database, wanted: Begin) -> Begun | None:
-    async with database.session(wanted.tenant_id) as session:
-        run = await RunRepository(session).get(wanted.run_id)
+async def _already_begun(database: Database, new: NewRun, admit: Callable[[], RunSlot]) -> RunTask | None:
+    async with database.session(new.tenant_id) as session:
+        run = await RunRepository(session).get(new.id)
     if run is None:
         return None
-    async with database.transaction(wanted.tenant_id) as transaction:
+    async with database.transaction(new.tenant_id) as transaction:
         history = await Journal(transaction).history(
-            run.conversation_id, most=HISTORY_MESSAGES, most_bytes=HISTORY_BYTES
+            run.conversation_id, max_messages=HISTORY_MESSAGES, max_bytes=HISTORY_BYTES
         )
-    return Begun(run.id, Fresh(run, wanted.agent, from_user(history), wanted.enter()))
+    return RunTask(new, run, from_user(history), admit())
 
 
-def _same(known: KnownRequest, wanted: Begin) -> KnownRequest:
-    if known.fingerprint != wanted.fingerprint:
+def _same(stored: StoredRequest, new: NewRun) -> StoredRequest:
+    if stored.fingerprint != new.fingerprint:
         raise KeyReused(
             "This Idempotency-Key was used for another request; send a new key with a new request.",
-            run_id=str(known.run_id),
+            run_id=str(stored.run_id),
         )
-    return known
+    return stored
 
 
-async def _history(journal: Journal, wanted: Begin) -> list[Message]:
-    conversation_id = wanted.body.conversation_id
-    if conversation_id is None:
+async def _history(journal: Journal, new: NewRun) -> list[Message]:
+    if new.continues is None:
         return []
-    conversation = await journal.lock_conversation(conversation_id)
-    if conversation is None:
-        raise unknown_conversation(conversation_id)
-    if conversation.agent_id != _agent_id(wanted):
+    agent_id = await journal.lock_conversation(new.continues)
+    if agent_id is None:
+        raise conversation_not_found(new.continues)
+    if agent_id != new.agent_id:
         raise ConversationOfOther("This conversation is with another agent; begin a new one without conversation_id.")
-    running = await journal.running_in(conversation_id)
-    if running is not None:
-        raise ConversationBusy(f"Run {running} goes on in this conversation; wait for it.", run_id=str(running))
-    return from_user(await journal.history(conversation_id, most=HISTORY_MESSAGES, most_bytes=HISTORY_BYTES))
+    current = await journal.in_progress_in(new.continues)
+    if current is not None:
+        raise ConversationBusy(f"Run {current} is in progress in this conversation; wait for it.", run_id=str(current))
+    return from_user(await journal.history(new.continues, max_messages=HISTORY_MESSAGES, max_bytes=HISTORY_BYTES))
 
 
 def from_user(messages: list[Message]) -> list[Message]:
-    """The messages from the first of a user on: no model accepts a history that begins with an answer."""
+    """The messages from the first of a user on: no model accepts a history that begins with an assistant's."""
     start = next((at for at, message in enumerate(messages) if message.role == "user"), len(messages))
     return messages[start:]
-
-
-def _agent_id(wanted: Begin) -> UUID:
-    """The id of the agent's row: a function of its name, so that no query is needed to know it."""
-    return uuid5(wanted.tenant_id, f"{wanted.agent.namespace}/{wanted.agent.agent}")
-
-
-def _new_run(wanted: Begin) -> NewRun:
-    return NewRun(
-        id=wanted.run_id,
-        conversation_id=wanted.body.conversation_id or uuid7(),
-        continues=wanted.body.conversation_id is not None,
-        agent_id=_agent_id(wanted),
-        namespace=wanted.agent.namespace,
-        agent=wanted.agent.agent,
-        revision=wanted.agent.revision,
-        said=wanted.body.said(),
-        metadata=wanted.body.metadata,
-        trace_id=wanted.trace_id,
-        replica=wanted.replica,
-        lease_seconds=wanted.lease_seconds,
-        idempotency_key=wanted.idempotency_key,
-        fingerprint=wanted.fingerprint,
-    )
 
 
 def _run(new: NewRun, created_at: datetime) -> Run:
     return Run(
         id=new.id,
-        status=Status.RUNNING,
-        agent=f"{new.namespace}.{new.agent}",
-        revision=new.revision,
+        status=new.status,
+        agent=f"{new.agent.namespace}.{new.agent.agent}",
+        revision=new.agent.revision,
         conversation_id=new.conversation_id,
+        parent_run_id=new.parent_run_id,
         output="",
         usage=RunUsage(),
         cost=Decimal(0),
@@ -215,11 +175,11 @@ def _run(new: NewRun, created_at: datetime) -> Run:
         metadata=new.metadata,
         created_at=created_at,
         finished_at=None,
-        messages=[RunMessage(role=item.role, content=item.content) for item in new.said],
+        messages=[RunMessage(role=item.role, content=item.content) for item in new.added],
         tool_calls=[],
     )
 
 
-def unknown_conversation(conversation_id: UUID) -> NotFound:
-    """The one answer for conversations that do not exist and for those of others."""
-    return NotFound(f"There is no conversation {conversation_id}. List yours with GET /api/v1/conversations.")
+def conversation_not_found(conversation_id: UUID) -> NotFound:
+    """The same error for conversations that do not exist and for those of other tenants."""
+    return NotFound(f"Conversation {conversation_id} not found. List yours with GET /api/v1/conversations.")

@@ -1,34 +1,34 @@
-"""What a replica has room for, and how much of it a tenant may hold: runs, followers, bytes. The replica keeps one."""
+"""What a replica has capacity for, and how much of it a tenant may use: runs, followers, bytes. The replica has one.
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+Pure counting without any await, so that no other request comes between a check and what is taken by it.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
-from weakref import WeakValueDictionary
 
 from agentic_core.errors import RateLimited
 from agentic_core.web.shares import Shares
 
-MOST_RUNS = 512
+MAX_RUNS = 512
 """Runs of all tenants. Fairness to late-comers may double it."""
-MOST_FOLLOWERS = 8192
+MAX_FOLLOWERS = 8192
 """Requests of all tenants that wait for runs."""
 RUN_BYTES = 64 * 1024
-"""What a run costs before anything was said: its tasks, and the buffers of its connection."""
+"""What a run costs before any event: its tasks, and the buffers of its connection."""
 EVENT_BYTES = 400
 """What an event costs besides its text."""
 RETRY_SECONDS = 2.0
 
 
 class TooManyRuns(RateLimited):
-    """The tenant's runs fill its share of the replica."""
+    """The tenant's runs use its share of the replica."""
 
     code, title = "too_many_runs", "Too many runs at once"
 
 
 class TooManyFollowers(RateLimited):
-    """The tenant's requests that wait for runs fill its share of the replica."""
+    """The tenant's requests that wait for runs use its share of the replica."""
 
     code, title = "too_many_followers", "Too many requests wait for runs"
 
@@ -42,18 +42,16 @@ class Capacity:
     live_bytes: int = 128 * 1024 * 1024
 
 
-class Room:
-    """The room of a replica."""
+class Slots:
+    """What is in use of a replica's capacity. What is refused leaves nothing taken."""
 
     def __init__(self, capacity: Capacity) -> None:
-        self._runs = Shares(MOST_RUNS, each=capacity.runs_per_tenant)
-        self._followers = Shares(MOST_FOLLOWERS, each=capacity.followers_per_tenant)
+        self._runs = Shares(MAX_RUNS, each=capacity.runs_per_tenant)
+        self._followers = Shares(MAX_FOLLOWERS, each=capacity.followers_per_tenant)
         self._bytes = Shares(capacity.live_bytes, each=capacity.live_bytes)
-        self._reading = asyncio.Lock()
-        self._readers: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
 
-    def enter(self, tenant_id: UUID) -> "Place":
-        """Room for one more run of a tenant."""
+    def run(self, tenant_id: UUID) -> "RunSlot":
+        """A slot for one more run of a tenant. Raises `TooManyRuns`."""
         runs = self._runs.held(tenant_id)
         if not self._runs.take(tenant_id):
             raise TooManyRuns(
@@ -64,23 +62,17 @@ class Room:
         if not self._bytes.take(tenant_id, RUN_BYTES):
             self._runs.give(tenant_id)
             raise TooManyRuns(
-                f"The {runs} runs that your tenant has in progress hold its share of this replica's memory;"
+                f"The {runs} runs that your tenant has in progress use its share of this replica's memory;"
                 " wait until some have ended, or cancel some, and try again.",
                 retry_after=RETRY_SECONDS,
             )
-        return Place(tenant_id, self._runs, self._bytes)
+        return RunSlot(tenant_id, self._runs, self._bytes)
 
-    @asynccontextmanager
-    async def reading(self, tenant_id: UUID) -> AsyncGenerator[None]:
-        """Held by who reads a large run from the database, which takes several times its size for a moment.
+    def follower(self, tenant_id: UUID) -> Callable[[], None]:
+        """A slot for a request that waits for a run; call the result when the request has ended.
 
-        One of each tenant's requests stands in the line, so nobody waits for many of another tenant's.
+        Raises `TooManyFollowers`.
         """
-        async with self._readers.setdefault(tenant_id, asyncio.Lock()), self._reading:
-            yield
-
-    def follow(self, tenant_id: UUID) -> Callable[[], None]:
-        """Room for one more request that waits for a run; call what it returns when the request has ended."""
         if not self._followers.take(tenant_id):
             raise TooManyFollowers(
                 f"Your tenant has {self._followers.held(tenant_id)} requests that wait for runs, which is its share of"
@@ -90,30 +82,33 @@ class Room:
         return lambda: self._followers.give(tenant_id)
 
 
-class Place:
-    """What one run holds of the room: its place while it goes on, its bytes until it is forgotten."""
+class RunSlot:
+    """What one run uses: a run of its tenant while it is in progress, bytes until nothing of it is in memory.
 
-    def __init__(self, tenant_id: UUID, runs: Shares, held: Shares) -> None:
+    `end_run` and `free_memory` are each called exactly once, or `release` instead of both.
+    """
+
+    def __init__(self, tenant_id: UUID, runs: Shares, memory: Shares) -> None:
         self._tenant_id = tenant_id
         self._runs = runs
-        self._shares = held
+        self._memory = memory
         self._bytes = RUN_BYTES
 
-    def grow(self, amount: int) -> bool:
-        """Hold more bytes; False when the tenant holds its share of them."""
-        fits = self._shares.take(self._tenant_id, amount)
+    def reserve(self, amount: int) -> bool:
+        """Use more bytes; False when the tenant's share does not have them."""
+        fits = self._memory.take(self._tenant_id, amount)
         self._bytes += amount * fits
         return fits
 
-    def abandon(self) -> None:
+    def release(self) -> None:
         """No run has begun."""
-        self.ended()
-        self.forgotten()
+        self.end_run()
+        self.free_memory()
 
-    def ended(self) -> None:
-        """The run has ended; what was said is still in memory."""
+    def end_run(self) -> None:
+        """The run has ended; its events are still in memory."""
         self._runs.give(self._tenant_id)
 
-    def forgotten(self) -> None:
+    def free_memory(self) -> None:
         """Nothing of the run is in memory any more."""
-        self._shares.give(self._tenant_id, self._bytes)
+        self._memory.give(self._tenant_id, self._bytes)

@@ -1,4 +1,4 @@
-"""Drives one run: asks the runtime, keeps what it reports, and closes the run. The replica starts one for each run.
+"""Drives one run: sends it to the runtime, stores the events, and closes the run. The replica starts one for each run.
 
 It depends on no client's connection. A run has two transactions, one when it begins and one when it ends; a long one
 has more in between, so that little is lost with the process.
@@ -11,72 +11,74 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from agentic_api.runs.follow.live import LiveRun
-from agentic_api.runs.lifecycle.capacity import EVENT_BYTES, Place
+from agentic_api.runs.lifecycle.begin import RunTask
+from agentic_api.runs.lifecycle.capacity import EVENT_BYTES
 from agentic_api.runs.lifecycle.runtime import NotStarted, RuntimeClient, Stopped
 from agentic_api.runs.lifecycle.transcript import Transcript
-from agentic_api.runs.schemas import Failure, Run, RunMessage
+from agentic_api.runs.schemas import INLINE_BYTES, RunMessage, RunSummary
 from agentic_api.runs.storage.journal import Journal
-from agentic_api.runs.storage.records import Closed, Closing
+from agentic_api.runs.storage.records import Closing, RunEnd
 from agentic_core import telemetry
+from agentic_core.backoff import Backoff
 from agentic_core.contract import EVENT, Event, Failed, Final, RunError, RunRequest
 from agentic_core.db import Database, faults
 
 log = telemetry.logger(__name__)
+NOT_SHOWN = {"message.delta", "usage"}
+"""Events that are no part of a run's JSON."""
 
 
 @dataclass(frozen=True)
-class Pace:
+class DriverTiming:
     """How often and how long."""
 
     flush_seconds: float = 0.05
-    """How long the first events wait to be stored; each time twice as long, while nobody follows from elsewhere."""
-    flush_seconds_most: float = 0.4
-    retries: tuple[float, ...] = (0.1, 0.3, 0.6, 1.0, 2.0, 4.0)
+    """How long the first events wait to be stored; each time twice as long, while no other replica follows."""
+    max_flush_seconds: float = 0.4
+    retry: Backoff = field(default_factory=lambda: Backoff(first=0.125, longest=4.0))
     """Pauses between attempts to reach a runtime that has not begun the run."""
+    attempts: int = 7
     grace_seconds: float = 15.0
     """How much longer than its agent's limit a run may take: the runtime is the one to enforce it."""
-    patience_seconds: float = 300.0
+    close_seconds: float = 300.0
     """How long the end of a run waits for a database that is unavailable."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """What is to be run and where."""
-
-    run: Run
-    """The run as it began."""
-    tenant_id: UUID
-    request: RunRequest = field(repr=False)
-    endpoint: str
-    token: str = field(repr=False)
-    place: Place
-
-
 @dataclass(frozen=True)
-class Equipment:
+class DriverContext:
     """What all drivers of a replica share."""
 
     database: Database
     runtimes: RuntimeClient
     replica: UUID
-    pace: Pace
+    timing: DriverTiming
     announce: Callable[[UUID], Awaitable[None]]
-    """Tells followers in other replicas that there is more."""
+    """Notifies followers in other replicas that there is more."""
 
 
 class Driver:
-    """One run from its beginning to its end."""
+    """One run from its beginning to its end.
 
-    def __init__(self, task: Task, equipment: Equipment) -> None:
+    Invariants:
+    - At most one of the two: a timer is set, or a flush is in progress. So events are stored in order.
+    - A flush takes its batch before it waits, and counts it as stored only when the transaction is committed.
+    - The run is closed after the last flush has ended and no timer is set: each event is stored by a flush or by the
+      closing transaction.
+    - A driver that has lost its run writes nothing more.
+    """
+
+    def __init__(self, task: RunTask, request: RunRequest, token: str, context: DriverContext) -> None:
         self.task = task
-        self.live = LiveRun(task.run.id, task.tenant_id)
+        self.request = request
+        self.live = LiveRun(task.run.id, task.new.tenant_id)
         self.followed = False
-        """Whether another replica wants to hear of progress."""
-        self._equipment = equipment
+        """Whether another replica follows the run."""
+        self._token = token
+        self._context = context
         self._transcript = Transcript()
         self._stored = 0
         """Number of the last event that is in the database."""
-        self._pause = equipment.pace.flush_seconds
+        self._pause = context.timing.flush_seconds
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
         self._consuming: asyncio.Task[RunError | None] | None = None
@@ -87,15 +89,15 @@ class Driver:
         """Run to the end. Never raises for what a runtime or database does."""
         try:
             error = await self._consume_until_stopped()
-            await self._settle_flushes()
+            await self._finish_flushes()
             result = None if self._lost else await self._close(error)
         except Exception:
-            # The lease runs out then, and a replica closes the run.
-            log.exception("run_not_closed", run=str(self.live.id))
+            # The lease expires then, and a replica closes the run.
+            log.exception("run not closed", run=str(self.live.id))
             result = None
         self.live.finish(result)
         if self.followed:
-            await self._equipment.announce(self.live.id)
+            await self._context.announce(self.live.id)
 
     def stop(self, error: RunError) -> None:
         """End the run now, for this reason."""
@@ -104,7 +106,7 @@ class Driver:
             self._consuming.cancel()
 
     def lose(self) -> None:
-        """Another replica has closed the run: stop without a word."""
+        """Another replica has closed the run: stop and write nothing more."""
         self._lost = True
         self.stop(RunError(code="interrupted", message="Another replica has closed the run."))
 
@@ -118,57 +120,58 @@ class Driver:
         return self._consuming.result()
 
     async def _consume(self) -> RunError | None:
-        limit = self.task.request.definition.limits.max_execution_time + self._equipment.pace.grace_seconds
+        limit = self.request.definition.limits.max_execution_time + self._context.timing.grace_seconds
         try:
             async with asyncio.timeout(limit):
-                await self._ask_until_started()
+                await self._send_until_started()
         except Stopped as stopped:
             return stopped.error
         except TimeoutError:
             return RunError(code="max_execution_time_exceeded", message=f"The run took longer than {limit:.0f} s.")
         return None
 
-    async def _ask_until_started(self) -> None:
-        body = self.task.request.model_dump_json(by_alias=True).encode()
-        self._hold(len(body))
-        for pause in self._equipment.pace.retries:
+    async def _send_until_started(self) -> None:
+        body = self.request.model_dump_json(by_alias=True).encode()
+        self._reserve(len(body))
+        timing = self._context.timing
+        for failures in range(1, timing.attempts):
             try:
-                await self._ask(body)
+                await self._send(body)
             except NotStarted as reason:
-                log.info("runtime_not_reached", run=str(self.live.id), reason=str(reason), retry_in=pause)
+                pause = timing.retry.pause(failures)
+                log.info("runtime not reached", run=str(self.live.id), reason=str(reason), retry_in=round(pause, 3))
                 await asyncio.sleep(pause)
             else:
                 return
-        await self._ask(body)
+        await self._send(body)
 
-    async def _ask(self, body: bytes) -> None:
-        answer = self._equipment.runtimes.run(self.task.endpoint, body, self.task.token)
-        async with aclosing(answer) as events:
+    async def _send(self, body: bytes) -> None:
+        response = self._context.runtimes.run(self.task.new.agent.endpoint, body, self._token)
+        async with aclosing(response) as events:
             async for event in events:
                 if not self.live.events and isinstance(event, Failed) and event.error.code == "runtime_draining":
                     raise NotStarted(event.error.message)
-                self._take(event)
+                self._add(event)
                 if isinstance(event, Final | Failed):
                     return
 
-    def _take(self, event: Event) -> None:
+    def _add(self, event: Event) -> None:
         payload = EVENT.dump_json(event)
-        self._hold(len(payload) + EVENT_BYTES)
+        self._reserve(len(payload) + EVENT_BYTES)
         self._transcript.add(event)
         self.live.publish(event.type, payload.decode())
         if self._timer is None and self._flushing is None:
-            self._schedule()
+            self._schedule_flush()
 
-    def _hold(self, amount: int) -> None:
-        if not self.task.place.grow(amount):
+    def _reserve(self, amount: int) -> None:
+        if not self.task.slot.reserve(amount):
             raise Stopped(
                 "memory_exceeded",
-                "The runs that the tenant has in progress hold its share of the api replica's memory;"
-                " run fewer at once, or let them say less.",
+                "This tenant's active runs exceed its memory share on this replica of the api. Run fewer at once.",
             )
 
-    def _schedule(self) -> None:
-        pause = self._equipment.pace.flush_seconds if self.followed else self._pause
+    def _schedule_flush(self) -> None:
+        pause = self._context.timing.flush_seconds if self.followed else self._pause
         self._timer = asyncio.get_running_loop().call_later(pause, self._start_flush)
 
     def _start_flush(self) -> None:
@@ -179,74 +182,64 @@ class Driver:
         try:
             await self._record()
         except Exception as error:  # noqa: BLE001 - the events are still here; the next flush or the end stores them
-            log.warning("events_not_stored", run=str(self.live.id), error=type(error).__name__)
+            log.warning("events not stored", run=str(self.live.id), error=type(error).__name__)
         self._flushing = None
-        self._pause = min(self._pause * 2, self._equipment.pace.flush_seconds_most)
+        self._pause = min(self._pause * 2, self._context.timing.max_flush_seconds)
         if self._stored < len(self.live.events):
-            self._schedule()
+            self._schedule_flush()
 
     async def _record(self) -> None:
         batch = self.live.events[self._stored :]
-        async with self._equipment.database.transaction(self.task.tenant_id) as transaction:
-            held = await Journal(transaction).record(self.live.id, self._equipment.replica, batch)
+        async with self._context.database.transaction(self.task.new.tenant_id) as transaction:
+            held = await Journal(transaction).record(self.live.id, self._context.replica, batch)
         if not held:
             self.lose()
             return
         self._stored = batch[-1].seq
         if self.followed:
-            await self._equipment.announce(self.live.id)
+            await self._context.announce(self.live.id)
 
-    async def _settle_flushes(self) -> None:
+    async def _finish_flushes(self) -> None:
         if self._flushing is not None:
             await self._flushing
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    async def _close(self, error: RunError | None) -> Run | None:
+    async def _close(self, error: RunError | None) -> RunSummary | None:
         if error is not None and not self._transcript.ended:
             self._transcript.fail(error)
             self.live.publish("error", EVENT.dump_json(Failed(error=error)).decode())
-        closing = closing_of(self._transcript, self.live, stored=self._stored)
-        closed = await faults.retry_while_unavailable(
-            lambda: self._write(closing), seconds=self._equipment.pace.patience_seconds
+        events = self.live.events
+        closing = self._transcript.closing(events[self._stored :], last_seq=len(events))
+        end = await faults.retry_while_unavailable(
+            lambda: self._write(closing), seconds=self._context.timing.close_seconds
         )
-        return self._result(closing, closed) if closed else None
+        return self._result(closing, end) if end else None
 
-    async def _write(self, closing: Closing) -> Closed | None:
-        replica = self._equipment.replica
-        async with self._equipment.database.transaction(self.task.tenant_id) as transaction:
+    async def _write(self, closing: Closing) -> RunEnd | None:
+        replica = self._context.replica
+        async with self._context.database.transaction(self.task.new.tenant_id) as transaction:
             journal = Journal(transaction)
-            closed = await journal.close(self.live.id, closing, holder=replica, closer=replica)
-            if closed is None:  # an attempt before this one may have been committed without our hearing of it
-                closed = await journal.closed_by(self.live.id, replica)
-        return closed
+            end = await journal.close(self.live.id, closing, holder=replica, closer=replica)
+            if end is None:  # an attempt before this one may have been committed without our notice
+                end = await journal.closed_by(self.live.id, replica)
+        return end
 
-    def _result(self, closing: Closing, closed: Closed) -> Run:
-        said = [RunMessage.model_validate(item, from_attributes=True) for item in closing.messages]
-        return self.task.run.model_copy(
+    def _result(self, closing: Closing, end: RunEnd) -> RunSummary:
+        begun = self.task.run
+        ended = begun.model_copy(
             update={
                 "status": closing.status,
                 "output": closing.output,
                 "error": closing.error,
-                "usage": closed.usage,
-                "cost": closed.cost,
-                "finished_at": closed.finished_at,
-                "messages": [*self.task.run.messages, *said],
-                "tool_calls": list(closing.tools),
+                "usage": end.usage,
+                "cost": end.cost,
+                "finished_at": end.finished_at,
             }
         )
-
-
-def closing_of(transcript: Transcript, live: LiveRun, *, stored: int) -> Closing:
-    """The end of a run of which the events up to `stored` are in the database."""
-    error = transcript.error
-    return Closing(
-        status=transcript.status,
-        output=transcript.output,
-        error=Failure(code=error.code, message=error.message) if error else None,
-        messages=transcript.messages,
-        tools=list(transcript.tools.values()),
-        events=live.events[stored:],
-        last_seq=len(live.events),
-    )
+        if sum(len(event.payload) for event in self.live.events if event.type not in NOT_SHOWN) > INLINE_BYTES:
+            return ended.summary()
+        added = [RunMessage.model_validate(item, from_attributes=True) for item in closing.messages]
+        shown = {"messages": [*begun.messages, *added], "tool_calls": list(closing.tools)}
+        return ended.model_copy(update=shown).bounded()

@@ -1,7 +1,8 @@
-"""Leases of runs: a replica extends those of the runs that it drives, and closes those that no replica extends.
+"""Leases of runs: a replica extends those of the runs that it drives, and closes runs whose lease has expired.
 
-A run whose replica has died is closed as interrupted within lease + interval, with all that was stored of it. One
-closer wins: it locks the run, and the old driver's later writes find that the run is no longer theirs.
+The replica runs it. A run whose replica has died is closed as interrupted within lease + interval, with all that was
+stored of it. One closer wins: it locks the run, and the old driver's later writes find that the run is no longer its.
+Only runs of a leased status have leases: queued and waiting ones are left alone.
 """
 
 import asyncio
@@ -11,7 +12,6 @@ from uuid import UUID
 
 from agentic_api.runs.lifecycle import transcript
 from agentic_api.runs.lifecycle.driver import Driver
-from agentic_api.runs.schemas import Failure
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import Closing, StoredEvent
 from agentic_core import telemetry
@@ -26,12 +26,12 @@ log = telemetry.logger(__name__)
 
 @dataclass(frozen=True)
 class LeaseTimes:
-    """How long a lease holds and how often it is extended and others' are looked at."""
+    """How long a lease holds, how often ours are extended, and how often expired ones are looked for."""
 
     lease_seconds: float = 15.0
     interval_seconds: float = 5.0
     sweep_seconds: float = 60.0
-    """How long one look at others' runs may take; the next one goes on with what is left."""
+    """How long one sweep may take; the next one goes on with what is left."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class Leases:
     drivers: Callable[[], Collection[Driver]]
     """The runs that this replica drives now."""
     closed: Callable[[str], None]
-    """Told the status of each run that was closed for a dead replica."""
+    """Called with the status of each run that was closed for a dead replica."""
 
     async def keep(self) -> None:
         """Extend and sweep for ever. A sweep follows an extension, so that live runs come first after an outage.
 
-        A database that went silent must not hold this up: the next connection may reach it.
+        A database that does not respond must not block this: the next connection may reach it.
         """
         healthy = True
         while True:
@@ -62,7 +62,7 @@ class Leases:
                 healthy = True
             except Exception as error:
                 healthy = False
-                log.warning("leases_not_kept", error=type(error).__name__, exc_info=not faults.is_unavailable(error))
+                log.warning("leases not kept", error=type(error).__name__, exc_info=not faults.is_unavailable(error))
             await asyncio.sleep(self.times.interval_seconds)
 
     async def extend(self) -> None:
@@ -78,11 +78,11 @@ class Leases:
             mine[run_id].lose()
 
     async def sweep(self) -> None:
-        """Close the runs that nobody drives any more."""
+        """Close the runs that no replica drives any more."""
         mine = {driver.live.id for driver in self.drivers()}
         for expired in await functions.expired_runs(self.database, limit=BATCH):
             if expired.run_id not in mine and await self._closes(expired):
-                log.warning("run_interrupted", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
+                log.warning("run interrupted", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
                 self.closed("interrupted")
 
     async def _closes(self, expired: functions.ExpiredRun) -> bool:
@@ -92,7 +92,7 @@ class Leases:
         except Exception as error:
             if faults.is_unavailable(error):
                 raise
-            log.exception("run_not_swept", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
+            log.exception("run not swept", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
             return False
 
     async def _close(self, tenant_id: UUID, run_id: UUID) -> bool:
@@ -108,25 +108,16 @@ class Leases:
 
 async def _all_events(journal: Journal, run_id: UUID) -> list[StoredEvent]:
     found: list[StoredEvent] = []
-    while batch := await journal.events(run_id, after=found[-1].seq if found else 0, most=1000):
+    while batch := await journal.events(run_id, after=found[-1].seq if found else 0, limit=1000):
         found += batch
     return found
 
 
 def interruption(stored: list[StoredEvent]) -> Closing:
     """The end of a run of which only the stored events are left."""
-    said = transcript.of([EVENT.validate_json(event.payload) for event in stored], INTERRUPTED)
+    found = transcript.of([EVENT.validate_json(event.payload) for event in stored], INTERRUPTED)
     seq = stored[-1].seq if stored else 0
-    fresh: list[StoredEvent] = []
-    if said.error is INTERRUPTED:
-        seq += 1
-        fresh = [StoredEvent(seq, "error", EVENT.dump_json(Failed(error=INTERRUPTED)).decode())]
-    return Closing(
-        status=said.status,
-        output=said.output,
-        error=Failure(code=said.error.code, message=said.error.message) if said.error else None,
-        messages=said.messages,
-        tools=list(said.tools.values()),
-        events=fresh,
-        last_seq=seq,
-    )
+    if found.error is not INTERRUPTED:
+        return found.closing([], last_seq=seq)
+    error = StoredEvent(seq + 1, "error", EVENT.dump_json(Failed(error=INTERRUPTED)).decode())
+    return found.closing([error], last_seq=error.seq)

@@ -1,10 +1,9 @@
-"""The runs that this process drives, and what it owes them: leases, cancellation, a drain at the end.
+"""The runs that this process drives, with their leases, cancellation, and the drain at the end.
 
-The composition root opens one a process; the service hands runs to it and looks for them in it.
+The composition root opens one a process; the service has runs driven and finds them in it.
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,29 +14,30 @@ from opentelemetry.trace import Span, SpanKind
 
 from agentic_api.runs.follow.live import LiveRun
 from agentic_api.runs.follow.remote import Remote
-from agentic_api.runs.lifecycle.capacity import Capacity, Place, Room
-from agentic_api.runs.lifecycle.driver import Driver, Equipment, Pace, Task
+from agentic_api.runs.lifecycle.begin import RunTask
+from agentic_api.runs.lifecycle.capacity import Capacity, RunSlot, Slots
+from agentic_api.runs.lifecycle.driver import Driver, DriverContext, DriverTiming
 from agentic_api.runs.lifecycle.leases import CANCELLED, Leases, LeaseTimes
 from agentic_api.runs.lifecycle.metrics import RunMetrics
 from agentic_api.runs.lifecycle.runtime import Bounds, RuntimeClient
-from agentic_api.runs.schemas import Run
-from agentic_core import attributes, telemetry
+from agentic_api.runs.schemas import RunSummary
+from agentic_core import attributes, tasks, telemetry
 from agentic_core.contract import RunError, RunRequest
 from agentic_core.db import Database
 from agentic_core.db.notices import Notices
 
 CHANNEL = "agentic_runs"
 DRAINED = RunError(code="interrupted", message="The api replica that drove the run was shut down.")
-REMEMBER_SECONDS = 2.0
-"""How long a run that has ended is answered from memory: to those who wait for it, and to repeated requests."""
+KEEP_SECONDS = 2.0
+"""How long a run that has ended stays in memory, for requests that wait for it or are repeated."""
 log = telemetry.logger(__name__)
 
 
 @dataclass(frozen=True)
-class Timing:
+class RunTiming:
     """All times of runs."""
 
-    pace: Pace = field(default_factory=Pace)
+    driver: DriverTiming = field(default_factory=DriverTiming)
     leases: LeaseTimes = field(default_factory=LeaseTimes)
     bounds: Bounds = field(default_factory=Bounds)
     drain_seconds: float = 10.0
@@ -45,7 +45,7 @@ class Timing:
 
 
 class Replica:
-    """This process among its like."""
+    """This process, one of several that drive runs."""
 
     def __init__(
         self,
@@ -53,40 +53,36 @@ class Replica:
         http: aiohttp.ClientSession,
         metrics: RunMetrics,
         *,
-        timing: Timing,
+        timing: RunTiming,
         capacity: Capacity,
+        notices: Callable[..., Notices] = Notices,
         left: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`left` tells the seconds that runs may still go on after the process was told to end."""
+        """`left` returns the seconds that runs may still go on after the process was told to end."""
         self.id = uuid4()
         self.timing = timing
-        self.room = Room(capacity)
+        self.slots = Slots(capacity)
         self._metrics = metrics
         self._left = left
         self._drivers: dict[UUID, Driver] = {}
         self._ended: dict[UUID, LiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._notices = Notices(database.dsn, CHANNEL, on_message=self._hear)
+        self._notices = notices(database.dsn, CHANNEL, on_message=self._receive)
         self.remote = Remote(database, self._notices.send)
-        self._equipment = Equipment(database, RuntimeClient(http, timing.bounds), self.id, timing.pace, self._announce)
+        runtimes = RuntimeClient(http, timing.bounds)
+        self._context = DriverContext(database, runtimes, self.id, timing.driver, self._announce)
         self._leases = Leases(database, self.id, timing.leases, self._drivers.values, metrics.closed)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["Replica"]:
-        """Keep leases and hear notices inside the block; at its end, let the runs end."""
-        async with self._notices.listening():
-            keeping = asyncio.create_task(self._leases.keep())
-            try:
-                yield self
-                await self._drain()
-            finally:
-                keeping.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await keeping
+        """Keep leases and receive notices inside the block; at its end, let the runs end."""
+        async with self._notices.listening(), tasks.background(self._leases.keep()):
+            yield self
+            await self._drain()
 
-    def drive(self, task: Task) -> LiveRun:
+    def drive(self, task: RunTask, request: RunRequest, token: str) -> LiveRun:
         """Start a run that has begun in the database."""
-        driver = Driver(task, self._equipment)
+        driver = Driver(task, request, token, self._context)
         self._drivers[driver.live.id] = driver
         running = asyncio.create_task(self._drive(driver))
         self._tasks.add(running)
@@ -94,26 +90,26 @@ class Replica:
         return driver.live
 
     async def _drive(self, driver: Driver) -> None:
-        request = driver.task.request
+        request, slot = driver.request, driver.task.slot
         with self._metrics.running():
             try:
                 with telemetry.log_context(run=request.run_id, tenant=request.tenant), _span(request) as span:
                     await driver.drive()
-                    _tell(span, driver.live.result)
+                    _report(span, driver.live.result)
             finally:
                 del self._drivers[driver.live.id]
-                driver.task.place.ended()
+                slot.end_run()
                 self._ended[driver.live.id] = driver.live
-                asyncio.get_running_loop().call_later(REMEMBER_SECONDS, self._forget, driver.live.id, driver.task.place)
+                asyncio.get_running_loop().call_later(KEEP_SECONDS, self._forget, driver.live.id, slot)
         if driver.live.result is not None:
             self._metrics.closed(driver.live.result.status)
 
-    def _forget(self, run_id: UUID, place: Place) -> None:
+    def _forget(self, run_id: UUID, slot: RunSlot) -> None:
         del self._ended[run_id]
-        place.forgotten()
+        slot.free_memory()
 
     def live(self, run_id: UUID, tenant_id: UUID) -> LiveRun | None:
-        """The run, if it is or was a moment ago driven here, and is this tenant's."""
+        """The run, if it is driven here, or was a moment ago, and is this tenant's."""
         driver = self._drivers.get(run_id)
         live = driver.live if driver is not None else self._ended.get(run_id)
         return live if live is not None and live.tenant_id == tenant_id else None
@@ -128,12 +124,12 @@ class Replica:
     async def _announce(self, run_id: UUID) -> None:
         await self._notices.send(f"progress {run_id}")
 
-    def _hear(self, text: str) -> None:
+    def _receive(self, text: str) -> None:
         verb, _, rest = text.partition(" ")
         run_id = UUID(rest)
         driver = self._drivers.get(run_id)
         if verb == "progress":
-            self.remote.hear(run_id)
+            self.remote.notify(run_id)
         elif verb == "cancel" and driver is not None:
             driver.stop(CANCELLED)
         elif verb == "follow" and driver is not None:
@@ -154,8 +150,8 @@ def _span(request: RunRequest) -> AbstractContextManager[Span]:
     return telemetry.span(f"invoke_agent {request.agent}", attributes.invoke_agent(request), kind=SpanKind.CLIENT)
 
 
-def _tell(span: Span, run: Run | None) -> None:
-    """How the run ended, in its trace and in the log; nothing when it was closed elsewhere."""
+def _report(span: Span, run: RunSummary | None) -> None:
+    """How the run ended, in its trace and in the log; nothing when another replica closed it."""
     if run is None:
         return
     code = run.error.code if run.error else None

@@ -12,7 +12,7 @@ import aiohttp
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-from agentic_api.runs.lifecycle.capacity import MOST_RUNS
+from agentic_api.runs.lifecycle.capacity import MAX_RUNS
 from agentic_core import telemetry
 from agentic_core.contract import (
     EVENT,
@@ -26,8 +26,8 @@ from agentic_core.contract import (
     RunError,
 )
 
-CONNECTIONS = 2 * MOST_RUNS
-"""Most connections to runtimes: a run holds one while it runs, and must not wait for those of other tenants."""
+CONNECTIONS = 2 * MAX_RUNS
+"""Maximum of connections to runtimes: a run holds one while it runs, and must not wait for those of other tenants."""
 NOT_SERVING = {502, 503, 504}
 """Statuses by which a runtime, or what stands before it, says that it has not begun the run."""
 

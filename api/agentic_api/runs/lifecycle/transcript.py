@@ -3,7 +3,11 @@
 The driver adds events as they arrive; the sweeper adds the persisted ones of a run whose replica has died.
 """
 
-from agentic_api.runs.schemas import Status, ToolExecution
+from collections.abc import Sequence
+
+from agentic_api.runs.schemas import ERROR_CHARACTERS, OUTPUT_CHARACTERS, RunFailure, ToolExecution
+from agentic_api.runs.states import RunStatus
+from agentic_api.runs.storage.records import Closing, StoredEvent
 from agentic_core.contract import (
     Event,
     Failed,
@@ -19,8 +23,10 @@ from agentic_core.contract import (
     UsageReported,
 )
 
+MESSAGE_CHARACTERS = 4 * 1024 * 1024
+"""How much is kept of the text of a message that a runtime began and did not end: as much as fits into a line."""
 UNANSWERED = "The run ended before this tool answered."
-OUTCOMES: dict[str, Status] = {"cancelled": Status.CANCELLED, "interrupted": Status.INTERRUPTED}
+OUTCOMES: dict[str, RunStatus] = {"cancelled": RunStatus.CANCELLED, "interrupted": RunStatus.INTERRUPTED}
 """Codes of errors that have a status of their own; all others are failures."""
 
 
@@ -35,16 +41,16 @@ class Transcript:
         self.output = ""
         self.ended = False
         self._partial: list[str] = []
-        self._asked: dict[str, None] = {}
-        """Ids of calls that no tool message answers yet, in order: a runtime may ask for a hundred thousand at once."""
+        self._open: dict[str, None] = {}
+        """Ids of calls without a result, in order: a runtime may send a hundred thousand at once."""
 
     def add(self, event: Event) -> None:
-        """Take an event in."""
+        """Add the next event."""
         match event:
             case MessageDelta():
                 self._partial.append(event.text)
             case MessageDone():
-                self._said(event.message)
+                self._add_message(event.message)
             case ToolStarted():
                 self._started(event.call)
             case ToolEnded():
@@ -53,25 +59,38 @@ class Transcript:
                 self.usage = self.usage + event.usage
             case Final():
                 self.output, self.ended = event.output, True
-                self._settle(event.output)
+                self._complete(event.output)
             case Failed():
                 self.fail(event.error)
 
     def fail(self, error: RunError) -> None:
         """The run ends here without success; what there is of it stays."""
         self.error, self.ended = error, True
-        self._settle("")
+        self._complete("")
         self.output = next((item.content for item in reversed(self.messages) if item.role == "assistant"), "")
 
     @property
-    def status(self) -> Status:
+    def status(self) -> RunStatus:
         """How the run ended."""
-        return OUTCOMES.get(self.error.code, Status.FAILED) if self.error else Status.SUCCEEDED
+        return OUTCOMES.get(self.error.code, RunStatus.FAILED) if self.error else RunStatus.SUCCEEDED
 
-    def _said(self, message: Message) -> None:
+    def closing(self, events: Sequence[StoredEvent], *, last_seq: int) -> Closing:
+        """The end of the run as it is to be stored; `events` are those that are not stored yet."""
+        error = self.error
+        return Closing(
+            status=self.status,
+            output=self.output,
+            error=RunFailure(code=error.code, message=error.message[:ERROR_CHARACTERS]) if error else None,
+            messages=self.messages,
+            tools=list(self.tools.values()),
+            events=events,
+            last_seq=last_seq,
+        )
+
+    def _add_message(self, message: Message) -> None:
         self._partial.clear()
         self.messages.append(message)
-        self._asked = dict.fromkeys(call.id for call in message.tool_calls)
+        self._open = dict.fromkeys(call.id for call in message.tool_calls)
 
     def _started(self, call: ToolCall) -> None:
         self.tools[call.id] = ToolExecution(
@@ -84,24 +103,28 @@ class Transcript:
         self.tools[event.id] = self.tools[event.id].model_copy(
             update={"result": event.content, "is_error": event.is_error, "duration_ms": event.duration_ms}
         )
-        self._answer(event.id, event.content, is_error=event.is_error)
+        self._add_result(event.id, event.content, is_error=event.is_error)
 
-    def _answer(self, call_id: str, content: str, *, is_error: bool) -> None:
-        if call_id not in self._asked:
-            return  # nobody asked: as a message, models would refuse the conversation
-        del self._asked[call_id]
+    def _add_result(self, call_id: str, content: str, *, is_error: bool) -> None:
+        if call_id not in self._open:
+            return  # no message contains the call: models would refuse a conversation with its result
+        del self._open[call_id]
         self.messages.append(Message(role="tool", content=content, tool_call_id=call_id, is_error=is_error))
 
-    def _settle(self, output: str) -> None:
-        """Leave a conversation that can go on: the text in progress is said, and every call has an answer."""
-        for call_id in list(self._asked):
-            self._answer(call_id, UNANSWERED, is_error=True)
-        text = "".join(self._partial)
+    def _complete(self, output: str) -> None:
+        """Leave a conversation that can go on: the text in progress is a message, and every call has a result.
+
+        An output that a summary cuts is a message too, so that all of it can be read.
+        """
+        for call_id in list(self._open):
+            self._add_result(call_id, UNANSWERED, is_error=True)
+        text = "".join(self._partial)[:MESSAGE_CHARACTERS]
         self._partial.clear()
-        if not text and output and not any(message.role == "assistant" for message in self.messages):
-            text = output
         if text:
             self.messages.append(Message(role="assistant", content=text))
+        written = [message.content for message in self.messages if message.role == "assistant"]
+        if output and (not written or (len(output) > OUTPUT_CHARACTERS and output not in written)):
+            self.messages.append(Message(role="assistant", content=output))
 
 
 def of(events: list[Event], error: RunError) -> Transcript:

@@ -8,17 +8,18 @@ from uuid import UUID
 import orjson
 from pydantic import TypeAdapter
 
-from agentic_api.runs.schemas import RunUsage, Status
+from agentic_api.runs.schemas import RunUsage
+from agentic_api.runs.states import RULES, RunStatus, preceding
 from agentic_api.runs.storage import statements
 from agentic_api.runs.storage.records import (
     BATCH_BYTES,
-    Closed,
+    BATCH_EVENTS,
     Closing,
-    ConversationState,
-    KnownRequest,
     NewRun,
-    RunState,
+    RunEnd,
+    RunProgress,
     StoredEvent,
+    StoredRequest,
 )
 from agentic_core.contract import Message, ToolCall
 from agentic_core.db import Transaction
@@ -34,44 +35,46 @@ class Journal:
         self._transaction = transaction
 
     async def begin(self, new: NewRun) -> datetime | None:
-        """Store a new run and what was said; None when the conversation it continues is not this agent's."""
+        """Store a new run and its messages; None when the conversation it continues is not this agent's."""
         row = await self._transaction.fetch_one(
             statements.BEGIN_CONTINUED if new.continues else statements.BEGIN_NEW,
             new.id,
             new.conversation_id,
             new.agent_id,
-            new.namespace,
-            new.agent,
-            new.revision,
+            new.agent.namespace,
+            new.agent.agent,
+            new.agent.revision,
             orjson.dumps(new.metadata).decode(),
             new.trace_id,
             new.replica,
-            new.lease_seconds,
+            new.lease_seconds if RULES[new.status].leased else None,
             new.idempotency_key,
             new.fingerprint,
-            [message.role for message in new.said],
-            [message.content for message in new.said],
+            [message.role for message in new.added],
+            [message.content for message in new.added],
+            new.status.value,
+            new.parent_run_id,
         )
         return row["created_at"] if row else None
 
-    async def known_request(self, idempotency_key: str) -> KnownRequest | None:
-        """The run that was begun with this key."""
+    async def stored_request(self, idempotency_key: str) -> StoredRequest | None:
+        """The run that began with this key."""
         row = await self._transaction.fetch_one(statements.BY_KEY, idempotency_key)
-        return KnownRequest(row["id"], row["fingerprint"]) if row else None
+        return StoredRequest(row["id"], row["fingerprint"]) if row else None
 
-    async def lock_conversation(self, conversation_id: UUID) -> ConversationState | None:
-        """The conversation, which nobody else can continue until the transaction ends."""
+    async def lock_conversation(self, conversation_id: UUID) -> UUID | None:
+        """The agent's id of a conversation that no other run can continue until the transaction ends."""
         row = await self._transaction.fetch_one(statements.LOCK_CONVERSATION, conversation_id)
-        return ConversationState(row["agent_id"]) if row else None
+        return row["agent_id"] if row else None
 
-    async def running_in(self, conversation_id: UUID) -> UUID | None:
-        """The run that is going on in a conversation."""
-        row = await self._transaction.fetch_one(statements.RUNNING_IN, conversation_id)
+    async def in_progress_in(self, conversation_id: UUID) -> UUID | None:
+        """The run that is in progress in a conversation."""
+        row = await self._transaction.fetch_one(statements.IN_PROGRESS_IN, conversation_id)
         return row["id"] if row else None
 
-    async def history(self, conversation_id: UUID, *, most: int, most_bytes: int) -> list[Message]:
+    async def history(self, conversation_id: UUID, *, max_messages: int, max_bytes: int) -> list[Message]:
         """The last messages of a conversation, in their order, as far as they fit."""
-        rows = await self._transaction.fetch(statements.HISTORY, conversation_id, most, most_bytes)
+        rows = await self._transaction.fetch(statements.HISTORY, conversation_id, max_messages, max_bytes)
         return [
             Message(
                 role=row["role"],
@@ -89,12 +92,28 @@ class Journal:
         return bool(row and row["held"])
 
     async def lock_expired(self, run_id: UUID) -> UUID | None:
-        """The replica that let the lease of this run expire; None when another closes it or it goes on."""
+        """The replica that let the lease of this run expire; None when none did, or another closes the run."""
         row = await self._transaction.fetch_one(statements.LOCK_EXPIRED, run_id)
         return row["replica"] if row else None
 
-    async def close(self, run_id: UUID, closing: Closing, *, holder: UUID, closer: UUID) -> Closed | None:
-        """End a run that `holder` drives; None when it is not running or not held by it, and nothing was written."""
+    async def move(
+        self, run_id: UUID, status: RunStatus, *, replica: UUID | None = None, lease_seconds: float = 0.0
+    ) -> bool:
+        """Give a run another status in which it is in progress; False when its present one does not permit that.
+
+        A status that is leased needs the `replica` that drives the run from now on, others take none.
+        """
+        if not RULES[status].in_progress or RULES[status].leased != (replica is not None):
+            raise ValueError(f"a run cannot be moved to {status} with replica {replica}")
+        before = [one.value for one in preceding(status)]
+        row = await self._transaction.fetch_one(statements.MOVE, run_id, status.value, replica, lease_seconds, before)
+        return row is not None
+
+    async def close(self, run_id: UUID, closing: Closing, *, holder: UUID | None, closer: UUID) -> RunEnd | None:
+        """End a run that `holder` drives, None for a run that no replica drives.
+
+        None when the run is not held by it or cannot end like this; nothing was written then.
+        """
         row = await self._transaction.fetch_one(
             statements.CLOSE,
             run_id,
@@ -113,22 +132,23 @@ class Journal:
             [tool.result for tool in closing.tools],
             [tool.is_error for tool in closing.tools],
             [tool.duration_ms for tool in closing.tools],
+            [status.value for status in preceding(closing.status)],
         )
-        return _closed(row) if row else None
+        return _run_end(row) if row else None
 
-    async def closed_by(self, run_id: UUID, replica: UUID) -> Closed | None:
+    async def closed_by(self, run_id: UUID, replica: UUID) -> RunEnd | None:
         """The end of a run if this replica has closed it."""
         row = await self._transaction.fetch_one(statements.CLOSED_BY, run_id, replica)
-        return _closed(row) if row else None
+        return _run_end(row) if row else None
 
-    async def state(self, run_id: UUID) -> RunState | None:
-        """Where a run is."""
-        row = await self._transaction.fetch_one(statements.STATE, run_id)
-        return RunState(Status(row["status"]), row["last_seq"]) if row else None
+    async def progress(self, run_id: UUID) -> RunProgress | None:
+        """Where a run is, without its events. Read before them: what a run that has ended reported is all there."""
+        row = await self._transaction.fetch_one(statements.PROGRESS, run_id)
+        return RunProgress(RunStatus(row["status"]), row["last_seq"]) if row else None
 
-    async def events(self, run_id: UUID, *, after: int, most: int) -> list[StoredEvent]:
-        """Stored events that follow number `after`: so many of them, or the first that come to some bytes."""
-        rows = await self._transaction.fetch(statements.EVENTS, run_id, after, most, BATCH_BYTES)
+    async def events(self, run_id: UUID, *, after: int, limit: int = BATCH_EVENTS) -> list[StoredEvent]:
+        """The batch of stored events that follow number `after`: `limit` of them, or fewer when they are large."""
+        rows = await self._transaction.fetch(statements.EVENTS, run_id, after, limit, BATCH_BYTES)
         return [StoredEvent(row["seq"], row["type"], row["payload"]) for row in rows]
 
 
@@ -146,6 +166,6 @@ def _message_columns(messages: Sequence[Message]) -> tuple[list[Any], ...]:
     )
 
 
-def _closed(row: Any) -> Closed:
+def _run_end(row: Any) -> RunEnd:
     usage = RunUsage(input_tokens=row["input_tokens"], output_tokens=row["output_tokens"])
-    return Closed(row["finished_at"], usage, row["cost"])
+    return RunEnd(row["finished_at"], usage, row["cost"])

@@ -1,65 +1,101 @@
-"""The rows of runs as clients read them, and the wish to cancel; the service uses it. `journal` writes them."""
+"""The rows of runs as clients read them, and requests to cancel; the service calls it. `journal` writes the rows."""
 
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
 
-from agentic_api.runs.schemas import Failure, Run, RunMessage, RunSummary, RunUsage, ToolExecution
+from agentic_api.runs.schemas import (
+    ERROR_CHARACTERS,
+    INLINE_BYTES,
+    OUTPUT_CHARACTERS,
+    Run,
+    RunFailure,
+    RunMessage,
+    RunSummary,
+    RunUsage,
+    ToolExecution,
+)
+from agentic_api.runs.states import LEASED, PAUSED, RunStatus, preceding
+from agentic_core.contract import Failed, RunError
 from agentic_core.db import Repository, pages, tables
 from agentic_core.db.pages import BoundedPage
 
-runs, usage, messages, tool_executions = tables.runs, tables.usage, tables.messages, tables.tool_executions
+runs, run_events, usage = tables.runs, tables.run_events, tables.usage
+messages, tool_executions = tables.messages, tables.tool_executions
+MAX_ITEMS = 1000
+"""Maximum of messages, and of tool calls, that a large run is shown with."""
 
 
 class RunRepository(Repository):
     """Runs of a tenant."""
 
     async def request_cancel(self, run_id: UUID) -> bool:
-        """Note that a run shall end; False when it does not run."""
-        mine = (runs.c.tenant_id == self.tenant_id) & (runs.c.id == run_id) & (runs.c.status == "running")
+        """Note that the replica that drives a run has to end it; False when no replica does."""
+        mine = (runs.c.tenant_id == self.tenant_id) & (runs.c.id == run_id) & runs.c.status.in_(LEASED)
         noted = await self.session.execute(
             sa.update(runs).where(mine).values(cancel_requested=True).returning(runs.c.id)
         )
         return noted.one_or_none() is not None
 
-    async def size(self, run_id: UUID) -> int:
-        """Bytes of what was said in a run and of what its tools did, without reading it."""
-        of_run = (messages.c.tenant_id == runs.c.tenant_id) & (messages.c.run_id == runs.c.id)
-        after = (messages.c.conversation_id == runs.c.conversation_id) & (messages.c.position >= runs.c.first_position)
-        said = self.select(runs, sa.func.sum(messages.c.size)).join(messages, of_run & after).where(runs.c.id == run_id)
-        arguments = sa.func.octet_length(sa.cast(tool_executions.c.arguments, sa.Text))
-        results = sa.func.coalesce(sa.func.octet_length(tool_executions.c.result), 0)
-        did = self.select(tool_executions, sa.func.sum(arguments + results)).where(tool_executions.c.run_id == run_id)
-        output = self.select(runs, sa.func.octet_length(runs.c.output)).where(runs.c.id == run_id)
-        parts = [sa.func.coalesce(part.scalar_subquery(), 0) for part in (said, did, output)]
-        return int((await self.session.execute(sa.select(parts[0] + parts[1] + parts[2]))).scalar_one())
+    async def cancel_paused(self, run_id: UUID, error: RunError) -> bool:
+        """End a run in progress that no replica drives; False when there is no such run."""
+        before = set(PAUSED).intersection(preceding(RunStatus.CANCELLED))
+        last = self.select(run_events, sa.func.coalesce(sa.func.max(run_events.c.seq), 0)).where(
+            run_events.c.run_id == run_id
+        )
+        ended = await self.session.execute(
+            sa.update(runs)
+            .where(runs.c.tenant_id == self.tenant_id, runs.c.id == run_id, runs.c.status.in_(before))
+            .values(status=RunStatus.CANCELLED, finished_at=sa.func.now(), last_seq=last.scalar_subquery() + 1)
+            .values(error_code=error.code, error_message=error.message)
+            .returning(runs.c.last_seq)
+        )
+        seq = ended.scalar_one_or_none()
+        if seq is None:
+            return False
+        event = {"seq": seq, "type": "error", "payload": Failed(error=error).model_dump_json()}
+        await self.session.execute(sa.insert(run_events).values(tenant_id=self.tenant_id, run_id=run_id, **event))
+        return True
 
     async def get(self, run_id: UUID) -> Run | None:
-        """A run with its messages and tools."""
-        row = (await self.session.execute(self._summaries().where(runs.c.id == run_id))).one_or_none()
+        """A run with its messages and tool calls; only the first of them, and of the output, when it is large."""
+        measured = (await self.session.execute(self._measure(run_id))).one()
+        large = measured.size > INLINE_BYTES
+        row = (await self.session.execute(self._summaries(whole=not large).where(runs.c.id == run_id))).one_or_none()
         if row is None:
             return None
-        said = self.select(messages).where(
-            messages.c.conversation_id == row.conversation_id,
-            messages.c.position >= row.first_position,
-            messages.c.run_id == run_id,
-        )
-        tools = self.select(tool_executions).where(tool_executions.c.run_id == run_id)
+        part: dict[str, int] = {"limit": MAX_ITEMS, "max_bytes": INLINE_BYTES // 2, "at_least": 0} if large else {}
+        said = await self._rows(self._messages(run_id), **part)
+        did = await self._rows(self._tool_calls(run_id), **part)
         return Run(
             **_summary(row),
-            messages=[message(item) for item in await self.session.execute(said.order_by(messages.c.position))],
-            tool_calls=[_tool(item) for item in await self.session.execute(tools.order_by(tool_executions.c.position))],
+            messages=[message(one) for one in said],
+            messages_truncated=len(said) < measured.messages,
+            tool_calls=[_tool(one) for one in did],
+            tool_calls_truncated=len(did) < measured.tool_calls,
         )
 
+    async def messages(self, run_id: UUID, *, after: int, limit: int) -> BoundedPage[tuple[int, RunMessage]]:
+        """The messages of a run that follow a position in its conversation, with their positions."""
+        query = self._messages(run_id).where(messages.c.position > after)
+        rows = await self._rows(query, limit=limit)
+        return pages.page([(row.position, message(row)) for row in rows], candidates=_candidates(rows))
+
+    async def tool_calls(self, run_id: UUID, *, after: int, limit: int) -> BoundedPage[tuple[int, ToolExecution]]:
+        """The tool calls of a run that follow a position, with their positions."""
+        query = self._tool_calls(run_id).where(tool_executions.c.position > after)
+        rows = await self._rows(query, limit=limit)
+        return pages.page([(row.position, _tool(row)) for row in rows], candidates=_candidates(rows))
+
     async def summary(self, run_id: UUID) -> RunSummary | None:
-        """A run without its messages and tools."""
+        """A run without its messages and tool calls."""
         row = (await self.session.execute(self._summaries().where(runs.c.id == run_id))).one_or_none()
         return RunSummary(**_summary(row)) if row else None
 
     async def page(self, *, limit: int, before: UUID | None, **equal: str | UUID | None) -> BoundedPage[RunSummary]:
         """The newest runs before `before` whose columns have these values."""
-        size = sa.func.octet_length(runs.c.output) + sa.func.coalesce(sa.func.octet_length(runs.c.error_message), 0)
+        size = sa.func.least(sa.func.octet_length(runs.c.output), OUTPUT_CHARACTERS)
         query = self.select(runs, runs.c.id.label("key"), size.label("size")).order_by(runs.c.id.desc())
         if before is not None:
             query = query.where(runs.c.id < before)
@@ -69,9 +105,46 @@ class RunRepository(Repository):
         keys = pages.page_keys(query, limit=limit)
         found = self._summaries(keys.c.candidates).join(keys, keys.c.key == runs.c.id).order_by(keys.c.position)
         rows = list(await self.session.execute(found))
-        return pages.page([RunSummary(**_summary(row)) for row in rows], candidates=rows[0].candidates if rows else 0)
+        return pages.page([RunSummary(**_summary(row)) for row in rows], candidates=_candidates(rows))
 
-    def _summaries(self, *more: sa.ColumnElement[Any]) -> sa.Select[Any]:
+    async def _rows(self, query: sa.Select[Any], **page: int) -> list[sa.Row[Any]]:
+        """The rows of a query with `position` and `size`, in order: all, or those of a page with these bounds."""
+        items = query.subquery()
+        found = sa.select(items).order_by(items.c.position)
+        if page:
+            measured = query.subquery()
+            keys = pages.page_keys(
+                sa.select(measured.c.position.label("key"), measured.c.size).order_by(measured.c.position), **page
+            )
+            found = found.add_columns(keys.c.candidates).join(keys, keys.c.key == items.c.position)
+        return list(await self.session.execute(found))
+
+    def _messages(self, run_id: UUID) -> sa.Select[Any]:
+        run = self.select(runs, runs.c.conversation_id, runs.c.first_position).where(runs.c.id == run_id).subquery()
+        of_run = (messages.c.conversation_id == run.c.conversation_id) & (messages.c.position >= run.c.first_position)
+        return self.select(messages, *messages.c).join(run, of_run).where(messages.c.run_id == run_id)
+
+    def _tool_calls(self, run_id: UUID) -> sa.Select[Any]:
+        arguments = sa.func.octet_length(sa.cast(tool_executions.c.arguments, sa.Text))
+        size = arguments + sa.func.coalesce(sa.func.octet_length(tool_executions.c.result), 0)
+        columns = *tool_executions.c, size.label("size")
+        return self.select(tool_executions, *columns).where(tool_executions.c.run_id == run_id)
+
+    def _measure(self, run_id: UUID) -> sa.Select[Any]:
+        """How many messages and tool calls a run has, and the bytes of them and of the output, without reading them."""
+        said, did = (
+            sa.select(sa.func.count().label("count"), sa.func.coalesce(sa.func.sum(items.c.size), 0).label("size"))
+            .select_from(items)
+            .subquery()
+            for items in (self._messages(run_id).subquery(), self._tool_calls(run_id).subquery())
+        )
+        output = self.select(runs, sa.func.octet_length(runs.c.output)).where(runs.c.id == run_id).scalar_subquery()
+        size = said.c.size + did.c.size + sa.func.coalesce(output, 0)
+        counts = said.c.count.label("messages"), did.c.count.label("tool_calls")
+        return sa.select(size.label("size"), *counts).select_from(said.join(did, sa.true()))
+
+    def _summaries(self, *more: sa.ColumnElement[Any], whole: bool = False) -> sa.Select[Any]:
+        """Runs with their usage; with the whole output, or its start."""
         spent = (
             sa.select(
                 sa.func.coalesce(sa.func.sum(usage.c.input_tokens), 0).label("input_tokens"),
@@ -81,11 +154,18 @@ class RunRepository(Repository):
             .where(usage.c.tenant_id == runs.c.tenant_id, usage.c.run_id == runs.c.id)
             .lateral("spent")
         )
-        return self.select(runs, *runs.c, *spent.c, *more).select_from(runs.join(spent, sa.true()))
+        long = sa.func.length(runs.c.output) > OUTPUT_CHARACTERS
+        columns = (
+            *(column for column in runs.c if column.name not in {"output", "error_message"}),
+            runs.c.output if whole else sa.func.left(runs.c.output, OUTPUT_CHARACTERS).label("output"),
+            (sa.false() if whole else long).label("output_truncated"),
+            sa.func.left(runs.c.error_message, ERROR_CHARACTERS).label("error_message"),
+        )
+        return self.select(runs, *columns, *spent.c, *more).select_from(runs.join(spent, sa.true()))
 
 
-def _usage(row: sa.Row[Any]) -> RunUsage:
-    return RunUsage(input_tokens=row.input_tokens, output_tokens=row.output_tokens)
+def _candidates(rows: list[sa.Row[Any]]) -> int:
+    return rows[0].candidates if rows else 0
 
 
 def _summary(row: sa.Row[Any]) -> dict[str, Any]:
@@ -95,11 +175,13 @@ def _summary(row: sa.Row[Any]) -> dict[str, Any]:
         "agent": f"{row.namespace}.{row.agent}",
         "revision": row.revision,
         "conversation_id": row.conversation_id,
+        "parent_run_id": row.parent_run_id,
         "output": row.output,
-        "usage": _usage(row),
+        "output_truncated": row.output_truncated,
+        "usage": RunUsage(input_tokens=row.input_tokens, output_tokens=row.output_tokens),
         "cost": row.cost,
         "trace_id": row.trace_id,
-        "error": Failure(code=row.error_code, message=row.error_message or "") if row.error_code else None,
+        "error": RunFailure(code=row.error_code, message=row.error_message or "") if row.error_code else None,
         "metadata": row.metadata,
         "created_at": row.created_at,
         "finished_at": row.finished_at,
@@ -107,7 +189,7 @@ def _summary(row: sa.Row[Any]) -> dict[str, Any]:
 
 
 def message(row: sa.Row[Any]) -> RunMessage:
-    """A message as clients see it."""
+    """A message as clients get it."""
     return RunMessage(
         role=row.role,
         content=row.content,

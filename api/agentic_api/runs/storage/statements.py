@@ -1,6 +1,16 @@
-"""The SQL of a run's two transactions and of what lies between; each is one statement, since a run pays for each."""
+"""The SQL of a run's two transactions and of what lies between; each is one statement, since a run pays for each.
+
+The journal executes it. A statement that changes a status names the statuses that may precede, from `runs.states`.
+"""
 
 from typing import Final
+
+from agentic_api.runs.states import LEASED, TERMINAL
+
+
+def _statuses(statuses: tuple[str, ...]) -> str:
+    return "(" + ", ".join(f"'{status}'" for status in statuses) + ")"
+
 
 BEGIN_NEW: Final = """
 with agent as (
@@ -10,17 +20,17 @@ with agent as (
 ), conversation as (
     insert into conversations (tenant_id, id, agent_id, message_count)
     values ($1, $3::uuid, $4, cardinality($14::text[]))
-), said as (
+), added as (
     insert into messages (tenant_id, conversation_id, position, run_id, role, content)
     select $1, $3, m.n - 1, $2::uuid, m.role, m.content
     from unnest($14::text[], $15::text[]) with ordinality m (role, content, n)
 )
 insert into runs (
     tenant_id, id, conversation_id, namespace, agent, revision, metadata, trace_id, replica, lease_expires_at,
-    idempotency_key, fingerprint, first_position
+    idempotency_key, fingerprint, first_position, status, parent_run_id
 ) values (
     $1, $2, $3, $5, $6, $7::text, $8::text::jsonb, $9::text, $10::uuid,
-    now() + make_interval(secs => $11::double precision), $12::text, $13::bytea, 0
+    now() + make_interval(secs => $11::double precision), $12::text, $13::bytea, 0, $16::text, $17::uuid
 )
 returning created_at
 """
@@ -30,25 +40,26 @@ with conversation as (
     update conversations set message_count = message_count + cardinality($14::text[]), updated_at = now()
     where tenant_id = $1::uuid and id = $3::uuid and agent_id = $4::uuid
     returning message_count - cardinality($14::text[]) as first_position
-), said as (
+), added as (
     insert into messages (tenant_id, conversation_id, position, run_id, role, content)
     select $1, $3, c.first_position + m.n - 1, $2::uuid, m.role, m.content
     from conversation c, unnest($14::text[], $15::text[]) with ordinality m (role, content, n)
 )
 insert into runs (
     tenant_id, id, conversation_id, namespace, agent, revision, metadata, trace_id, replica, lease_expires_at,
-    idempotency_key, fingerprint, first_position
+    idempotency_key, fingerprint, first_position, status, parent_run_id
 )
 select
     $1, $2, $3, $5::text, $6::text, $7::text, $8::text::jsonb, $9::text, $10::uuid,
-    now() + make_interval(secs => $11::double precision), $12::text, $13::bytea, c.first_position
+    now() + make_interval(secs => $11::double precision), $12::text, $13::bytea, c.first_position, $16::text, $17::uuid
 from conversation c
 returning created_at
 """
 
-RECORD: Final = """
+RECORD: Final = f"""
 with held as (
-    select from runs where tenant_id = $1::uuid and id = $2::uuid and status = 'running' and replica = $3::uuid
+    select from runs
+    where tenant_id = $1::uuid and id = $2::uuid and status in {_statuses(LEASED)} and replica = $3::uuid
     for share
 ), events as (
     insert into run_events (tenant_id, run_id, seq, type, payload)
@@ -57,15 +68,15 @@ with held as (
     on conflict do nothing
 )
 select count(*) as held from held
-"""
-"""The share lock makes it wait for whoever is closing the run, and then find that it is closed."""
+"""  # noqa: S608 - names of statuses
+"""The share lock makes it wait for a transaction that closes the run, and then find that it is closed."""
 
 CLOSE: Final = """
 with closed as (
     update runs
     set status = $5::text, output = $6::text, error_code = $7::text, error_message = $8::text, last_seq = $9::int,
         finished_at = now(), replica = $4::uuid, lease_expires_at = null
-    where tenant_id = $1::uuid and id = $2::uuid and status = 'running' and replica = $3::uuid
+    where tenant_id = $1::uuid and id = $2::uuid and status = any($24::text[]) and replica is not distinct from $3::uuid
     returning conversation_id, finished_at
 ), events as (
     insert into run_events (tenant_id, run_id, seq, type, payload)
@@ -76,7 +87,7 @@ with closed as (
     update conversations c set message_count = c.message_count + cardinality($13::text[]), updated_at = now()
     from closed where c.tenant_id = $1 and c.id = closed.conversation_id
     returning c.id, c.message_count - cardinality($13::text[]) as first_position
-), said as (
+), added as (
     insert into messages (
         tenant_id, conversation_id, position, run_id, role, content, tool_calls, tool_call_id, is_error
     )
@@ -98,27 +109,35 @@ from closed left join usage u on u.tenant_id = $1 and u.run_id = $2
 group by closed.finished_at
 """
 
-CLOSED_BY: Final = """
+MOVE: Final = """
+update runs
+set status = $3::text, replica = $4::uuid,
+    lease_expires_at = case when $4 is not null then now() + make_interval(secs => $5::double precision) end
+where tenant_id = $1::uuid and id = $2::uuid and status = any($6::text[])
+returning id
+"""
+
+CLOSED_BY: Final = f"""
 select
     r.finished_at, coalesce(sum(u.input_tokens), 0) as input_tokens,
     coalesce(sum(u.output_tokens), 0) as output_tokens, coalesce(sum(u.cost), 0) as cost
 from runs r left join usage u on u.tenant_id = $1 and u.run_id = $2
-where r.tenant_id = $1::uuid and r.id = $2::uuid and r.status <> 'running' and r.replica = $3::uuid
+where r.tenant_id = $1::uuid and r.id = $2::uuid and r.status in {_statuses(TERMINAL)} and r.replica = $3::uuid
 group by r.finished_at
-"""
+"""  # noqa: S608 - names of statuses
 
-LOCK_EXPIRED: Final = """
+LOCK_EXPIRED: Final = f"""
 select replica from runs
-where tenant_id = $1::uuid and id = $2::uuid and status = 'running' and lease_expires_at < now()
+where tenant_id = $1::uuid and id = $2::uuid and status in {_statuses(LEASED)} and lease_expires_at < now()
 for update skip locked
-"""
+"""  # noqa: S608 - names of statuses
 
 LOCK_CONVERSATION: Final = """
 select agent_id from conversations where tenant_id = $1::uuid and id = $2::uuid for update
 """
 
-RUNNING_IN: Final = """
-select id from runs where tenant_id = $1::uuid and conversation_id = $2::uuid and status = 'running'
+IN_PROGRESS_IN: Final = """
+select id from runs where tenant_id = $1::uuid and conversation_id = $2::uuid and finished_at is null
 """
 
 HISTORY: Final = """
@@ -134,7 +153,7 @@ from counted join messages m on m.tenant_id = $1 and m.conversation_id = $2 and 
 where counted.size <= $4::bigint
 order by m.position desc
 """
-"""The sizes are looked up before the texts are: a runtime may have said gigabytes."""
+"""The sizes are looked up before the texts are: a runtime may have sent gigabytes."""
 
 BY_KEY: Final = """
 select id, fingerprint from runs where tenant_id = $1::uuid and idempotency_key = $2::text
@@ -153,4 +172,4 @@ where counted.before < $5::bigint
 order by e.seq
 """
 
-STATE: Final = "select status, last_seq from runs where tenant_id = $1::uuid and id = $2::uuid"
+PROGRESS: Final = "select status, last_seq from runs where tenant_id = $1::uuid and id = $2::uuid"
