@@ -260,7 +260,9 @@ def test_tracing_services_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> N
         monkeypatch.setenv(name, value)
     for name in main.TRACING_SWITCHES:
         monkeypatch.setenv(name, "true")
-    main.main()
+    with pytest.raises(SystemExit) as ended:
+        main.main()
+    assert ended.value.code is None
     assert not tracing_is_enabled()
 
 
