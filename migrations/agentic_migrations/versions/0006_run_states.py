@@ -8,10 +8,10 @@ from pathlib import Path
 from agentic_migrations import script
 from alembic import op
 
-revision = "0005"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
-SQL = Path(__file__).with_name("0005_run_states")
+SQL = Path(__file__).with_name("0006_run_states")
 ONLINE = (
     "drop index concurrently if exists runs_one_in_progress",  # what an attempt that failed has left
     (
