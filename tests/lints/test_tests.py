@@ -25,10 +25,6 @@ SLEEPS = {
 """By function, why it may sleep."""
 PATCHED: dict[str, str] = {
     "tests/core/cluster/test_client.py: PAGE": "the page of a list, no option of the client yet",
-    "tests/gateway/test_allowances.py: FRESH_SECONDS": "the gateway's composition does not pass it on yet",
-    "tests/gateway/test_allowances.py: MOST_RUNS": "the gateway's composition does not pass it on yet",
-    "tests/gateway/test_allowances.py: WATCH_SECONDS": "the gateway's composition does not pass it on yet",
-    "tests/gateway/test_identity.py: MOST_TOKENS": "the gateway's composition does not pass it on yet",
     "tests/operator/controllers/test_tenants.py: PATIENCE": "the operator's registry does not pass it on yet",
     "tests/operator/controllers/test_tenants.py: RECOUNT_AGE": "the operator's registry does not pass it on yet",
     "tests/operator/engine/test_queue.py: FIRST_PAUSE": "the queue takes no pauses yet",
