@@ -3,15 +3,19 @@
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from pydantic import ValidationError
 
-from agentic_core.cluster.kinds import custom, ref_of
-from agentic_crds import KINDS, KindEntry, Tenant, Writer, chart, generate, reference
+from agentic_core.cluster import Cluster
+from agentic_core.cluster.kinds import Kind, custom, ref_of
+from agentic_crds import KINDS, KindEntry, ModelProvider, Tenant, Writer, chart, generate, reference
 from agentic_crds.tenant import Quotas
+from agentic_gateway.route.resources import ClusterResources
 from agentic_operator import rbac
+from agentic_operator.controllers.tenant import observe
 from agentic_operator.desired import namespace
 from tests.crds import columns
 from tests.crds.gadget import GADGET, RECORD, Gadget
@@ -101,6 +105,26 @@ def test_a_limit_of_a_kind_that_tenants_do_not_write_is_a_mistake() -> None:
     for plural in ("gadgetrecords", "gadget", "agents"):
         with pytest.raises(ValidationError, match="names plurals of kinds that tenants write, other than agents"):
             Quotas(objects={plural: 2})
+
+
+@pytest.mark.usefixtures("gadgets")
+async def test_a_namespace_that_has_one_is_retained() -> None:
+    listed: list[Kind] = []
+
+    async def objects(kind: Kind, _namespace: str) -> list[dict[str, Any]]:
+        listed.append(kind)
+        return [{}] if kind == custom(Gadget) else []
+
+    index = SimpleNamespace(get=lambda _ref: None, any=lambda *_: False)
+    context = cast("Any", SimpleNamespace(index=index, cluster=SimpleNamespace(list=objects)))
+    assert await observe._stays("acme-old", context)
+    assert custom(RECORD.model) not in listed, "what the operator makes retains nothing"
+
+
+def test_the_gateway_watches_what_it_may_read() -> None:
+    with KINDS.registered(GADGET, RECORD):
+        resources = ClusterResources(cast("Cluster", None))
+    assert {Tenant, ModelProvider, Gadget} == set(resources.stores)
 
 
 @pytest.mark.usefixtures("gadgets")

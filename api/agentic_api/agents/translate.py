@@ -63,7 +63,7 @@ def view(resource: Object) -> AgentView:
     agent = Agent.model_validate(resource)
     meta = agent.metadata
     return AgentView.model_validate(
-        agent.spec.model_dump()
+        agent.spec.model_dump(exclude_none=True)
         | {
             "id": f"{meta.namespace}.{meta.name}",
             "agent_id": meta.name,

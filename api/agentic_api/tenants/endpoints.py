@@ -12,21 +12,9 @@ from agentic_api.web.routing import router as domain_router
 from agentic_core import names
 from agentic_core.errors import NotFound
 from agentic_crds import Tenant
+from agentic_crds.tenant import QuotaStatus
 
 router = domain_router("/api/v1/tenants", tag="tenants")
-
-
-class QuotaView(BaseModel):
-    """Use of one limit."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    resource: str
-    """Name of the resource."""
-    used: str
-    """How much is used."""
-    hard: str
-    """How much may be used."""
 
 
 class TenantView(BaseModel):
@@ -48,7 +36,7 @@ class TenantView(BaseModel):
     """The tenant's namespaces."""
     allowed_models: list[str]
     """Patterns of models that may be called."""
-    quotas: list[QuotaView]
+    quotas: list[QuotaStatus]
     """Quota used and allowed."""
 
 
@@ -77,5 +65,5 @@ def _view(tenant: Tenant, default_namespace: str, namespaces: list[str]) -> Tena
         default_namespace=default_namespace,
         namespaces=namespaces,
         allowed_models=tenant.spec.ai.models.allowed,
-        quotas=[QuotaView(**quota.model_dump()) for quota in status.quotas] if status else [],
+        quotas=status.quotas if status else [],
     )

@@ -11,9 +11,10 @@ from agentic_core.cluster.kinds import (
     SERVICE_ACCOUNT,
     Object,
     Ref,
+    custom,
 )
-from agentic_crds import Tenant
-from agentic_operator.controllers.agents import AGENT, AGENT_LOOKUPS, PROVIDER, PROVIDER_LOOKUP
+from agentic_crds import KINDS, Tenant
+from agentic_operator.controllers.agents import AGENT_LOOKUPS, PROVIDER_LOOKUP
 from agentic_operator.controllers.tenancy import TENANT, Parsed
 from agentic_operator.controllers.tenant.desired import desired
 from agentic_operator.controllers.tenant.observe import Observed, observe
@@ -41,7 +42,7 @@ class TenantController(Controller[Tenant, Observed]):
     def related(self, change: Change, index: Index) -> Iterable[Ref]:
         """A namespace that is not declared any more goes with the last agent or provider in it."""
         ref = change.ref
-        if change.after or ref.namespace is None or ref.kind not in (AGENT, PROVIDER):
+        if change.after or ref.namespace is None or ref.kind not in [custom(kind.model) for kind in KINDS.counted]:
             return ()
         place = index.entry(NAMESPACE.ref(ref.namespace))
         owner = place.owner if place and place.owner and place.owner.kind == TENANT else None

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from agentic_core import names
-from agentic_core.cluster.kinds import NAMESPACE, RESOURCE_QUOTA, Object
-from agentic_crds import Tenant
+from agentic_core.cluster.kinds import NAMESPACE, RESOURCE_QUOTA, Object, custom
+from agentic_crds import KINDS, Tenant
 from agentic_operator.controllers import tenancy
 from agentic_operator.controllers.agents import AGENT, BY_NAMESPACE, PROVIDER, PROVIDERS_BY_NAMESPACE
 from agentic_operator.desired.namespace import QUOTA, hard
@@ -63,7 +63,7 @@ async def _stays(name: str, ctx: Context) -> bool:
         return False
     if ctx.index.any(AGENT, BY_NAMESPACE, name) or ctx.index.any(PROVIDER, PROVIDERS_BY_NAMESPACE, name):
         return True
-    return bool(await ctx.cluster.list(AGENT, name) or await ctx.cluster.list(PROVIDER, name))
+    return any([await ctx.cluster.list(custom(kind.model), name) for kind in KINDS.counted])
 
 
 async def _place(name: str, tenant: Tenant, ctx: Context) -> Place:
