@@ -1,4 +1,4 @@
-"""The time, as a port: what expires or refills asks it, so that tests need not wait."""
+"""The time, as a port: whatever expires or refills reads it here, so that tests need not wait."""
 
 import time
 from datetime import UTC, datetime

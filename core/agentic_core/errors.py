@@ -19,10 +19,10 @@ class PlatformError(Exception):
         self.details = details
         """Further members of the problem document, JSON values only."""
         self.headers: dict[str, str] = {}
-        """HTTP headers that go with the answer, such as Retry-After."""
+        """HTTP headers of the response, such as Retry-After."""
 
     def closing(self) -> Self:
-        """This error, as the last answer of its connection: the rest of the request is not waited for."""
+        """This error, as the last response of its connection: the rest of the request is not waited for."""
         self.headers["Connection"] = "close"
         return self
 
@@ -34,7 +34,7 @@ class Invalid(PlatformError):
 
 
 class Malformed(PlatformError):
-    """The request is not what the protocol asks for."""
+    """The request does not follow the protocol."""
 
     status, code, title = 400, "malformed", "Malformed request"
 
@@ -52,13 +52,13 @@ class Forbidden(PlatformError):
 
 
 class NotFound(PlatformError):
-    """There is no such thing, or it belongs to another tenant."""
+    """The object does not exist, or belongs to another tenant."""
 
     status, code, title = 404, "not_found", "Not found"
 
 
 class Conflict(PlatformError):
-    """The state of the thing does not allow this now."""
+    """The state of the object does not allow this now."""
 
     status, code, title = 409, "conflict", "Conflict"
 
@@ -80,7 +80,7 @@ class RateLimited(PlatformError):
 
 
 class Unavailable(PlatformError):
-    """Something that is needed does not answer now."""
+    """A program or service that is needed does not respond now."""
 
     status, code, title = 503, "unavailable", "Unavailable"
 

@@ -1,4 +1,4 @@
-"""How what a process has is shared between tenants; runs, those who follow them, and large answers are bounded by it.
+"""How tenants share one resource of a process, such as runs in progress, followers, or bytes in memory.
 
 Pure counting in the process: it costs no round trip. Several replicas together hold that many times as much.
 """
@@ -7,15 +7,17 @@ from uuid import UUID
 
 
 class Shares:
-    """How much of one thing each tenant holds.
+    """How much of a resource each tenant holds.
 
-    A tenant may hold `each`; once all hold more than `most` together, only what `most` divided by their number gives.
-    So nobody waits for a tenant that holds more than its part, and together they never hold twice `most`.
+    Each tenant may hold up to `per_tenant`. When the total exceeds `capacity`, each is limited to an equal share of it.
+    So a tenant that comes late finds room, and together they never hold more than twice the capacity.
+
+    Invariant: `take` and `give` neither await nor raise in between, so the total is the sum of what is held.
     """
 
-    def __init__(self, most: int, *, each: int) -> None:
-        self._most = most
-        self._each = each
+    def __init__(self, capacity: int, *, per_tenant: int) -> None:
+        self._capacity = capacity
+        self._per_tenant = per_tenant
         self._total = 0
         self._held: dict[UUID, int] = {}
 
@@ -24,10 +26,11 @@ class Shares:
         return self._held.get(tenant_id, 0)
 
     def take(self, tenant_id: UUID, amount: int = 1) -> bool:
-        """Take all of the amount, or nothing."""
+        """Take all of the amount, or nothing; whether it was taken."""
         held = self.held(tenant_id) + amount
         tenants = len(self._held) + (tenant_id not in self._held)
-        if held > self._each or (self._total + amount > self._most and held * tenants > self._most):
+        over_capacity = self._total + amount > self._capacity
+        if held > self._per_tenant or (over_capacity and held * tenants > self._capacity):
             return False
         self._held[tenant_id] = held
         self._total += amount

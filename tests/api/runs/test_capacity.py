@@ -136,7 +136,7 @@ async def test_a_run_that_would_fill_the_memory_ends(
 
 
 def test_shares_bound_each_tenant_and_all_together() -> None:
-    shares = Shares(10, each=8)
+    shares = Shares(10, per_tenant=8)
     assert shares.take(A, 8)
     assert not shares.take(A), "a tenant's own bound"
     assert shares.take(B, 5), "its part of ten for two, though another holds more than its part"

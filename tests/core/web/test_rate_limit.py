@@ -1,6 +1,6 @@
 """The token bucket, with a clock of the test's own."""
 
-from agentic_core.web.rate_limit import TRACKED_KEYS, RateLimiter
+from agentic_core.web.rate_limit import MAX_TRACKED, RateLimiter
 from tests.support.clock import StoppedClock
 
 
@@ -33,7 +33,7 @@ def test_refused_requests_cost_nothing() -> None:
 def test_keys_do_not_share_and_full_buckets_are_forgotten() -> None:
     clock = StoppedClock()
     limiter = RateLimiter(per_minute=1, clock=clock)
-    for number in range(TRACKED_KEYS):
+    for number in range(MAX_TRACKED):
         decision = limiter.take(str(number))
         assert decision is not None
         assert decision.allowed

@@ -46,9 +46,9 @@ class Slots:
     """What is in use of a replica's capacity. What is refused leaves nothing taken."""
 
     def __init__(self, capacity: Capacity) -> None:
-        self._runs = Shares(MAX_RUNS, each=capacity.runs_per_tenant)
-        self._followers = Shares(MAX_FOLLOWERS, each=capacity.followers_per_tenant)
-        self._bytes = Shares(capacity.live_bytes, each=capacity.live_bytes)
+        self._runs = Shares(MAX_RUNS, per_tenant=capacity.runs_per_tenant)
+        self._followers = Shares(MAX_FOLLOWERS, per_tenant=capacity.followers_per_tenant)
+        self._bytes = Shares(capacity.live_bytes, per_tenant=capacity.live_bytes)
 
     def run(self, tenant_id: UUID) -> "RunSlot":
         """A slot for one more run of a tenant. Raises `TooManyRuns`."""
