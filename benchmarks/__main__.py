@@ -4,6 +4,7 @@ import argparse
 import importlib
 
 MODULES = {
+    "database": "transactions on the bare driver and sessions, on the one pool",
     "execute": "an agent's execution from HTTP request to stored answer",
     "gateway": "the model gateway against a direct call",
     "operator": "convergence of thousands of agents on a real API server",

@@ -61,7 +61,11 @@ async def of_cluster(settings: ApiSettings, database: Database) -> AsyncGenerato
 
 def database_of(settings: ApiSettings) -> Database:
     """The pool of the process."""
-    return Database(settings.database_url.get_secret_value(), transaction_pooler=settings.database_pooler)
+    return Database(
+        settings.database_url.get_secret_value(),
+        connections=settings.database_connections,
+        transaction_pooler=settings.database_pooler,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,6 @@
 """That settings reach what they are about, in the api as it is put together for a cluster."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,19 @@ async def test_how_long_events_are_kept(
     async with harness.running(plane, postgres, tmp_path, event_days=3):
         await until(looked, what="the first look at old events")
     assert abs(datetime.now(UTC) - timedelta(days=3) - asked[0]) < timedelta(minutes=1)
+
+
+async def test_a_replica_opens_no_more_connections_than_it_may(
+    plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path
+) -> None:
+    async with harness.running(plane, postgres, tmp_path, database_connections=2) as api:
+
+        async def backend() -> int:
+            async with api.context.database.transaction(PLATFORM_TENANT) as transaction:
+                found: Any = await transaction.fetch_one("select pg_backend_pid() where $1 = $1::uuid")
+                return int(found[0])
+
+        assert len(set(await asyncio.gather(*(backend() for _ in range(20))))) <= 2
 
 
 async def test_no_statement_lasts_behind_a_pooler(

@@ -30,7 +30,7 @@ async def _keep_admin_key(text: str, *, pepper: bytes, dsn: str) -> None:
             f"Secret {ADMIN_KEY} has no API key under `key`, or Secret {API_KEYS} no `pepper`:"
             " delete that Secret to have a new one made."
         )
-    database = Database(dsn, pool_size=1)
+    database = Database(dsn, connections=1)
     try:
         async with database.session(PLATFORM_TENANT) as session:
             keys = KeyRepository(session)

@@ -1,16 +1,19 @@
 """Transactions on the bare driver, for the few statements that every run pays for; `Database` opens them.
 
-Row-level security holds as everywhere: the tenant is set in the same round trip that begins the transaction.
+They borrow the driver's connection from the pool of the SQLAlchemy engine. The gateway, which has no other statements,
+has a pool of the driver's own. Row-level security holds as everywhere: the tenant is set in the same round trip that
+begins the transaction.
 """
 
-import asyncio
-import functools
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
 import asyncpg
+from sqlalchemy.exc import EmulatedDBAPIException
+from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.pool import PoolProxiedConnection
 
 PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
 """By itself PostgreSQL plans these statements anew each time, for what few rows they have: it costs more than running
@@ -28,7 +31,10 @@ class Transaction:
         self.tenant_id = tenant_id
 
     async def fetch(self, statement: str, *values: Any) -> list[Any]:
-        """The rows of a statement whose first parameter is the tenant. JSON columns are text."""
+        """The rows of a statement whose first parameter is the tenant.
+
+        Statements read and write JSON as text (`tool_calls::text`): the engine has made the driver parse it otherwise.
+        """
         rows: list[Any] = await self._connection.fetch(statement, self.tenant_id, *values)
         return rows
 
@@ -37,61 +43,47 @@ class Transaction:
         return await self._connection.fetchrow(statement, self.tenant_id, *values)
 
 
-class Direct:
-    """A pool of connections of the bare driver, opened with the first transaction."""
+def begin(tenant_id: UUID) -> str:
+    """The statement that begins a tenant's transaction, in one round trip."""
+    tenant = UUID(int=tenant_id.int)  # no subclass with a spelling of its own
+    plans = "set_config('plan_cache_mode', 'force_generic_plan', true)"
+    return f"begin; select set_config('app.tenant_id', '{tenant}', true), {plans}"
 
-    def __init__(
-        self,
-        dsn: str,
-        *,
-        pool_size: int,
-        connect_timeout: float,
-        transaction_pooler: bool,
-        statement_timeout: float = STATEMENT_SECONDS,
-    ) -> None:
-        self._open_pool = functools.partial(
-            pool,
-            dsn,
-            connections=pool_size,
-            connect_timeout=connect_timeout,
-            statement_timeout=statement_timeout,
-            transaction_pooler=transaction_pooler,
-        )
-        self._pool: asyncpg.Pool | None = None
-        self._opening = asyncio.Lock()
 
-    @asynccontextmanager
-    async def transaction(self, tenant_id: UUID) -> AsyncGenerator[Transaction]:
-        """A transaction that is committed at the end of the block."""
-        pool = self._pool or await self._open()
-        async with pool.acquire() as connection:
-            try:
-                await connection.execute(
-                    f"begin; select set_config('app.tenant_id', '{UUID(int=tenant_id.int)}', true)"
-                )
-                yield Transaction(connection, tenant_id)
-                await connection.execute("commit")
-            except TimeoutError:
-                connection.terminate()  # nobody answers; nobody would answer a rollback
-                raise
-            except Exception:
-                if not connection.is_closed():
-                    await connection.execute("rollback")
-                raise
-            except BaseException:
-                connection.terminate()  # cancelled between two messages: nobody knows the state of the protocol
-                raise
+@asynccontextmanager
+async def transaction(engine: AsyncEngine, tenant_id: UUID) -> AsyncGenerator[Transaction]:
+    """A transaction on a connection of the engine's pool, committed at the end of the block.
 
-    async def _open(self) -> asyncpg.Pool:
-        async with self._opening:
-            if self._pool is None:
-                self._pool = await self._open_pool()
-            return self._pool
+    Invariant: a connection goes back to the pool only after a commit or rollback that the server has confirmed. After a
+    cancellation or a timeout the state of the protocol is unknown, and the connection is closed.
+    """
+    pooled = await _taken(engine)
+    driver: Any = pooled.driver_connection
+    ended = False
+    try:
+        await driver.execute(begin(tenant_id))
+        yield Transaction(driver, tenant_id)
+        await driver.execute("commit")
+        ended = True
+    except TimeoutError:
+        raise  # the server does not respond: it would not respond to a rollback
+    except Exception:
+        if not driver.is_closed():
+            await driver.execute("rollback")
+            ended = True
+        raise
+    finally:
+        if not ended:
+            pooled.invalidate()
+        pooled.close()
 
-    async def close(self) -> None:
-        """Close all connections."""
-        if self._pool is not None:
-            await self._pool.close()
+
+async def _taken(engine: AsyncEngine) -> PoolProxiedConnection:
+    """A connection of the pool; raises the driver's own errors, as its statements do."""
+    try:
+        return await engine.raw_connection()
+    except EmulatedDBAPIException as error:
+        raise error.driver_exception from error
 
 
 def pool(

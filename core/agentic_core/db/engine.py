@@ -8,16 +8,21 @@ from uuid import UUID, uuid4
 import sqlalchemy as sa
 import sqlalchemy.orm
 from sqlalchemy import event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
 
-from agentic_core.db.direct import Direct, Transaction
+from agentic_core.db import direct
+from agentic_core.db.direct import Transaction
 
 PLATFORM_TENANT = UUID(int=0)
 """The tenant of what belongs to the platform itself, such as the keys of its administrators."""
 
-CONNECT_TIMEOUT = 5.0
-"""Seconds after which a server that does not answer is taken for unreachable."""
+CONNECT_SECONDS = 5.0
+"""Seconds after which a server that does not respond counts as unreachable."""
+RECYCLE_SECONDS = 300
+"""Age at which a connection is replaced, before firewalls and proxies drop what is idle."""
 
 Session = AsyncSession
 """A transaction of one tenant. Repositories write into it, `Database.session` commits it."""
@@ -41,32 +46,54 @@ def _unique_statement_name() -> str:
     return f"agentic_{uuid4().hex}"
 
 
-class Database:
-    """The pool of connections of one process."""
+def _close_after_timeout(context: ExceptionContext) -> None:
+    """Close the connection whose statement took too long: the server may not respond to a rollback either."""
+    if isinstance(context.original_exception, TimeoutError):
+        context.is_disconnect = True
+        context.invalidate_pool_on_disconnect = False
 
-    def __init__(self, dsn: str, *, pool_size: int = 10, transaction_pooler: bool = False) -> None:
-        """`dsn` is `postgresql://user:password@host:port/database`.
+
+def _replace_closed(dbapi_connection: DBAPIConnection, _record: object, _proxy: object) -> None:
+    """Connect again instead of handing out a connection that the server closed while it was idle."""
+    driver: Any = dbapi_connection
+    if driver.driver_connection.is_closed():
+        raise DisconnectionError
+
+
+class Database:
+    """The one pool of connections of a process."""
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        connections: int = 10,
+        transaction_pooler: bool = False,
+        connect_timeout: float = CONNECT_SECONDS,
+        statement_timeout: float = direct.STATEMENT_SECONDS,
+    ) -> None:
+        """`dsn` is `postgresql://user:password@host:port/database`. `connections` bounds the open connections.
 
         With `transaction_pooler` (PgBouncer in transaction mode) no prepared statement outlives its transaction.
         """
         self.dsn = dsn
-        arguments: dict[str, Any] = {"timeout": CONNECT_TIMEOUT}
+        arguments: dict[str, Any] = {"timeout": connect_timeout, "command_timeout": statement_timeout}
         if transaction_pooler:
             arguments |= {
                 "statement_cache_size": 0,
                 "prepared_statement_cache_size": 0,
                 "prepared_statement_name_func": _unique_statement_name,
             }
-        self._direct = Direct(
-            dsn, pool_size=pool_size, connect_timeout=CONNECT_TIMEOUT, transaction_pooler=transaction_pooler
-        )
         self.engine = create_async_engine(
             make_url(dsn).set(drivername="postgresql+asyncpg"),
-            pool_size=pool_size,
+            pool_size=connections,
             max_overflow=0,
             pool_use_lifo=True,
+            pool_recycle=RECYCLE_SECONDS,
             connect_args=arguments,
         )
+        event.listen(self.engine.sync_engine, "handle_error", _close_after_timeout)
+        event.listen(self.engine.sync_engine, "checkout", _replace_closed)
 
     @asynccontextmanager
     async def session(self, tenant_id: UUID) -> AsyncGenerator[Session]:
@@ -83,7 +110,7 @@ class Database:
 
     def transaction(self, tenant_id: UUID) -> AbstractAsyncContextManager[Transaction]:
         """The same on the bare driver, at a tenth of the CPU: for the statements that every run pays for."""
-        return self._direct.transaction(tenant_id)
+        return direct.transaction(self.engine, tenant_id)
 
     @asynccontextmanager
     async def platform(self) -> AsyncGenerator[AsyncConnection]:
@@ -98,7 +125,6 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._direct.close()
         await self.engine.dispose()
 
 

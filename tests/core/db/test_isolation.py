@@ -174,7 +174,7 @@ async def test_a_transaction_for_nobody_is_refused(database: Database) -> None:
 
 
 async def test_the_tenant_does_not_outlive_its_transaction(postgres: PostgresDatabase) -> None:
-    database = Database(postgres.app, pool_size=1)
+    database = Database(postgres.app, connections=1)
     async with database.session(uuid4()) as session:
         inside = (await session.execute(sa.text("select current_setting('app.tenant_id')"))).scalar_one()
     async with database.platform() as connection:
@@ -185,7 +185,7 @@ async def test_the_tenant_does_not_outlive_its_transaction(postgres: PostgresDat
 
 
 async def test_a_transaction_pooler_sees_no_lasting_statement(postgres: PostgresDatabase) -> None:
-    database = Database(postgres.app, pool_size=1, transaction_pooler=True)
+    database = Database(postgres.app, connections=1, transaction_pooler=True)
     for _ in range(3):
         async with database.session(PLATFORM_TENANT) as session:
             assert (await session.execute(sa.select(tables.tenants.c.tenant_id))).scalar_one() == PLATFORM_TENANT

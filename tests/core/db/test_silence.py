@@ -6,11 +6,13 @@ from collections.abc import AsyncGenerator
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
-from agentic_core.db.direct import Direct
+from agentic_core.db import Database, faults
 from agentic_core.db.notices import Notices, NoticesTiming
 from tests.support.postgres import PostgresDatabase
+from tests.support.waiting import PATIENCE
 
 STATEMENT = "select count(*) as found from runs where tenant_id = $1"
 
@@ -53,18 +55,27 @@ async def link(postgres: PostgresDatabase) -> AsyncGenerator[Link]:
         yield opened
 
 
-async def test_a_silent_database_is_unavailable_until_a_new_connection_succeeds(link: Link) -> None:
-    direct = Direct(link.dsn, pool_size=1, connect_timeout=0.5, transaction_pooler=False, statement_timeout=0.3)
-    async with direct.transaction(uuid4()) as transaction:
-        await transaction.fetch_one(STATEMENT)
-    link.silent = True
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(5), direct.transaction(uuid4()) as transaction:
-            await transaction.fetch_one(STATEMENT)
-    link.silent = False
-    async with asyncio.timeout(5), direct.transaction(uuid4()) as transaction:
-        assert await transaction.fetch_one(STATEMENT)
-    await direct.close()
+@pytest.mark.parametrize("kind", ["transaction", "session"])
+async def test_a_silent_database_is_unavailable_until_a_new_connection_succeeds(link: Link, kind: str) -> None:
+    database = Database(link.dsn, connections=1, connect_timeout=0.5, statement_timeout=0.3)
+
+    async def count() -> None:
+        if kind == "transaction":
+            async with database.transaction(uuid4()) as transaction:
+                assert await transaction.fetch_one(STATEMENT)
+        else:
+            async with database.session(uuid4()) as session:
+                assert (await session.execute(sa.text("select 1"))).all()
+
+    async with asyncio.timeout(PATIENCE):
+        await count()
+        link.silent = True
+        with pytest.raises(TimeoutError) as silent:
+            await count()
+        assert faults.is_unavailable(silent.value)
+        link.silent = False
+        await count()
+    await database.close()
 
 
 async def test_a_message_into_silence_is_lost_and_the_connection_made_anew(link: Link) -> None:

@@ -148,7 +148,7 @@ with latest as (
 ), counted as (
     select position, sum(size) over (order by position desc) as size from latest
 )
-select m.role, m.content, m.tool_calls, m.tool_call_id, m.is_error
+select m.role, m.content, m.tool_calls::text as tool_calls, m.tool_call_id, m.is_error
 from counted join messages m on m.tenant_id = $1 and m.conversation_id = $2 and m.position = counted.position
 where counted.size <= $4::bigint
 order by m.position desc
