@@ -18,7 +18,7 @@ from agentic_crds import Resource, Tenant
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
-class Key(NamedTuple):
+class NamespacedName(NamedTuple):
     """Where a resource is."""
 
     namespace: str
@@ -69,10 +69,10 @@ class Catalog:
             known = self._namespaces[tenant] = namespaces_of(found)
         return known
 
-    def locate(self, kind: type[Resource], principal: Principal, name: str) -> Key:
+    def locate(self, kind: type[Resource], principal: Principal, name: str) -> NamespacedName:
         """Where the resource would be: `name`, or `namespace.name` in a namespace of the caller's tenant."""
         namespace, dot, short = name.rpartition(".")
-        key = Key(namespace if dot else principal.default_namespace, short)
+        key = NamespacedName(namespace if dot else principal.default_namespace, short)
         if LABEL.fullmatch(short) and (not dot or namespace in self.namespaces(principal.tenant).all):
             return key
         raise unknown(kind, name)
@@ -101,14 +101,14 @@ class Catalog:
                 last = str(key)
         return found, None
 
-    def _keys(self, kind: type[Resource], principal: Principal, after: str | None) -> Iterator[Key]:
+    def _keys(self, kind: type[Resource], principal: Principal, after: str | None) -> Iterator[NamespacedName]:
         start_namespace, _, start_name = (after or "").partition(".")
         for namespace in sorted(self.namespaces(principal.tenant).all):
             if namespace < start_namespace:
                 continue
             inside = start_name if namespace == start_namespace else None
             for name in self.stores[kind].names(namespace, after=inside):
-                yield Key(namespace, name)
+                yield NamespacedName(namespace, name)
 
     def _tenant_changed(self, ref: Ref, _tenant: Object | None) -> None:
         self._namespaces.pop(ref.name, None)

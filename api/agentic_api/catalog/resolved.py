@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cachetools import LRUCache
 
-from agentic_api.catalog.catalog import Catalog, Key
+from agentic_api.catalog.catalog import Catalog, NamespacedName
 from agentic_api.errors import AgentNotReady
 from agentic_api.identity.principal import Principal
 from agentic_core import names
@@ -47,7 +47,7 @@ class ResolvedAgents:
         self._catalog = catalog
         self._anywhere = anywhere
         self._agents, self._revisions = catalog.stores[Agent], catalog.stores[AgentRevision]
-        self._resolved: LRUCache[Key, _Entry] = LRUCache(MAX_RESOLVED)
+        self._resolved: LRUCache[NamespacedName, _Entry] = LRUCache(MAX_RESOLVED)
 
     def get(self, principal: Principal, agent_id: str) -> ResolvedAgent:
         """What runs for an agent of the caller's tenant now; NotFound, or AgentNotReady with the reason."""
@@ -65,7 +65,7 @@ class ResolvedAgents:
         self._resolved[key] = entry
         return entry.agent
 
-    def _resolve(self, key: Key, agent: Object, before: ResolvedAgent | None) -> _Entry:
+    def _resolve(self, key: NamespacedName, agent: Object, before: ResolvedAgent | None) -> _Entry:
         """What runs; what ran before while the watch of revisions is behind that of agents."""
         status = agent.get("status", {})
         revision, endpoint = status.get("readyRevision"), status.get("endpoint")
@@ -91,13 +91,13 @@ class ResolvedAgents:
         return _Entry(version, ResolvedAgent(key.namespace, key.name, revision, definition, endpoint))
 
 
-def runtimes(key: Key) -> tuple[str, str]:
+def runtimes(key: NamespacedName) -> tuple[str, str]:
     """Where an agent can run. Whoever may write its status must not choose who gets conversations and run tokens."""
     own = names.dedicated_name(key.name)
     return names.runtime_url(names.RUNTIME, key.namespace), names.runtime_url(own, key.namespace)
 
 
-def not_ready(key: Key, agent: Object) -> AgentNotReady:
+def not_ready(key: NamespacedName, agent: Object) -> AgentNotReady:
     """Why an agent cannot run, in the operator's words."""
     conditions = agent.get("status", {}).get("conditions", [])
     ready: Object = next((item for item in conditions if item["type"] == names.READY), {})

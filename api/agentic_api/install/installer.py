@@ -1,6 +1,6 @@
 """The steps of an installation, each of which may be repeated and run by several at once. `main` calls it."""
 
-from agentic_api.install.secrets import ADMIN_KEY, API_KEYS, GENERATORS, Store
+from agentic_api.install.secrets import ADMIN_KEY, API_KEYS, GENERATORS, SecretStore
 from agentic_api.keys.repository import KeyRepository
 from agentic_core import telemetry
 from agentic_core.auth import api_keys
@@ -11,7 +11,7 @@ from agentic_core.errors import Invalid
 log = telemetry.logger(__name__)
 
 
-async def install(store: Store, *, dsn: str) -> str:
+async def install(store: SecretStore, *, dsn: str) -> str:
     """Make what is missing: secrets, tables, the admin key's row. Answers with the admin key."""
     found = {name: await store.ensure(name, generate) for name, generate in GENERATORS.items()}
     log.info("secrets are there", secrets=sorted(found))

@@ -44,7 +44,7 @@ GENERATORS: dict[str, Callable[[], Files]] = {
 }
 
 
-class Store(Protocol):
+class SecretStore(Protocol):
     """Where secrets are kept."""
 
     async def ensure(self, name: str, generate: Callable[[], Files]) -> Files:

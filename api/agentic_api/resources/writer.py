@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from agentic_api.audit import Audit
-from agentic_api.catalog.catalog import Catalog, Key, unknown
+from agentic_api.catalog.catalog import Catalog, NamespacedName, unknown
 from agentic_api.errors import AlreadyExists, GitOpsOnly, PreconditionFailed
 from agentic_api.identity.principal import Principal
 from agentic_core import names
@@ -94,7 +94,7 @@ class ResourceWriter:
                     raise unknown(self._kind, name)
         self._catalog.stores[self._kind].remove_ahead(*key)
 
-    async def _change(self, cluster: Cluster, key: Key, edit: Edit, *, version: str | None) -> Object:
+    async def _change(self, cluster: Cluster, key: NamespacedName, edit: Edit, *, version: str | None) -> Object:
         for attempt in range(MAX_ATTEMPTS):
             current = await self._current(cluster, key, version=version)
             try:
@@ -107,7 +107,7 @@ class ResourceWriter:
                 raise self._meaning(key, error) from error
         raise AssertionError("the last attempt returns or raises")
 
-    async def _current(self, cluster: Cluster, key: Key, *, version: str | None) -> Object:
+    async def _current(self, cluster: Cluster, key: NamespacedName, *, version: str | None) -> Object:
         with self._explained(key):
             current = await cluster.get(self._ref(key))
             if current is None:
@@ -134,7 +134,7 @@ class ResourceWriter:
                 await cluster.delete(ref)
         return changed
 
-    def _manifest(self, key: Key, draft: Draft) -> Object:
+    def _manifest(self, key: NamespacedName, draft: Draft) -> Object:
         meta = {"name": key.name, "namespace": key.namespace}
         return {"apiVersion": API_VERSION, "kind": self._kind.kind_name, "metadata": meta, "spec": draft.spec}
 
@@ -147,7 +147,7 @@ class ResourceWriter:
         meta = {"managedFields": entries, "uid": created["metadata"]["uid"]}
         return await cluster.patch(self._ref(_key(created)), {"metadata": meta}, names.API_MANAGER)
 
-    def _ref(self, key: Key) -> Ref:
+    def _ref(self, key: NamespacedName) -> Ref:
         return custom(self._kind).ref(key.name, key.namespace)
 
     def _action(self, verb: str) -> str:
@@ -163,13 +163,13 @@ class ResourceWriter:
         return self._cluster
 
     @contextmanager
-    def _explained(self, key: Key) -> Generator[None]:
+    def _explained(self, key: NamespacedName) -> Generator[None]:
         try:
             yield
         except errors.ClusterError as error:
             raise self._meaning(key, error) from error
 
-    def _meaning(self, key: Key, error: errors.ClusterError) -> PlatformError:
+    def _meaning(self, key: NamespacedName, error: errors.ClusterError) -> PlatformError:
         """What an error of the API server means for the client."""
         said = error.message.partition(": ")[2] or error.message
         which = f"{self._kind.kind_name} {key}"
@@ -199,8 +199,8 @@ def _by_create(entry: Object) -> bool:
     return entry["manager"] == names.API_MANAGER and entry["operation"] == "Update" and "subresource" not in entry
 
 
-def _key(resource: Object) -> Key:
-    return Key(resource["metadata"]["namespace"], resource["metadata"]["name"])
+def _key(resource: Object) -> NamespacedName:
+    return NamespacedName(resource["metadata"]["namespace"], resource["metadata"]["name"])
 
 
 def _generation(resource: Object) -> int:
