@@ -9,6 +9,7 @@ MODULES = {
     "gateway": "the model gateway against a direct call",
     "operator": "convergence of thousands of agents on a real API server",
     "runtime": "start, memory and CPU of the agent runtime",
+    "upgrade": "writes of an upgraded operator over thousands of agents",
 }
 
 

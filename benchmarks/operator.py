@@ -1,6 +1,7 @@
 """The operator on a real API server: CPU and memory for thousands of agents, writes after a restart, speed of edits.
 
-The baseline is a program that knows what to write: server-side apply of the same objects, nothing observed or decided.
+The baseline is a program that is given what to write: server-side apply of the same objects, nothing observed or
+decided. `benchmarks.upgrade` uses the same world.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ PATIENCE = 600.0
 
 
 @dataclass(frozen=True)
-class Result:
+class WorldCost:
     """What one size of world cost."""
 
     mode: str
@@ -54,7 +55,7 @@ class Result:
 class Scrape:
     """Metrics of the operator."""
 
-    waiting: int
+    queued: int
     settled: int
     """Reconciles of agents that ended well."""
     writes: int
@@ -71,15 +72,15 @@ class Operator:
 
     def scrape(self) -> "Scrape":
         """The metrics of now."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as answer:
-            text = answer.read().decode()
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=30) as response:
+            text = response.read().decode()
 
         def total(pattern: str) -> int:
             return int(sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", text, re.MULTILINE)))
 
         return Scrape(
-            waiting=total("agentic_operator_queue_depth"),
-            settled=total(r'agentic_operator_reconcile_seconds_count\{kind="Agent",outcome="settled"\}'),
+            queued=total("agentic_operator_queue_depth"),
+            settled=total(r'agentic_operator_reconcile_seconds_count\{[^}]*kind="Agent",outcome="settled"\}'),
             writes=total(r"agentic_operator_writes_total\{[^}]*\}"),
         )
 
@@ -105,36 +106,46 @@ async def all_of(calls: Iterable[Awaitable[Any]]) -> None:
 
 
 @asynccontextmanager
-async def operator(plane: ControlPlane) -> AsyncIterator[Operator]:
-    """The operator as a process of its own, killed hard at the end."""
+async def operator(plane: ControlPlane, *, tree: Path | None = None) -> AsyncIterator[Operator]:
+    """The operator as a process of its own, of another source tree if given. It hands its lease over at the end."""
     port = free_port()
-    env = os.environ | {
-        "AGENTIC_KUBECONFIG": str(plane.kubeconfig),
-        "AGENTIC_HOST": "127.0.0.1",
-        "AGENTIC_PORT": str(port),
-        "AGENTIC_NAMESPACE": "default",
-        "AGENTIC_RUNTIME_IMAGE": "runtime:1",
-        "AGENTIC_RUN_TOKEN_KEYS": "none",
-        "AGENTIC_LOG_LEVEL": "warning",
-    }
+    env = (
+        os.environ
+        | _python_path(tree)
+        | {
+            "AGENTIC_KUBECONFIG": str(plane.kubeconfig),
+            "AGENTIC_HOST": "127.0.0.1",
+            "AGENTIC_PORT": str(port),
+            "AGENTIC_LIVENESS_PORT": str(free_port()),
+            "AGENTIC_NAMESPACE": "default",
+            "AGENTIC_RUNTIME_IMAGE": "runtime:1",
+            "AGENTIC_RUN_TOKEN_KEYS": "none",
+            "AGENTIC_LOG_LEVEL": "warning",
+        }
+    )
     process = subprocess.Popen([sys.executable, "-m", "agentic_operator.main"], env=env)
 
-    async def answers() -> bool:
+    async def serves() -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=1):
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=1):
                 return True
         except OSError:
             return False
 
     try:
-        await until(answers, "the operator's probes")
+        await until(serves, "the operator's metrics")
         yield Operator(process, port, cpu_seconds(process.pid))
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=PATIENCE)
 
 
-def place(number: int) -> str:
+def _python_path(tree: Path | None) -> dict[str, str]:
+    folders = ("crds", "core", "operator")
+    return {"PYTHONPATH": os.pathsep.join(str(tree / folder) for folder in folders)} if tree else {}
+
+
+def namespace_of(number: int) -> str:
     """The namespace of the agent of this number."""
     return f"bench-{number % TENANTS}-default"
 
@@ -144,7 +155,7 @@ def agent(number: int, mode: str, prompt: str = "Answer in one sentence.") -> Ob
     return {
         "apiVersion": AGENT.api_version,
         "kind": AGENT.name,
-        "metadata": {"name": f"agent-{number:05}", "namespace": place(number)},
+        "metadata": {"name": f"agent-{number:05}", "namespace": namespace_of(number)},
         "spec": {
             "description": "An agent of the benchmark",
             "systemPrompt": prompt + " You are a careful assistant." * 15,
@@ -162,24 +173,26 @@ async def prepare(user: Cluster) -> None:
         await user.apply(_object(TENANT.name, f"bench-{number}", spec), "bench")
     for number in range(TENANTS):
 
-        async def there(number: int = number) -> bool:
-            return await user.get(NAMESPACE.ref(place(number))) is not None
+        async def exists(number: int = number) -> bool:
+            return await user.get(NAMESPACE.ref(namespace_of(number))) is not None
 
-        await until(there, f"the namespace {place(number)}")
+        await until(exists, f"the namespace {namespace_of(number)}")
         provider = {"type": "openai", "baseUrl": "http://192.0.2.1/v1", "models": [{"name": "m"}]}
-        await user.apply(_object(PROVIDER.name, "models", provider, place(number)), "bench")
-        await user.apply(agent(number, "Shared") | {"metadata": {"name": "first", "namespace": place(number)}}, "bench")
+        await user.apply(_object(PROVIDER.name, "models", provider, namespace_of(number)), "bench")
+        await user.apply(
+            agent(number, "Shared") | {"metadata": {"name": "first", "namespace": namespace_of(number)}}, "bench"
+        )
     for number in range(TENANTS):
-        await _start_runtime(user, place(number))
+        await _start_runtime(user, namespace_of(number))
 
 
 async def _start_runtime(user: Cluster, namespace: str) -> None:
     ref = DEPLOYMENT.ref(names.RUNTIME, namespace)
 
-    async def there() -> bool:
+    async def exists() -> bool:
         return await user.get(ref) is not None
 
-    await until(there, str(ref))
+    await until(exists, str(ref))
     found = await user.get(ref) or {}
     status = {"observedGeneration": found["metadata"]["generation"], "replicas": 1, "readyReplicas": 1}
     status |= {"availableReplicas": 1, "updatedReplicas": 1}
@@ -201,7 +214,7 @@ async def settle(running: Operator, count: int) -> None:
     async def quiet() -> bool:
         await asyncio.sleep(1)
         seen.append(running.scrape())
-        return seen[-1].waiting == 0 and seen[-1].settled >= count and len(seen) > 1 and seen[-1] == seen[-2]
+        return seen[-1].queued == 0 and seen[-1].settled >= count and len(seen) > 1 and seen[-1] == seen[-2]
 
     await until(quiet, "convergence")
 
@@ -248,7 +261,7 @@ async def edit(user: Cluster, count: int, mode: str) -> list[float]:
     return sorted(took)
 
 
-async def measure(plane: ControlPlane, mode: str, count: int) -> Result:
+async def measure(plane: ControlPlane, mode: str, count: int) -> WorldCost:
     """One size of world."""
     async with Cluster(plane.credentials) as user:
         async with operator(plane):
@@ -263,7 +276,7 @@ async def measure(plane: ControlPlane, mode: str, count: int) -> Result:
             await settle(running, count)
             writes = running.scrape().writes
             edits = await edit(user, count, mode)
-    return Result(mode, count, 1000 * cpu / count, plain, memory / 2**20, writes, edits)
+    return WorldCost(mode, count, 1000 * cpu / count, plain, memory / 2**20, writes, edits)
 
 
 def main() -> None:
@@ -280,7 +293,7 @@ def main() -> None:
     )
 
 
-def _row(result: Result) -> tuple[str, ...]:
+def _row(result: WorldCost) -> tuple[str, ...]:
     p50, p99 = result.edits[len(result.edits) // 2], result.edits[int(len(result.edits) * 0.99)]
     return (
         f"{result.count} {result.mode}",

@@ -13,6 +13,8 @@ OWNER_KIND = f"{GROUP}/owner-kind"
 OWNER_NAME = f"{GROUP}/owner-name"
 OWNER_NAMESPACE = f"{GROUP}/owner-namespace"
 """Namespace of the owner; absent for a cluster-scoped owner."""
+OWNER_CONTROLLER = f"{GROUP}/owner-controller"
+"""Name of the owner's controller that made an object; absent for the main controller of the owner's kind."""
 AGENT = f"{GROUP}/agent"
 COMPONENT = "app.kubernetes.io/component"
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -26,6 +28,8 @@ ADOPT = f"{GROUP}/adopt"
 DELETE = f"{GROUP}/delete"
 """`true` on a namespace that its Tenant does not declare any more lets the operator delete it with all in it."""
 SPEC_HASH = f"{GROUP}/spec-hash"
+SCALED_BACK = f"{GROUP}/scaled-back"
+"""`true` on the Deployment of a shared runtime that the operator scaled back to one pod."""
 
 # Finalizers
 FINALIZER = f"{GROUP}/finalizer"
@@ -57,6 +61,8 @@ RUNTIME_READY = "RuntimeReady"
 REACHABLE = "Reachable"
 CONFLICT = "Conflict"
 NAMESPACES_RETAINED = "NamespacesRetained"
+SUMMARY_CONDITIONS = (READY, RECONCILING, STALLED, CONFLICT)
+"""Conditions that say how a whole resource is; they belong to the main controller of its kind."""
 
 
 def revision_name(agent: str, digest: str) -> str:

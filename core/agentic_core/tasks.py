@@ -33,6 +33,13 @@ async def cancel(tasks: Iterable[asyncio.Task[Any]]) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
+async def first_of(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Wait until one of the tasks ends, and raise its error."""
+    done, _ = await asyncio.wait(list(tasks), return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
 def _log_failure(task: asyncio.Task[Any]) -> None:
     if not task.cancelled() and (error := task.exception()):
         log.error("background task failed", task=task.get_name(), exc_info=error)

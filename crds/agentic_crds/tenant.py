@@ -100,6 +100,9 @@ class Quotas(Model):
     """Compute resources of each namespace."""
     agents: Count = 1000
     """Number of Agents in each namespace."""
+    max_runtime_pods: Annotated[int, Field(ge=1, le=1000), NUMERIC] = 10
+    """Pods that the shared runtime of each namespace may scale to by its use of CPU. It has one pod where the cluster
+    has no metrics server."""
     objects: Annotated[dict[str, Count], Field(max_length=64), OF_OTHER_KINDS] = {}
     """Number of objects of other kinds in each namespace, by the plural of the kind, for example modelproviders: 20.
     What is not named has the limit that the reference says for its kind."""

@@ -33,6 +33,7 @@ def rules() -> list[Rule]:
         rule("apps", ("deployments",), OWN),
         rule("autoscaling", ("horizontalpodautoscalers",), OWN),
         rule("networking.k8s.io", ("networkpolicies",), OWN),
+        rule("policy", ("poddisruptionbudgets",), OWN),
         rule("rbac.authorization.k8s.io", ("roles", "rolebindings"), OWN),
         rule("rbac.authorization.k8s.io", ("clusterroles",), ("bind",), only=PROVIDER_SECRETS),
     ]

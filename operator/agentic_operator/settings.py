@@ -7,7 +7,7 @@ from pathlib import Path
 from pydantic import Field
 
 from agentic_core.settings import Settings
-from agentic_operator.desired.platform import Platform
+from agentic_operator.desired.platform import PlatformSettings
 
 
 class OperatorSettings(Settings):
@@ -16,7 +16,9 @@ class OperatorSettings(Settings):
     kubeconfig: Path | None = None
     """A kubeconfig to use instead of the pod's ServiceAccount."""
     namespace: str = "agentic-system"
-    """The platform's own namespace: where the operator's Lease, the api and the gateway are."""
+    """The platform's own namespace, with the operator's Lease, the api and the gateway."""
+    liveness_port: int = 8081
+    """Port of `/healthz`; metrics and readiness are on `port`."""
     identity: str = Field(default_factory=lambda: f"{socket.gethostname()}-{os.getpid()}")
     """This process in the election of the leader."""
     runtime_image: str
@@ -31,9 +33,9 @@ class OperatorSettings(Settings):
     """Names of Secrets in the tenants' namespaces that pull the runtime image."""
 
     @property
-    def platform(self) -> Platform:
+    def platform(self) -> PlatformSettings:
         """The part that decides what shall exist."""
-        return Platform(
+        return PlatformSettings(
             namespace=self.namespace,
             runtime_image=self.runtime_image,
             run_token_keys=self.run_token_keys,

@@ -25,9 +25,7 @@ SLEEPS = {
 """By function, why it may sleep."""
 PATCHED: dict[str, str] = {
     "tests/core/cluster/test_client.py: PAGE": "the page of a list, no option of the client yet",
-    "tests/operator/controllers/test_tenants.py: PATIENCE": "the operator's registry does not pass it on yet",
     "tests/operator/controllers/test_tenants.py: RECOUNT_AGE": "the operator's registry does not pass it on yet",
-    "tests/operator/engine/test_queue.py: FIRST_PAUSE": "the queue takes no pauses yet",
 }
 """Constants that tests set in what they test, and why they cannot be given to it; no new ones."""
 

@@ -132,6 +132,10 @@ def test_every_program_is_probed(program: str) -> None:
         probe: container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
     }
     assert probes == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+    ports = {port["name"] for port in container["ports"]}
+    assert {container[probe]["httpGet"]["port"] for probe in probes} <= ports
+    liveness = "liveness" if program == "agentic-operator" else "http"
+    assert {container[probe]["httpGet"]["port"] for probe in ("startupProbe", "livenessProbe")} == {liveness}
 
 
 def test_images_by_registry_tag_and_digest() -> None:

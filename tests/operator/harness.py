@@ -13,14 +13,14 @@ from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, RESOURCE_QUOTA, Ki
 from agentic_core.egress import Guard
 from agentic_crds import Agent, AgentRevision, ModelProvider, Tenant
 from agentic_operator.controllers.registry import controllers
-from agentic_operator.desired.platform import Platform
+from agentic_operator.desired.platform import PlatformSettings
 from agentic_operator.engine.engine import Engine
-from agentic_operator.engine.metrics import Metrics
+from agentic_operator.engine.metrics import OperatorMetrics
 from tests.support.apiserver import ControlPlane
 from tests.support.waiting import PATIENCE, until
 
 AGENT, PROVIDER, REVISION, TENANT = custom(Agent), custom(ModelProvider), custom(AgentRevision), custom(Tenant)
-PLATFORM = Platform(
+PLATFORM = PlatformSettings(
     namespace="agentic-system",
     runtime_image="runtime:1",
     run_token_keys="PEM",
@@ -32,15 +32,15 @@ eventually = until
 
 @asynccontextmanager
 async def operator(
-    plane: ControlPlane, *, platform: Platform = PLATFORM, credentials: Credentials | None = None
+    plane: ControlPlane, *, platform: PlatformSettings = PLATFORM, credentials: Credentials | None = None
 ) -> AsyncIterator[Engine]:
     """A running operator, with the rights of an administrator or of `credentials`. Providers may be on this machine."""
-    metrics, stop = Metrics(), asyncio.Event()
+    metrics, stop = OperatorMetrics(), asyncio.Event()
     access = credentials or plane.credentials
     async with Cluster(access, Options(observer=metrics.requested)) as cluster:
         guard = Guard(private=platform.private_providers, loopback=True, foreign_namespace=platform.namespace)
         running = controllers(platform, guard)
-        engine = Engine(cluster, access, controllers=running, metrics=metrics)
+        engine = Engine(cluster, controllers=running, metrics=metrics, discovery_seconds=0.2)
         task = asyncio.create_task(engine.run(stop))
         waiting = asyncio.create_task(engine.synced.wait())
         await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
@@ -176,8 +176,8 @@ class World:
 
 
 @asynccontextmanager
-async def world(plane: ControlPlane, *, platform: Platform = PLATFORM) -> AsyncIterator[World]:
-    """A tenant with a provider, and an operator. Not a fixture: Kopf ends the tasks that began after it."""
+async def world(plane: ControlPlane, *, platform: PlatformSettings = PLATFORM) -> AsyncIterator[World]:
+    """A tenant with a provider, and an operator."""
     async with Cluster(plane.credentials) as cluster:
         made = World(cluster, plane)
         counting = asyncio.create_task(made.count_quotas())

@@ -112,11 +112,11 @@ class ControlPlane:
         metadata = {"name": name, "labels": labels}
         self.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
 
-    def install_kinds(self) -> None:
-        """Apply the generated CRDs and wait until they are served."""
+    def install_kinds(self, tree: Path = ROOT) -> None:
+        """Apply the generated CRDs of a source tree and wait until they are served."""
         kinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
         paths = []
-        for file in sorted((ROOT / "crds" / "generated").glob("*.yaml")):
+        for file in sorted((tree / "crds" / "generated").glob("*.yaml")):
             definition = yaml.safe_load(file.read_text())
             path = f"{kinds}/{definition['metadata']['name']}"
             self.request("PATCH", f"{path}?fieldManager=tests&force=true", definition, "application/apply-patch+yaml")

@@ -1,4 +1,4 @@
-"""The client of one API server: get, list, apply, create, replace, patch, delete. It knows the protocol, no policy.
+"""The client of one API server: get, list, apply, create, replace, patch, delete. It has the protocol, no policy.
 
 The operator's engine, the watches and the api's resource store call it.
 """
@@ -11,21 +11,22 @@ from typing import Any, Literal, Self
 from agentic_core.cluster import errors
 from agentic_core.cluster.credentials import Credentials
 from agentic_core.cluster.kinds import Kind, Object, Ref, ref_of
-from agentic_core.cluster.transport import Options, Request, Transport
+from agentic_core.cluster.transport import ApiRequest, Options, Transport
 
 PAGE = 500
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
+UNAVAILABLE = 503
 PARTIAL = "application/json;as=PartialObjectMetadata{};g=meta.k8s.io;v=v1"
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a list."""
+class ListPage:
+    """One page of a list."""
 
     items: list[Object]
     resource_version: str
-    """Of the whole list, the same on each page: a watch goes on from here."""
+    """Of the whole list, the same on each page: a watch continues from it."""
 
 
 class Cluster:
@@ -49,7 +50,7 @@ class Cluster:
     async def get(self, ref: Ref, *, metadata_only: bool = False) -> Object | None:
         """The object, or None."""
         headers = {"Accept": PARTIAL.format("")} if metadata_only else {}
-        request = Request(method="GET", path=ref.path, verb="get", kind=ref.kind.name, headers=headers)
+        request = ApiRequest(method="GET", path=ref.path, verb="get", kind=ref.kind.name, headers=headers)
         try:
             return await self.transport.call(request)
         except errors.NotFound:
@@ -61,25 +62,37 @@ class Cluster:
 
     async def pages(
         self, kind: Kind, namespace: str | None = None, *, labels: str = "", metadata_only: bool = False
-    ) -> AsyncIterator[Page]:
-        """All objects of a kind in parts, so that ten thousand of them need not be in memory at once."""
+    ) -> AsyncIterator[ListPage]:
+        """All objects of a kind in pages, so that ten thousand of them need not be in memory at once."""
         headers = {"Accept": PARTIAL.format("List")} if metadata_only else {}
         params = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
         while True:
-            request = Request(
+            request = ApiRequest(
                 method="GET", path=kind.path(namespace), verb="list", kind=kind.name, headers=headers, params=params
             )
             body = await self.transport.call(request)
             items: list[Object] = body.get("items") or []
             for item in items:
-                item |= {"apiVersion": kind.api_version, "kind": kind.name}  # a list does not say it in its items
-            yield Page(items, body["metadata"]["resourceVersion"])
+                item |= {"apiVersion": kind.api_version, "kind": kind.name}  # items of a list lack them
+            yield ListPage(items, body["metadata"]["resourceVersion"])
             if not (more := body["metadata"].get("continue")):
                 return
             params = params | {"continue": more}
 
+    async def serves(self, api_version: str) -> bool:
+        """Whether the API server has this API. One that it has but that does not respond at the moment counts."""
+        request = ApiRequest(method="GET", path=f"/apis/{api_version}", verb="discover")
+        try:
+            await self.transport.call(request)
+        except (errors.NotFound, errors.Forbidden):
+            return False
+        except errors.ServerError as failure:
+            if failure.http_status != UNAVAILABLE:
+                raise
+        return True
+
     async def apply(self, obj: Object, manager: str, *, force: bool = True) -> Object:
-        """Server-side apply: create the object or set the fields that it names. Answers with what is stored."""
+        """Server-side apply: create the object or set the fields that it names. Returns what is stored."""
         return await self._apply(obj, manager, "apply", force=force)
 
     async def apply_status(self, obj: Object, manager: str, *, force: bool = True) -> Object:
@@ -88,7 +101,7 @@ class Cluster:
 
     async def _apply(self, obj: Object, manager: str, verb: str, *, force: bool) -> Object:
         ref = ref_of(obj)
-        request = Request(
+        request = ApiRequest(
             method="PATCH",
             path=f"{ref.path}/status" if verb == "apply_status" else ref.path,
             verb=verb,
@@ -103,18 +116,18 @@ class Cluster:
         """Create the object; Conflict when it exists."""
         ref = ref_of(obj)
         path, params = ref.kind.path(ref.namespace), {"fieldManager": manager}
-        request = Request(method="POST", path=path, verb="create", kind=ref.kind.name, params=params, body=obj)
+        request = ApiRequest(method="POST", path=path, verb="create", kind=ref.kind.name, params=params, body=obj)
         return await self.transport.call(request)
 
     async def replace(self, obj: Object, manager: str) -> Object:
         """Replace the object; Conflict when its metadata.resourceVersion is not the newest."""
         ref, params = ref_of(obj), {"fieldManager": manager}
-        request = Request(method="PUT", path=ref.path, verb="replace", kind=ref.kind.name, params=params, body=obj)
+        request = ApiRequest(method="PUT", path=ref.path, verb="replace", kind=ref.kind.name, params=params, body=obj)
         return await self.transport.call(request)
 
     async def patch(self, ref: Ref, change: Mapping[str, Any], manager: str) -> Object:
         """Merge patch; with metadata.resourceVersion in `change` it raises Conflict when that is not the newest."""
-        request = Request(
+        request = ApiRequest(
             method="PATCH",
             path=ref.path,
             verb="patch",
@@ -137,7 +150,7 @@ class Cluster:
         if uid:
             body["preconditions"] = {"uid": uid}
         try:
-            request = Request(method="DELETE", path=ref.path, verb="delete", kind=ref.kind.name, body=body)
+            request = ApiRequest(method="DELETE", path=ref.path, verb="delete", kind=ref.kind.name, body=body)
             await self.transport.call(request)
         except (errors.NotFound, errors.Conflict):
             return False

@@ -1,6 +1,6 @@
-"""Where an API server is and how to prove who we are; read from the pod's ServiceAccount or from a kubeconfig.
+"""Where an API server is and how to authenticate; read from the pod's ServiceAccount or from a kubeconfig.
 
-Each program's composition root calls `load` once; the client asks for the token anew, because it rotates.
+Each program's composition root calls `load` once; the client reads the token again, because it rotates.
 """
 
 import base64
@@ -34,7 +34,7 @@ class Credentials:
     """PEM of the client certificate's key."""
     token: str | None = None
     token_file: Path | None = None
-    """A file with a token that rotates; it goes before `token`."""
+    """A file with a token that rotates; it takes precedence over `token`."""
     verify: bool = True
     """False only by a kubeconfig that says insecure-skip-tls-verify."""
 
@@ -62,13 +62,18 @@ class Bearer:
         self._token = credentials.token
         self._read_at = float("-inf")
 
-    def header(self) -> dict[str, str]:
-        """The Authorization header, if a token is how we authenticate."""
+    def token(self) -> str | None:
+        """The token, read from its file at most once a minute; None when a token is not how we authenticate."""
         path = self._credentials.token_file
         if path and time.monotonic() - self._read_at > TOKEN_SECONDS:
             self._token = path.read_text().strip()
             self._read_at = time.monotonic()
-        return {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        return self._token
+
+    def header(self) -> dict[str, str]:
+        """The Authorization header, if a token is how we authenticate."""
+        token = self.token()
+        return {"Authorization": f"Bearer {token}"} if token else {}
 
     def expire(self) -> bool:
         """Forget the token, so that the next request reads the file again; False when there is no file."""

@@ -1,6 +1,6 @@
-"""What can go wrong when talking to an API server: one class for each answer that a caller treats differently.
+"""What can go wrong when calling an API server: one class for each response that a caller treats differently.
 
-Raised by the client; the operator backs off or writes a condition, the api answers 502 unless it says otherwise.
+Raised by the client; the operator backs off or writes a condition, the api responds with 502 unless it handles it.
 """
 
 from agentic_core import errors
@@ -9,8 +9,8 @@ from agentic_core import errors
 class ClusterError(errors.UpstreamFailed):
     """The API server refused or failed."""
 
-    answer: int = 0
-    """The HTTP status that the API server answered with; 0 when it did not answer."""
+    http_status: int = 0
+    """HTTP status of the API server's response; 0 when there was none."""
     reason: str = ""
     """The `reason` of the API server's Status object, for example AlreadyExists."""
 
@@ -20,7 +20,7 @@ class NotFound(ClusterError):
 
 
 class Conflict(ClusterError):
-    """The object was changed, replaced or created by somebody else meanwhile."""
+    """The object was changed, replaced or created by another client meanwhile."""
 
 
 class Gone(ClusterError):
@@ -36,11 +36,11 @@ class Forbidden(ClusterError):
 
 
 class Unauthorized(ClusterError):
-    """The API server does not know the credential."""
+    """The API server does not accept the credential."""
 
 
 class TooManyRequests(ClusterError):
-    """The API server asks to slow down; `retry_after` seconds later it may work."""
+    """The API server limits the rate; a retry may work after `retry_after` seconds."""
 
     retry_after: float = 1.0
 
@@ -50,8 +50,12 @@ class ServerError(ClusterError):
 
 
 class Unreachable(ClusterError):
-    """The API server did not answer at all or not in time."""
+    """The API server did not respond, or not in time."""
 
 
 class Fenced(ClusterError):
     """This process may not write any more: its leadership has run out."""
+
+
+class UnknownCluster(ClusterError):
+    """An object is in a cluster that this process has no client for."""

@@ -13,6 +13,8 @@ from agentic_crds.base import API_VERSION, Resource
 
 Object = dict[str, Any]
 """A Kubernetes object as JSON, in Kubernetes' own spelling."""
+LOCAL = "local"
+"""Name of the cluster that the platform itself runs in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,30 +33,34 @@ class Kind:
         scope = f"/namespaces/{namespace}" if namespace and self.namespaced else ""
         return f"{prefix}{scope}/{self.plural}"
 
-    def ref(self, name: str, namespace: str | None = None) -> "Ref":
+    def ref(self, name: str, namespace: str | None = None, *, cluster: str = LOCAL) -> "Ref":
         """The object of this kind called `name`."""
-        return Ref(self, name, namespace if self.namespaced else None)
+        return Ref(self, name, namespace if self.namespaced else None, cluster)
 
 
 @dataclass(frozen=True, slots=True)
 class Ref:
-    """One object: its kind, name and namespace (None for a cluster-scoped kind)."""
+    """One object: its kind, name, namespace (None for a cluster-scoped kind), and the cluster that it is in."""
 
     kind: Kind
     name: str
     namespace: str | None = None
+    cluster: str = LOCAL
 
     def __hash__(self) -> int:
-        """References are looked up all the time; the name of the kind says enough of it."""
+        """References are looked up all the time; kind, name and namespace almost always differ."""
         return hash((self.kind.name, self.name, self.namespace))
 
     @property
     def path(self) -> str:
-        """The URL path of the object."""
+        """The URL path of the object, on the API server of its cluster."""
         return f"{self.kind.path(self.namespace)}/{self.name}"
 
     def __str__(self) -> str:
-        return f"{self.kind.name} {self.namespace}/{self.name}" if self.namespace else f"{self.kind.name} {self.name}"
+        namespace = f"{self.namespace}/" if self.namespace else ""
+        return f"{self.kind.name} {namespace}{self.name}" + (
+            "" if self.cluster == LOCAL else f" in cluster {self.cluster}"
+        )
 
 
 @cache
@@ -93,13 +99,13 @@ _BUILT_IN: Mapping[tuple[str, str], Kind] = {
 
 
 def kind_of(obj: Object) -> Kind:
-    """The kind of an object; a KeyError means that neither the table above nor the registry has it."""
+    """The kind of an object; raises KeyError for one that neither the table above nor the registry has."""
     if obj["apiVersion"] == API_VERSION:
         return custom(KINDS[obj["kind"]].model)
     return _BUILT_IN[obj["apiVersion"], obj["kind"]]
 
 
-def ref_of(obj: Object) -> Ref:
-    """The reference to an object."""
+def ref_of(obj: Object, cluster: str = LOCAL) -> Ref:
+    """The reference to an object of a cluster."""
     metadata = obj["metadata"]
-    return kind_of(obj).ref(metadata["name"], metadata.get("namespace"))
+    return kind_of(obj).ref(metadata["name"], metadata.get("namespace"), cluster=cluster)

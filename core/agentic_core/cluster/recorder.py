@@ -1,20 +1,21 @@
-"""Kubernetes Events: short news about an object that `kubectl describe` shows; the operator tells them.
+"""Kubernetes Events: short messages about an object that `kubectl describe` shows; the operator writes them.
 
 An event says in the past tense what was done. The same one is written once in ten minutes, with a count.
 """
 
 import hashlib
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
+from cachetools import LRUCache
+
 from agentic_core.cluster.client import Cluster
 from agentic_core.cluster.kinds import Object
 
 QUIET_SECONDS = 600.0
-REMEMBERED = 4096
+MAX_SERIES = 4096
 
 
 @dataclass(slots=True)
@@ -33,7 +34,7 @@ class Recorder:
         self._cluster = cluster
         self._component = component
         self._clock = clock
-        self._known: OrderedDict[str, _Series] = OrderedDict()
+        self._series: LRUCache[str, _Series] = LRUCache(MAX_SERIES)
 
     async def event(
         self,
@@ -43,7 +44,7 @@ class Recorder:
         message: str,
         type: Literal["Normal", "Warning"] = "Normal",  # noqa: A002
     ) -> None:
-        """Tell about an object."""
+        """Write an event about an object."""
         metadata = regarding["metadata"]
         key = hashlib.sha256(f"{metadata['uid']} {reason} {message}".encode()).hexdigest()[:16]
         series = self._due(key)
@@ -74,13 +75,11 @@ class Recorder:
         await self._cluster.apply(body, self._component)
 
     def _due(self, key: str) -> _Series | None:
-        """The series to write now, or None when it was told a short time ago."""
+        """The series to write now, or None when it was written a short time ago."""
         now = self._clock()
-        series = self._known.get(key)
+        series = self._series.get(key)
         if series is None:
-            series = self._known[key] = _Series(_text(now), now)
-            if len(self._known) > REMEMBERED:
-                self._known.popitem(last=False)
+            series = self._series[key] = _Series(_text(now), now)
             return series
         series.count += 1
         if (now - series.last).total_seconds() < QUIET_SECONDS:

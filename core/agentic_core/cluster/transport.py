@@ -1,4 +1,4 @@
-"""HTTP to one API server: one session, typed errors, repeated attempts, and the fence before each write.
+"""HTTP to one API server: one session, typed errors, retries, and the fence before each write.
 
 Only the client and the watches use it.
 """
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import aiohttp
 import orjson
 
-from agentic_core.cluster import answers, errors
+from agentic_core.cluster import errors, responses
 from agentic_core.cluster.credentials import Bearer, Credentials
 from agentic_core.cluster.kinds import Object
 
@@ -25,16 +25,16 @@ class Options:
     timeout: float = 30.0
     """Seconds for one attempt, connecting included."""
     attempts: int = 5
-    """How often a request that may be repeated is sent."""
+    """How often a request that may be retried is sent."""
     connections: int = 100
     may_write: Callable[[], bool] = field(default=lambda: True)
-    """Asked right before each write leaves; False raises Fenced."""
-    observer: Observer = field(default=lambda _verb, _kind, _answer: None)
-    """Told the verb, the kind and the answer of each attempt; 0 stands for no answer."""
+    """Called right before each write is sent; False raises Fenced."""
+    observer: Observer = field(default=lambda _verb, _kind, _status: None)
+    """Called with verb, kind and HTTP status of each attempt; the status is 0 when there was no response."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class ApiRequest:
     """One call of the API."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
@@ -52,12 +52,14 @@ class Request:
 
 def _fenced(may_write: Callable[[], bool]) -> type[aiohttp.ClientRequest]:
     class FencedRequest(aiohttp.ClientRequest):
-        """Asks once the connection stands: no wait lies between the permission and the write."""
+        """Checks the permission once the connection is open. Invariant: no await between the check and the write."""
 
         async def send(self, conn: Any) -> aiohttp.ClientResponse:
             if self.method != "GET" and not may_write():
                 conn.close()
-                raise errors.Fenced(f"{self.method} {self.url.path}: not the leader any more, so nothing is written")
+                raise errors.Fenced(
+                    f"{self.method} {self.url.path}: this process is not the leader any more, so nothing is written"
+                )
             return await super().send(conn)
 
     return FencedRequest
@@ -78,9 +80,9 @@ class Transport:
             await self._session.close()
             self._session = None
 
-    def open(self, request: Request, *, silence: float | None = None) -> Any:
-        """The answer as an async context manager. With `silence` it has no end, but so many seconds without a byte
-        mean that the connection is dead."""
+    def open(self, request: ApiRequest, *, silence: float | None = None) -> Any:
+        """The response as an async context manager. With `silence` it may last for ever, but so many seconds without a
+        byte mean that the connection is dead."""
         if self._session is None:
             self._session = self._connect()
         timeout = (
@@ -103,48 +105,50 @@ class Transport:
             headers={"User-Agent": "agentic-platform", "Accept": "application/json", "Accept-Encoding": "identity"},
         )
 
-    async def call(self, request: Request) -> Object:
-        """The JSON answer; repeated after 429, 5xx and broken connections, with growing pauses."""
-        attempt = 0
+    async def call(self, request: ApiRequest) -> Object:
+        """The JSON response; retried after 429, 5xx and broken connections, with growing pauses."""
+        failures = 0
         while True:
             try:
                 return await self._attempt(request)
             except errors.ClusterError as failure:
-                attempt += 1
-                wait = self._pause(request, failure, attempt)
-                if wait is None:
+                failures += 1
+                pause = self._pause(request, failure, failures)
+                if pause is None:
                     raise
-                await asyncio.sleep(wait)
+                await asyncio.sleep(pause)
 
-    def _pause(self, request: Request, failure: errors.ClusterError, attempt: int) -> float | None:
-        if attempt >= self._options.attempts:
+    def _pause(self, request: ApiRequest, failure: errors.ClusterError, failures: int) -> float | None:
+        if failures >= self._options.attempts:
             return None
         if isinstance(failure, errors.Unauthorized):
-            return 0 if attempt == 1 and self._bearer.expire() else None
+            return 0 if failures == 1 and self._bearer.expire() else None
         if request.method == "POST" and isinstance(failure, errors.Unreachable):
-            return None  # it may have been done: a second one would be a second object or a misleading conflict
-        return answers.pause(failure, attempt)
+            return (
+                None  # it may have been carried out: a second one would create another object or a misleading conflict
+            )
+        return responses.pause(failure, failures)
 
-    async def _attempt(self, request: Request) -> Object:
-        answer = 0
+    async def _attempt(self, request: ApiRequest) -> Object:
+        status = 0
         try:
             async with self.open(request) as response:
-                answer = response.status
+                status = response.status
                 body: bytes = await response.read()
                 check(response, body, request)
                 found: Object = orjson.loads(body)
                 return found
         except (aiohttp.ClientError, TimeoutError, OSError) as failure:
-            answer = 0
+            status = 0
             server, reason = self._credentials.server, type(failure).__name__
-            raise errors.Unreachable(f"{request}: no answer from {server} ({reason})") from failure
+            raise errors.Unreachable(f"{request}: no response from {server} ({reason})") from failure
         finally:
-            self._options.observer(request.verb, request.kind, answer)
+            self._options.observer(request.verb, request.kind, status)
 
 
-def check(response: aiohttp.ClientResponse, body: bytes, request: Request) -> None:
-    """Raise the error that the answer stands for, if it is one."""
+def check(response: aiohttp.ClientResponse, body: bytes, request: ApiRequest) -> None:
+    """Raise the error of a response that is one."""
     if response.status >= 400:
-        raise answers.error(
+        raise responses.error(
             response.status, body, request=str(request), retry_after=response.headers.get("Retry-After")
         )

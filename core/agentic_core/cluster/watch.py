@@ -1,4 +1,4 @@
-"""A watch that survives: list, watch, resume, list again. It knows the protocol of watches and feeds a sink.
+"""A watch that survives: list, watch, resume, list again. It has the protocol of watches and feeds a sink.
 
 The operator's index and the stores of api and gateway are such sinks.
 """
@@ -13,7 +13,8 @@ import aiohttp
 import orjson
 
 from agentic_core import telemetry
-from agentic_core.cluster import answers, errors, transport
+from agentic_core.backoff import Backoff
+from agentic_core.cluster import errors, responses, transport
 from agentic_core.cluster.client import PARTIAL, Cluster
 from agentic_core.cluster.kinds import Kind, Object, Ref
 
@@ -21,13 +22,13 @@ SILENCE = 150.0
 """Seconds without a byte after which a watch is dead: bookmarks come about once a minute."""
 LIFETIME = 290
 """Seconds after which the API server ends a watch."""
-LONGEST_PAUSE = 30.0
+BACKOFF = Backoff(first=0.15, longest=24.0)
 
 log = telemetry.logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class WatchEvent:
     """A change of one object."""
 
     type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
@@ -36,16 +37,16 @@ class Event:
 
 
 class Sink(Protocol):
-    """What a reflector feeds. Nothing here waits: a slow sink would make the API server drop the watch."""
+    """What a reflector feeds. No method waits: a slow sink would make the API server drop the watch."""
 
     def put(self, obj: Object) -> None:
-        """The object is there, in this state."""
+        """The object exists, in this state."""
 
     def drop(self, obj: Object) -> None:
         """The object was deleted."""
 
     def bookmark(self, version: int) -> None:
-        """Everything up to this resource version has been told."""
+        """All events up to this resource version have arrived."""
 
     def retain(self, refs: set[Ref], version: int) -> None:
         """Of all objects up to this resource version only these exist."""
@@ -59,8 +60,8 @@ async def watch(
     namespace: str | None = None,
     labels: str = "",
     metadata_only: bool = False,
-) -> AsyncIterator[Event]:
-    """The changes after `version`, until the API server ends the watch. Raises Gone when they are not kept any more."""
+) -> AsyncIterator[WatchEvent]:
+    """The changes after `version`, until the API server ends the watch. Raises Gone when it no longer has them."""
     params = {
         "watch": "true",
         "allowWatchBookmarks": "true",
@@ -70,7 +71,7 @@ async def watch(
     if labels:
         params["labelSelector"] = labels
     headers = {"Accept": PARTIAL.format("")} if metadata_only else {}
-    request = transport.Request(
+    request = transport.ApiRequest(
         method="GET", path=kind.path(namespace), verb="watch", kind=kind.name, params=params, headers=headers
     )
     try:
@@ -96,11 +97,11 @@ async def _lines(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
         rest.append(last)
 
 
-def _event(raw: Object, kind: Kind, request: str) -> Event:
+def _event(raw: Object, kind: Kind, request: str) -> WatchEvent:
     if raw["type"] == "ERROR":
-        raise answers.error(raw["object"].get("code", 500), raw["object"], request=request)
+        raise responses.error(raw["object"].get("code", 500), raw["object"], request=request)
     raw["object"] |= {"apiVersion": kind.api_version, "kind": kind.name}  # metadata-only objects name another kind
-    return Event(raw["type"], raw["object"])
+    return WatchEvent(raw["type"], raw["object"])
 
 
 @dataclass(kw_only=True)
@@ -114,7 +115,7 @@ class Reflector:
     labels: str = ""
     metadata_only: bool = False
     on_restart: Callable[[str], None] = field(default=lambda _kind: None)
-    """Told the kind each time that the watch had to be opened again because it broke."""
+    """Called with the kind each time that the watch is opened again because it broke."""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the first list is in the sink."""
     _version: str = ""
@@ -133,10 +134,10 @@ class Reflector:
                 self._version = "" if isinstance(failure, errors.Gone) else self._version
                 self.on_restart(self.kind.name)
                 failures += 1
-                log.warning("watch broke", kind=self.kind.name, error=failure.message, attempt=failures)
+                log.warning("watch broken", kind=self.kind.name, error=failure.message, failures=failures)
                 await asyncio.sleep(_pause(failure, failures))
 
-    def _watch(self) -> AsyncIterator[Event]:
+    def _watch(self) -> AsyncIterator[WatchEvent]:
         return watch(
             self.cluster,
             self.kind,
@@ -155,12 +156,12 @@ class Reflector:
             for obj in page.items:
                 seen.add(self.kind.ref(obj["metadata"]["name"], obj["metadata"].get("namespace")))
                 self.sink.put(obj)
-            await asyncio.sleep(0)  # let others run between the parts of a long list
+            await asyncio.sleep(0)  # let others run between the pages of a long list
         self.sink.retain(seen, int(version))
         self._version = version
         self.synced.set()
 
-    def _feed(self, event: Event) -> None:
+    def _feed(self, event: WatchEvent) -> None:
         version = event.object["metadata"]["resourceVersion"]
         if event.type == "DELETED":
             self.sink.drop(event.object)
@@ -175,4 +176,4 @@ def _pause(failure: errors.ClusterError, failures: int) -> float:
     if isinstance(failure, errors.Gone) and failures == 1:
         return 0.0
     shortest = failure.retry_after if isinstance(failure, errors.TooManyRequests) else 0.0
-    return max(shortest, min(LONGEST_PAUSE, 0.1 * 2.0**failures) * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+    return max(shortest, BACKOFF.pause(failures))

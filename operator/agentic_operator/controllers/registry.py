@@ -1,18 +1,16 @@
-"""All controllers of the operator; `main` hands them to the engine."""
-
-from typing import Any
+"""All controllers of the operator; `main` passes them to the engine."""
 
 from agentic_core.egress import Guard
 from agentic_operator.controllers.agent.handlers import AgentController
 from agentic_operator.controllers.model_provider.handlers import ModelProviderController
-from agentic_operator.controllers.shared_runtime.handlers import SharedRuntimeController
+from agentic_operator.controllers.shared_runtime import SharedRuntimeController
 from agentic_operator.controllers.tenant.handlers import TenantController
-from agentic_operator.desired.platform import Platform
-from agentic_operator.engine.controller import Controller
+from agentic_operator.desired.platform import PlatformSettings
+from agentic_operator.engine.controller import AnyController
 
 
-def controllers(platform: Platform, guard: Guard | None = None) -> tuple[Controller[Any, Any], ...]:
-    """One controller for each kind. `guard` is the rule for providers' addresses, by default the platform's."""
+def controllers(platform: PlatformSettings, guard: Guard | None = None) -> tuple[AnyController, ...]:
+    """The controllers. `guard` is the rule for providers' addresses, by default the platform's."""
     rule = guard or Guard(private=platform.private_providers, foreign_namespace=platform.namespace)
     return (
         TenantController(platform),

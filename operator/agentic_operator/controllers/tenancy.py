@@ -1,49 +1,17 @@
-"""Which Tenant a namespace belongs to, and which events matter to whom; all controllers use it."""
+"""Which Tenant a namespace belongs to, and which changes of both matter to others; all controllers use it."""
 
-from collections.abc import Callable, Hashable
-from typing import Generic, TypeVar
+from collections.abc import Hashable
 
 from agentic_core import names
-from agentic_core.cluster.kinds import NAMESPACE, Object, Ref, custom
-from agentic_crds import Resource, Tenant
-from agentic_operator.engine.index import Change, Index
+from agentic_core.cluster.kinds import NAMESPACE, Object, custom
+from agentic_crds import Tenant
+from agentic_operator.controllers.parsed import Parsed
+from agentic_operator.engine.index import Index
+from agentic_operator.engine.key import ReconcileKey
 
 TENANT = custom(Tenant)
-
-ResourceT = TypeVar("ResourceT", bound=Resource)
-
-
-class Parsed(Generic[ResourceT]):
-    """Typed resources of the index, so that what ten thousand agents refer to is not parsed ten thousand times."""
-
-    def __init__(self, model: type[ResourceT]) -> None:
-        self._model = model
-        self._known: dict[Ref, tuple[int, ResourceT | None]] = {}
-
-    def find(self, ref: Ref, index: Index) -> ResourceT | None:
-        """The resource, if it is there and can be read."""
-        entry = index.entry(ref)
-        if entry is None:
-            self._known.pop(ref, None)
-            return None
-        known = self._known.get(ref)
-        if known is None or known[0] != entry.version:
-            known = self._known[ref] = (entry.version, self.read(index.get(ref)))
-        return known[1]
-
-    def read(self, obj: Object | None) -> ResourceT | None:
-        """The resource; None when it breaks rules of its kind that the API server did not know when it was written."""
-        try:
-            return self._model.model_validate(obj)
-        except ValueError:
-            return None
-
-
-def matters(change: Change, fingerprint: Callable[[Object], Hashable]) -> bool:
-    """Whether the object differs from what it was in what matters; that it came or went always does."""
-    if change.after is None or (was := change.was) is None:
-        return True
-    return fingerprint(was) != fingerprint(change.obj)
+TENANT_CONTROLLER = "tenant"
+"""Name of the controller that makes the namespaces of tenants."""
 
 
 def spec_of(obj: Object) -> Hashable:
@@ -59,8 +27,8 @@ def membership_of(namespace: Object) -> Hashable:
 
 
 def tenant_of(namespace: str, index: Index, parsed: Parsed[Tenant]) -> Tenant | None:
-    """The Tenant that has this namespace: the namespace says so by its label, and the Tenant says so too, or did when
-    the namespace was made for it."""
+    """The Tenant that has this namespace: the label of the namespace names it, and the Tenant declares the namespace,
+    or did when the namespace was made for it."""
     obj = index.get(NAMESPACE.ref(namespace))
     name = (obj["metadata"].get("labels") or {}).get(names.TENANT) if obj else None
     tenant = parsed.find(TENANT.ref(name), index) if name else None
@@ -68,12 +36,14 @@ def tenant_of(namespace: str, index: Index, parsed: Parsed[Tenant]) -> Tenant | 
 
 
 def _has(tenant: Tenant, namespace: str, index: Index) -> bool:
-    ref = TENANT.ref(tenant.metadata.name)
-    return namespace in tenant.namespace_names or index.owns(ref, NAMESPACE.ref(namespace))
+    return namespace in tenant.namespace_names or index.owns(_key(tenant), NAMESPACE.ref(namespace))
 
 
-def places_of(tenant: Tenant, index: Index) -> list[str]:
-    """The namespaces that the Tenant declares, then those that it declared once and that are still there."""
-    children = index.children(TENANT.ref(tenant.metadata.name))
-    there = sorted(ref.name for ref in children if ref.kind == NAMESPACE)
-    return list(dict.fromkeys([*tenant.namespace_names, *there]))
+def namespaces_of(tenant: Tenant, index: Index) -> list[str]:
+    """The namespaces that the Tenant declares, then those that it declared once and that still exist."""
+    existing = sorted(ref.name for ref in index.children(_key(tenant)) if ref.kind == NAMESPACE)
+    return list(dict.fromkeys([*tenant.namespace_names, *existing]))
+
+
+def _key(tenant: Tenant) -> ReconcileKey:
+    return ReconcileKey(TENANT_CONTROLLER, TENANT.ref(tenant.metadata.name))

@@ -1,4 +1,4 @@
-"""The head of every object that the operator makes; all builders start from it."""
+"""Labels and metadata of every object that the operator makes; all builders start from it."""
 
 from agentic_core import names
 from agentic_core.cluster.kinds import Kind, Object
@@ -11,6 +11,6 @@ def labels(*, tenant: str, name: str | None = None) -> dict[str, str]:
 
 
 def object_of(kind: Kind, name: str, namespace: str | None, labels: dict[str, str]) -> Object:
-    """An object with nothing but its head."""
-    place = {"namespace": namespace} if namespace else {}
-    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": {"name": name} | place | {"labels": labels}}
+    """An object with nothing but its metadata."""
+    head = {"name": name} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": kind.api_version, "kind": kind.name, "metadata": head | {"labels": labels}}

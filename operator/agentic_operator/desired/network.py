@@ -11,7 +11,7 @@ from agentic_crds.tenant import EgressRule
 from agentic_operator.desired import metadata
 
 LINK_LOCAL = (ip_network("169.254.0.0/16"), ip_network("fd00:ec2::254/128"), ip_network("fe80::/10"))
-"""Where clouds answer with credentials: not part of any range, however wide."""
+"""Where clouds serve credentials: not part of any range, however wide."""
 OTLP_PORT = 4318
 RUNTIME_PODS = {"matchLabels": {names.NAME: names.RUNTIME}}
 EVERY_POD: dict[str, Any] = {}
@@ -42,7 +42,7 @@ def default_deny(*, namespace: str, tenant: str) -> Object:
 
 
 def allow_dns(*, namespace: str, tenant: str) -> Object:
-    """Pods may ask the cluster's DNS."""
+    """Pods may use the cluster's DNS."""
     rule = {
         "to": [_pods("kube-system", {"matchLabels": {"k8s-app": "kube-dns"}})],
         "ports": [{"protocol": protocol, "port": 53} for protocol in ("UDP", "TCP")],

@@ -1,4 +1,4 @@
-"""What the operator knows of the platform it belongs to; read once at start, handed to the controllers."""
+"""The settings of the platform that decide what shall exist; read once at start, passed to the controllers."""
 
 from dataclasses import dataclass
 
@@ -6,8 +6,8 @@ from agentic_core import names
 
 
 @dataclass(frozen=True)
-class Platform:
-    """The operator's settings that decide what shall exist."""
+class PlatformSettings:
+    """What builders may use of the platform's settings."""
 
     namespace: str
     """Namespace of the api, the gateway and the operator."""

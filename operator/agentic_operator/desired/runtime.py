@@ -1,20 +1,20 @@
-"""The pods that run agents: Deployment, Service and autoscaler, for the shared runtime and for Dedicated ones."""
+"""The pods that run agents: Deployment, Service, autoscaler, disruption budget; shared and Dedicated ones."""
 
 from dataclasses import dataclass, field
 from typing import Any
 
 from agentic_core import names
-from agentic_core.cluster.kinds import AUTOSCALER, DEPLOYMENT, SERVICE, Object
-from agentic_crds.agent import Autoscaling, ResourceAmounts, Resources
+from agentic_core.cluster.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, SERVICE, Object
+from agentic_crds.agent import ResourceAmounts, Resources
 from agentic_operator.desired import metadata
-from agentic_operator.desired.platform import Platform
+from agentic_operator.desired.platform import PlatformSettings
 
 CONTAINER = "runtime"
 GRACE_SECONDS = 60
-"""How long a stopping pod may take for its runs. Kubernetes, deleting a namespace, looks at it again only after half of
-the longest grace of its pods, even when they are gone at once: ten minutes here would be five for each tenant."""
+"""How long a stopping pod may take for its runs. Kubernetes, deleting a namespace, retries only after half of the
+longest grace of its pods, even when they are gone at once: ten minutes here would be five for each tenant."""
 STOPPING_SECONDS = 20
-"""What a stopping pod keeps of that to interrupt the runs that are left, and to end."""
+"""How much of that a stopping pod keeps to interrupt the runs that are left, and to end."""
 PROGRESS_SECONDS = 180
 """Seconds without progress after which a rollout has failed: a pod may take two minutes to start."""
 USER = 10001
@@ -29,8 +29,28 @@ LOCKED_DOWN = {
 
 
 @dataclass(frozen=True)
-class Runtime:
-    """One Deployment of the agent server."""
+class Autoscaled:
+    """The bounds and the target of an autoscaler."""
+
+    min_pods: int
+    max_pods: int
+    cpu: dict[str, Any]
+    """What the use of CPU is held to, as an autoscaler spells it: `utilization` or `average_cpu`."""
+
+
+def utilization(percent: int) -> dict[str, Any]:
+    """Mean use of CPU as a part of what the pods request."""
+    return {"type": "Utilization", "averageUtilization": percent}
+
+
+def average_cpu(quantity: str) -> dict[str, Any]:
+    """Mean use of CPU by a pod, whatever it requests."""
+    return {"type": "AverageValue", "averageValue": quantity}
+
+
+@dataclass(frozen=True)
+class RuntimePods:
+    """One Deployment of the agent server and what belongs to it."""
 
     name: str
     namespace: str
@@ -38,11 +58,13 @@ class Runtime:
     image: str
     agent: str | None = None
     """The only agent that runs in it; None for the shared runtime."""
-    replicas: int | None = None
-    """Number of pods; None leaves it to an autoscaler or to whoever scales the Deployment."""
+    scale: Autoscaled | int | None = None
+    """Number of pods, or how an autoscaler sets it; None for the one pod of a Deployment that names no number."""
     resources: Resources = field(default_factory=Resources)
     env: dict[str, str] = field(default_factory=dict[str, str])
     """Environment variables of the user's own."""
+    annotations: dict[str, str] = field(default_factory=dict[str, str])
+    """Annotations of the Deployment."""
 
     @property
     def labels(self) -> dict[str, str]:
@@ -52,14 +74,24 @@ class Runtime:
 
     @property
     def selector(self) -> dict[str, str]:
-        """Labels that tell the pods from all others; a Deployment cannot change them later."""
+        """Labels that select exactly these pods; a Deployment cannot change them later."""
         return {names.NAME: names.RUNTIME, names.COMPONENT: self.name}
 
 
-def deployment(runtime: Runtime, platform: Platform) -> Object:
+def objects(runtime: RuntimePods, platform: PlatformSettings) -> list[Object]:
+    """All objects of a runtime. One that may have several pods gets a disruption budget."""
+    made = [deployment(runtime, platform), service(runtime)]
+    if isinstance(runtime.scale, Autoscaled):
+        return [*made, autoscaler(runtime, runtime.scale), disruption_budget(runtime)]
+    return [*made, disruption_budget(runtime)] if (runtime.scale or 0) > 1 else made
+
+
+def deployment(runtime: RuntimePods, platform: PlatformSettings) -> Object:
     """The pods of a runtime: no privileges, no credential, nothing writable but /tmp."""
     body = metadata.object_of(DEPLOYMENT, runtime.name, runtime.namespace, runtime.labels)
-    replicas = {} if runtime.replicas is None else {"replicas": runtime.replicas}
+    if runtime.annotations:
+        body["metadata"]["annotations"] = runtime.annotations
+    replicas = {"replicas": runtime.scale} if isinstance(runtime.scale, int) else {}
     return body | {
         "spec": replicas
         | {
@@ -72,28 +104,34 @@ def deployment(runtime: Runtime, platform: Platform) -> Object:
     }
 
 
-def service(runtime: Runtime) -> Object:
+def service(runtime: RuntimePods) -> Object:
     """The address of a runtime."""
     body = metadata.object_of(SERVICE, runtime.name, runtime.namespace, runtime.labels)
     port = {"name": "http", "port": names.RUNTIME_PORT, "targetPort": "http", "protocol": "TCP"}
     return body | {"spec": {"selector": runtime.selector, "ports": [port]}}
 
 
-def autoscaler(runtime: Runtime, scaling: Autoscaling) -> Object:
-    """The number of pods by their mean CPU utilisation."""
+def autoscaler(runtime: RuntimePods, scale: Autoscaled) -> Object:
+    """The number of pods by their mean use of CPU."""
     body = metadata.object_of(AUTOSCALER, runtime.name, runtime.namespace, runtime.labels)
-    target = {"type": "Utilization", "averageUtilization": scaling.target_cpu}
     return body | {
         "spec": {
             "scaleTargetRef": {"apiVersion": DEPLOYMENT.api_version, "kind": DEPLOYMENT.name, "name": runtime.name},
-            "minReplicas": scaling.min_replicas,
-            "maxReplicas": scaling.max_replicas,
-            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+            "minReplicas": scale.min_pods,
+            "maxReplicas": scale.max_pods,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": scale.cpu}}],
         }
     }
 
 
-def _pod(runtime: Runtime, platform: Platform) -> dict[str, Any]:
+def disruption_budget(runtime: RuntimePods) -> Object:
+    """Drained nodes lose one pod at a time, and never keep one that is not ready."""
+    body = metadata.object_of(DISRUPTION_BUDGET, runtime.name, runtime.namespace, runtime.labels)
+    selector = {"matchLabels": runtime.selector}
+    return body | {"spec": {"maxUnavailable": 1, "selector": selector, "unhealthyPodEvictionPolicy": "AlwaysAllow"}}
+
+
+def _pod(runtime: RuntimePods, platform: PlatformSettings) -> dict[str, Any]:
     secrets = [{"name": name} for name in platform.image_pull_secrets]
     return ({"imagePullSecrets": secrets} if secrets else {}) | {
         "serviceAccountName": names.RUNTIME,
@@ -112,7 +150,7 @@ def _pod(runtime: Runtime, platform: Platform) -> dict[str, Any]:
     }
 
 
-def _spread(runtime: Runtime) -> dict[str, Any]:
+def _spread(runtime: RuntimePods) -> dict[str, Any]:
     return {
         "maxSkew": 1,
         "topologyKey": "kubernetes.io/hostname",
@@ -121,7 +159,7 @@ def _spread(runtime: Runtime) -> dict[str, Any]:
     }
 
 
-def _container(runtime: Runtime, platform: Platform) -> dict[str, Any]:
+def _container(runtime: RuntimePods, platform: PlatformSettings) -> dict[str, Any]:
     return {
         "name": CONTAINER,
         "image": runtime.image,
@@ -138,7 +176,7 @@ def _container(runtime: Runtime, platform: Platform) -> dict[str, Any]:
     }
 
 
-def _environment(runtime: Runtime, platform: Platform) -> dict[str, str]:
+def _environment(runtime: RuntimePods, platform: PlatformSettings) -> dict[str, str]:
     """The user's variables come first, so that none of them replaces one of the platform's."""
     endpoint = {"AGENTIC_OTLP_ENDPOINT": platform.otlp_endpoint} if platform.otlp_endpoint else {}
     ours = endpoint | {

@@ -1,13 +1,17 @@
 """Makes the children of a resource what they shall be, and writes only what differs. The reconciler calls it."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from agentic_core import names
 from agentic_core.cluster import Cluster, Recorder, errors, kinds
-from agentic_core.cluster.kinds import Kind, Object, Ref, ref_of
+from agentic_core.cluster.kinds import Object, Ref, ref_of
 from agentic_operator.engine import drift, ownership
+from agentic_operator.engine.controller import AnyController
+from agentic_operator.engine.decision import Wanted
 from agentic_operator.engine.index import Index
+from agentic_operator.engine.key import ReconcileKey
+from agentic_operator.engine.writes import Writes
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,139 +23,158 @@ class Refusal:
     message: str
 
 
-class Children:
-    """The children in one cluster."""
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whose children are made: a resource and one of its controllers."""
 
-    def __init__(self, cluster: Cluster, index: Index, recorder: Recorder) -> None:
-        self._cluster = cluster
+    obj: Object
+    controller: AnyController
+
+    @property
+    def key(self) -> ReconcileKey:
+        """The key that is being reconciled."""
+        return ReconcileKey(self.controller.name, ref_of(self.obj))
+
+    def has(self, found: Object) -> bool:
+        """Whether the object was made for this owner."""
+        return ownership.is_ours(found, self.obj, self.controller.label)
+
+
+class Children:
+    """The children of all resources. `clusters` are the clients by name of their cluster."""
+
+    def __init__(self, clusters: Mapping[str, Cluster], index: Index, *, writes: Writes, recorder: Recorder) -> None:
+        self._clusters = clusters
         self._index = index
+        self._writes = writes
         self._recorder = recorder
         self._lost: set[Ref] = set()
         self._pruned: set[Ref] = set()
-        self._writing: dict[Ref, str] = {}
 
-    def lost(self, ref: Ref, owner: Ref) -> None:
-        """A child was deleted; when not by us nor with its owner, its return is worth an event."""
+    def deleted(self, ref: Ref, owner: ReconcileKey) -> None:
+        """A child was deleted; unless we did it, or its owner is being deleted, restoring it is worth an event."""
         if ref in self._pruned:
             self._pruned.discard(ref)
-        elif self._index.entry(owner) and not _deleting(self._index.get(owner)):
+        elif self._index.entry(owner.ref) and not _deleting(self._index.get(owner.ref)):
             self._lost.add(ref)
 
-    def is_writing(self, child: Object) -> bool:
-        """Whether this state of the child is what is being written right now, so that its event is no news."""
-        return self._writing.get(ref_of(child), "") == _hash(child) != ""
-
-    async def apply(
-        self, owner: Object, wanted: Iterable[Object], *, immutable: Collection[Kind] = ()
-    ) -> list[Refusal]:
+    async def apply(self, owner: Owner, wanted: Wanted) -> list[Refusal]:
         """Create or change what differs. Contents of a namespace that was refused are left out."""
         refusals: list[Refusal] = []
-        closed: set[str] = set()
-        for child in wanted:
-            if child["metadata"].get("namespace") in closed:
+        refused_namespaces: set[str] = set()
+        for child in wanted.objects:
+            if child["metadata"].get("namespace") in refused_namespaces:
                 continue
-            refusal = await self._apply(owner, ownership.owned(child, owner), immutable)
+            refusal = await self._apply(
+                owner, ownership.owned(child, owner.obj, owner.controller.label), wanted.cluster
+            )
             if refusal:
                 refusals.append(refusal)
                 if refusal.ref.kind == kinds.NAMESPACE:
-                    closed.add(refusal.ref.name)
+                    refused_namespaces.add(refusal.ref.name)
         return refusals
 
-    async def prune(self, owner: Ref, *, keep: Collection[Ref], among: Collection[Kind]) -> int:
+    async def prune(self, owner: Owner, *, keep: Collection[Ref]) -> int:
         """Delete the children that are not kept, exactly those that the index saw. Returns how many there were.
 
-        What is in a namespace that goes is left to Kubernetes, which ends pods before the policies that confine them.
+        Those in a namespace that is being deleted are left to Kubernetes, which ends pods before the policies that
+        confine them.
         """
-        surplus = {ref for ref in self._index.children(owner) if ref not in keep and ref.kind in among}
+        kinds_of_children = owner.controller.children
+        surplus = {ref for ref in self._index.children(owner.key) if ref not in keep and ref.kind in kinds_of_children}
         for ref in surplus:
             entry = self._index.entry(ref)
-            if entry and not _deleting(self._index.get(ref)) and not self._goes(ref.namespace, surplus):
+            if entry and not _deleting(self._index.get(ref)) and not self._namespace_goes(ref, surplus):
                 await self._delete(ref, entry.uid)
         return len(surplus)
 
+    def client(self, cluster: str) -> Cluster:
+        """The client of a cluster. Raises UnknownCluster when there is none."""
+        try:
+            return self._clusters[cluster]
+        except KeyError:
+            raise errors.UnknownCluster(
+                f"no client for cluster {cluster}: this operator has {', '.join(sorted(self._clusters))}"
+            ) from None
+
     async def _delete(self, ref: Ref, uid: str) -> None:
-        """Its event, which may come before the answer, is no loss then."""
+        """Its event may arrive before the response."""
         self._pruned.add(ref)
         deleted = False
         try:
-            deleted = await self._cluster.delete(ref, uid=uid)
+            deleted = await self.client(ref.cluster).delete(ref, uid=uid)
         finally:
             if not deleted:
                 self._pruned.discard(ref)
 
-    def _goes(self, namespace: str | None, surplus: Collection[Ref]) -> bool:
-        if namespace is None:
+    def _namespace_goes(self, child: Ref, surplus: Collection[Ref]) -> bool:
+        if child.namespace is None:
             return False
-        ref = kinds.NAMESPACE.ref(namespace)
+        ref = kinds.NAMESPACE.ref(child.namespace, cluster=child.cluster)
         return ref in surplus or _deleting(self._index.get(ref))
 
-    async def _apply(self, owner: Object, child: Object, immutable: Collection[Kind]) -> Refusal | None:
-        ref = ref_of(child)
+    async def _apply(self, owner: Owner, child: Object, cluster: str) -> Refusal | None:
+        ref = ref_of(child, cluster)
         try:
             found = self._index.get(ref)
-            if found is None and ref.kind in immutable and await self._new(child):
-                await self._tell_restored(owner, ref)
+            if found is None and ref.kind in owner.controller.immutable and await self._create(owner, child, ref):
                 return None
-            if found is None or not ownership.is_ours(found, owner):
-                return await self._create(owner, child)  # it asks the API server, which also knows the field managers
-            await self._change(owner, child, found)
-        except (errors.Forbidden, errors.Invalid) as refused:
+            if found is None or not owner.has(found):
+                return await self._adopt_or_apply(owner, child, ref)
+            await self._change(owner, child, found=found, ref=ref)
+        except (errors.Forbidden, errors.Invalid, errors.UnknownCluster) as refused:
             return Refusal(ref, foreign=False, message=refused.message)
         return None
 
-    async def _new(self, child: Object) -> bool:
-        """Create the object; False when one of its name is there already."""
-        self._writing[ref_of(child)] = _hash(child)
+    async def _create(self, owner: Owner, child: Object, ref: Ref) -> bool:
+        """Create the object; False when one of its name exists already."""
+        call = self.client(ref.cluster).create(child, owner.controller.manager)
         try:
-            self._index.put_written(await self._cluster.create(child, names.OPERATOR_MANAGER))
+            await self._writes.write(ref, owner.key, call)
         except errors.Conflict:
             return False
-        finally:
-            del self._writing[ref_of(child)]
+        await self._report_restored(owner, ref)
         return True
 
-    async def _create(self, owner: Object, child: Object) -> Refusal | None:
-        ref = ref_of(child)
-        found = await self._cluster.get(ref, metadata_only=True)
-        mine = found is None or ownership.is_ours(found, owner)
-        if found and not mine and not ownership.may_adopt(found):
+    async def _adopt_or_apply(self, owner: Owner, child: Object, ref: Ref) -> Refusal | None:
+        """The index lacks the object, or it lost its marks: the API server has it with its field managers."""
+        found = await self.client(ref.cluster).get(ref, metadata_only=True)
+        ours = found is None or owner.has(found)
+        if found and not ours and not ownership.may_adopt(found):
             return _foreign(ref, found)
-        await self._write(child, force=found is not None)
-        await self._tell_restored(owner, ref)
-        if found and not mine:
-            await self._recorder.event(
-                owner, "Adopted", message=f"Took {ref} over, as its annotation {names.ADOPT} allowed"
-            )
+        await self._write(owner, child, ref=ref, force=found is not None)
+        await self._report_restored(owner, ref)
+        if found and not ours:
+            message = f"Took {ref} over, as its annotation {names.ADOPT} allowed"
+            await self._recorder.event(owner.obj, "Adopted", message=message)
         return None
 
-    async def _tell_restored(self, owner: Object, ref: Ref) -> None:
+    async def _report_restored(self, owner: Owner, ref: Ref) -> None:
         if ref in self._lost:
             self._lost.discard(ref)
-            await self._recorder.event(owner, "Restored", message=f"{ref} was deleted or lost its labels; put it back")
+            message = f"{ref} was deleted or lost its labels; put it back"
+            await self._recorder.event(owner.obj, "Restored", message=message)
 
-    async def _change(self, owner: Object, child: Object, found: Object) -> None:
+    async def _change(self, owner: Owner, child: Object, *, found: Object, ref: Ref) -> None:
         if _deleting(found):
             return
-        same = _hash(found) == _hash(child)
+        unchanged = _hash(found) == _hash(child)
         where = drift.difference(child, found)
-        if same and where is None:
+        if unchanged and where is None:
             return
-        culprit = await self._culprit(child) if same else ""
-        await self._write(child, force=True)
-        if same:
-            message = f"{where} of {ref_of(child)} was changed by {culprit}; put it back"
-            await self._recorder.event(owner, "Restored", message=message)
+        culprit = await self._culprit(ref) if unchanged else ""
+        await self._write(owner, child, ref=ref, force=True)
+        if unchanged:
+            message = f"{where} of {ref} was changed by {culprit}; put it back"
+            await self._recorder.event(owner.obj, "Restored", message=message)
 
-    async def _culprit(self, child: Object) -> str:
-        found = await self._cluster.get(ref_of(child), metadata_only=True)
-        return ownership.other_managers(found) if found else "somebody"
+    async def _culprit(self, ref: Ref) -> str:
+        found = await self.client(ref.cluster).get(ref, metadata_only=True)
+        return ownership.last_other_manager(found or {"metadata": {}})
 
-    async def _write(self, child: Object, *, force: bool) -> None:
-        self._writing[ref_of(child)] = _hash(child)
-        try:
-            self._index.put_written(await self._cluster.apply(child, names.OPERATOR_MANAGER, force=force))
-        finally:
-            del self._writing[ref_of(child)]
+    async def _write(self, owner: Owner, child: Object, *, ref: Ref, force: bool) -> None:
+        call = self.client(ref.cluster).apply(child, owner.controller.manager, force=force)
+        await self._writes.write(ref, owner.key, call)
 
 
 def _hash(found: Object) -> str:
@@ -168,5 +191,7 @@ def _foreign(ref: Ref, found: Object) -> Refusal:
     present = found["metadata"].get("labels") or {}
     kind, other = present.get(names.OWNER_KIND), present.get(names.OWNER_NAME)
     whose = f"belongs to {kind} {other}" if kind and other else "was not made by the platform"
+    if controller := present.get(names.OWNER_CONTROLLER):
+        whose += f" (controller {controller})"
     advice = f"rename one of the two, delete it, or annotate it {names.ADOPT}=true"
     return Refusal(ref, foreign=True, message=f"{ref} exists and {whose}: {advice}")

@@ -1,30 +1,29 @@
-"""From a change of a watched object to the keys it concerns; every watch reports here, the queue gets the keys."""
+"""From a change of an object to the keys that it concerns; watches and our own writes report to it."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from functools import partial
 
 from agentic_core import names, telemetry
 from agentic_core.cluster import kinds
-from agentic_core.cluster.kinds import Kind, Object, Ref, ref_of
-from agentic_operator.engine.children import Children
-from agentic_operator.engine.controller import Controller
-from agentic_operator.engine.index import Change, Entry, Index
+from agentic_core.cluster.kinds import LOCAL, Kind, Object, Ref, ref_of
+from agentic_operator.engine.controller import AnyController, Controllers
+from agentic_operator.engine.index import Change, Index, IndexEntry
+from agentic_operator.engine.key import ReconcileKey
 from agentic_operator.engine.queue import Priority, Queue
 
-T = TypeVar("T")
 log = telemetry.logger(__name__)
 
 
 class Isolation:
-    """Keeps what one object's content breaks to this object: the watch that told of it goes on for all others."""
+    """Confines what one object's content breaks to this object: its watch continues for all others."""
 
     def __init__(self, count: Callable[[str], None]) -> None:
         self._count = count
 
     def failed(self, ref: Ref, failure: Exception) -> None:
-        """A change of this object could not be taken in: log it and count it."""
+        """A change of this object could not be processed: log it and count it."""
         kind = ref.kind.name
-        log.error("cannot take in", kind=kind, namespace=ref.namespace or "", name=ref.name, exc_info=failure)
+        log.error("change rejected", kind=kind, namespace=ref.namespace or "", name=ref.name, exc_info=failure)
         self._count(kind)
 
 
@@ -34,12 +33,12 @@ class Tenants:
     def __init__(self) -> None:
         self._by_namespace: dict[str, str] = {}
 
-    def of(self, ref: Ref) -> str:
+    def of(self, key: ReconcileKey) -> str:
         """The tenant of the namespace, else the namespace itself, else the name of a cluster-scoped object."""
-        namespace = ref.namespace or ref.name
+        namespace = key.ref.namespace or key.ref.name
         return self._by_namespace.get(namespace, namespace)
 
-    def learn(self, change: Change) -> None:
+    def update(self, change: Change) -> None:
         """A namespace came, went or changed its label."""
         tenant = (change.obj["metadata"].get("labels") or {}).get(names.TENANT)
         if tenant and change.after:
@@ -49,134 +48,103 @@ class Tenants:
 
 
 class Dispatcher:
-    """Tells the queue what each change concerns."""
+    """Queues the keys that a change concerns. `on_deleted` is called with each child that was deleted and its owner."""
 
     def __init__(
-        self,
-        index: Index,
-        queue: Queue,
-        *,
-        tenants: Tenants,
-        controllers: Mapping[Kind, Controller[Any, Any]],
-        children: Children,
-        isolation: Isolation,
+        self, index: Index, queue: Queue, *, tenants: Tenants, controllers: Controllers, isolation: Isolation
     ) -> None:
-        self._isolation = isolation
         self._index = index
         self._queue = queue
         self._tenants = tenants
         self._controllers = controllers
-        self._children = children
+        self._isolation = isolation
         self._live = False
-        index.on_written = self.written
+        self.on_deleted: Callable[[Ref, ReconcileKey], None] = lambda _ref, _owner: None
 
     def start(self) -> None:
-        """All watches have told what exists: queue it, and from now on what changes."""
-        for kind in self._controllers:
-            for ref in self._index.refs(kind):
-                self._queue.add(ref, Priority.BACKLOG)
+        """All watches have delivered what exists: queue it, and from now on what changes."""
+        for controller in self._controllers.all:
+            self.queue_all(controller, Priority.BACKLOG)
         self._live = True
 
-    def changed(self, change: Change | None) -> None:
-        """An object came, changed or went."""
-        if change is None:
-            return
-        if change.ref.kind == kinds.NAMESPACE:
-            self._tenants.learn(change)
-        if self._live:
-            self._route(change)
+    def queue_all(self, controller: AnyController, priority: Priority = Priority.EVENT) -> None:
+        """Queue all objects of a controller."""
+        for ref in self._index.refs(controller.kind):
+            self._queue.add(ReconcileKey(controller.name, ref), priority)
 
-    def written(self, change: Change) -> None:
-        """We wrote an object ourselves. Its owner knows, others may not; and no watch will tell of it any more."""
+    def dispatch(self, change: Change, author: ReconcileKey | None) -> None:
+        """An object came, changed or went. `author` is the key whose reconcile wrote it: it is not queued for its own
+        write, unless a user's edit came with it."""
         if change.ref.kind == kinds.NAMESPACE:
-            self._tenants.learn(change)
+            self._tenants.update(change)
         if not self._live:
             return
-        if change.ref.kind in self._controllers and change.edited:
-            self._queue.add(change.ref, Priority.EDIT)
-        self._relate(change)
+        for key in self._controllers.keys(change.ref):
+            if change.edited or key != author:
+                self._queue.add(key, Priority.EDIT if change.edited else Priority.EVENT)
+        self._queue_owners(change, author)
+        self._queue_related(change)
 
-    def _route(self, change: Change) -> None:
-        if change.ref.kind in self._controllers and not self._own_status(change):
-            self._queue.add(change.ref, Priority.EDIT if change.edited else Priority.EVENT)
-        if change.after is None or not self._children.is_writing(change.obj):
-            for entry in (change.before, change.after):
-                if owner := self._owner(entry, change.ref):
-                    self._queue.add(owner)
-        if change.after is None and (owner := self._owner(change.before, change.ref)):
-            self._children.lost(change.ref, owner)
-        self._relate(change)
+    def _queue_owners(self, change: Change, author: ReconcileKey | None) -> None:
+        owners = [self._owner(entry, change.ref) for entry in (change.before, change.after)]
+        for owner in owners:
+            if owner and owner != author:
+                self._queue.add(owner)
+        if change.after is None and (owner := owners[0]):
+            self.on_deleted(change.ref, owner)
 
-    def _owner(self, entry: Entry | None, ref: Ref) -> Ref | None:
+    def _owner(self, entry: IndexEntry | None, ref: Ref) -> ReconcileKey | None:
         owner = entry.owner if entry else None
-        return owner if owner and self._index.place_fits(owner, ref) else None
+        return owner if owner and self._index.namespace_fits(owner, ref) else None
 
-    def _relate(self, change: Change) -> None:
-        for controller in self._controllers.values():
+    def _queue_related(self, change: Change) -> None:
+        for controller in self._controllers.all:
             try:
-                for key in controller.related(change, self._index):
-                    self._queue.add(key)
+                for ref in controller.related(change, self._index):
+                    self._queue.add(ReconcileKey(controller.name, ref))
             except Exception as failure:  # noqa: BLE001 - whatever it is, it is logged
                 self._isolation.failed(change.ref, failure)
 
-    def _own_status(self, change: Change) -> bool:
-        """Whether only the status changed while its key is in flight: our own write, told before its answer came."""
-        if change.edited or not self._queue.in_flight(change.ref) or (was := change.was) is None:
-            return False
-        return _wish(change.obj) == _wish(was)
-
-
-def _wish(obj: Object) -> Object:
-    """All that is not status."""
-    metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
-    return {key: value for key, value in obj.items() if key != "status"} | {"metadata": metadata}
-
 
 class KindSink:
-    """What the watch of one kind feeds. Nothing that is in an object ends it."""
+    """What the watch of one kind feeds. No content of an object ends it."""
 
     def __init__(
-        self, kind: Kind, index: Index, changed: Callable[[Change | None], None], *, isolation: Isolation
+        self,
+        kind: Kind,
+        index: Index,
+        changed: Callable[[Change], None],
+        *,
+        isolation: Isolation,
+        cluster: str = LOCAL,
     ) -> None:
         self._kind = kind
         self._index = index
         self._changed = changed
         self._isolation = isolation
+        self._cluster = cluster
 
     def put(self, obj: Object) -> None:
-        """The object is there."""
-        self._take(ref_of(obj), self._index.put, obj)
-
-    def knows(self, obj: Object) -> bool:
-        """Whether the index has this version of the object, or a newer one."""
-        entry = self._index.entry(ref_of(obj))
-        metadata = obj["metadata"]
-        return bool(entry and entry.uid == metadata["uid"] and entry.version >= int(metadata["resourceVersion"]))
+        """The object exists."""
+        self._process(ref_of(obj, self._cluster), lambda: self._index.put(obj, self._cluster))
 
     def drop(self, obj: Object) -> None:
         """The object was deleted."""
-        self._take(ref_of(obj), self._index.drop, obj)
+        self._process(ref_of(obj, self._cluster), lambda: self._index.drop(obj, self._cluster))
 
     def bookmark(self, version: int) -> None:
-        """Everything up to this version has been told."""
-        self._index.bookmark(self._kind, version)
+        """All events up to this version have arrived."""
+        self._index.bookmark(self._kind, version, self._cluster)
 
     def retain(self, refs: set[Ref], version: int) -> None:
         """Of what is not newer than `version`, only these exist."""
-        self._index.bookmark(self._kind, version)
-        for ref in self._index.stale(self._kind, refs, version):
-            self.gone(ref)
+        self.bookmark(version)
+        for ref in self._index.stale(self._kind, refs, version=version, cluster=self._cluster):
+            self._process(ref, partial(self._index.evict, ref))
 
-    def missing(self, refs: set[Ref]) -> list[Ref]:
-        """What the index has beside these."""
-        return [ref for ref in self._index.refs(self._kind) if ref not in refs]
-
-    def gone(self, ref: Ref) -> None:
-        """The object does not exist any more."""
-        self._take(ref, self._index.evict, ref)
-
-    def _take(self, ref: Ref, change: Callable[[T], Change | None], news: T) -> None:
+    def _process(self, ref: Ref, update: Callable[[], Change | None]) -> None:
         try:
-            self._changed(change(news))
+            if change := update():
+                self._changed(change)
         except Exception as failure:  # noqa: BLE001 - whatever it is, it is logged
             self._isolation.failed(ref, failure)

@@ -1,9 +1,9 @@
-"""Whether an object still is what was applied; pure. The engine asks it before each write, to spare it."""
+"""Whether an object is still what was applied; pure. The engine calls it before each write, to avoid it."""
 
-import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
 from typing import Any
+
+from agentic_core.quantity import same_quantity
 
 KEYS = {
     "containers": "name",
@@ -14,20 +14,15 @@ KEYS = {
     "volumeMounts": "mountPath",
     "volumes": "name",
 }
-"""Lists that several managers share, and by what their items are told apart. Others, such as the ports of a network
-policy, belong to one manager as a whole: an item more is drift."""
-SUFFIXES = (
-    {"": Decimal(1), "m": Decimal("0.001")}
-    | {suffix: Decimal(1000) ** power for power, suffix in enumerate("kMGTP", start=1)}
-    | {f"{suffix}i": Decimal(1024) ** power for power, suffix in enumerate("KMGTP", start=1)}
-)
-QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)(m|k|M|G|T|P|Ki|Mi|Gi|Ti|Pi)?")
+"""Lists that several managers share, and the key of their items. Others, such as the ports of a network policy, belong
+to one manager as a whole: a further item is drift."""
 
 
 def difference(wanted: Any, found: Any, path: str = "") -> str | None:
     """The path of the first field of `wanted` that `found` does not have with the same value; None when it has all.
 
-    More fields, and items of shared lists, in `found` are others' business. Quantities count by their amount.
+    Further fields, and further items of shared lists, in `found` belong to other managers. Quantities are compared by
+    their amount.
     """
     if wanted == found:
         return None
@@ -35,7 +30,7 @@ def difference(wanted: Any, found: Any, path: str = "") -> str | None:
         return _of_mappings(wanted, found if isinstance(found, dict) else {}, path)
     if isinstance(wanted, list | tuple):
         return _of_lists(wanted, found if isinstance(found, list) else [], path)
-    if (found is None and not wanted) or _same_quantity(wanted, found):
+    if (found is None and not wanted) or same_quantity(str(wanted), str(found)):
         return None
     return path
 
@@ -69,12 +64,3 @@ def _list_key(path: str) -> str | None:
     if field == "ports":
         return "port" if path == "spec.ports" else "containerPort" if "containers[" in path else None
     return KEYS.get(field)
-
-
-def _same_quantity(wanted: Any, found: Any) -> bool:
-    one, other = QUANTITY.fullmatch(str(wanted)), QUANTITY.fullmatch(str(found))
-    return bool(one and other) and _amount(one) == _amount(other)
-
-
-def _amount(match: re.Match[str] | None) -> Decimal:
-    return Decimal(match[1]) * SUFFIXES[match[2] or ""] if match else Decimal("NaN")

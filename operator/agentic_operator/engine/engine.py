@@ -10,22 +10,30 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentic_core import names, telemetry
-from agentic_core.cluster import Cluster, Credentials, Recorder, Reflector, errors
-from agentic_core.cluster.kinds import Kind, Ref
-from agentic_operator.engine import intake, ownership
+from agentic_core.backoff import Backoff
+from agentic_core.cluster import Cluster, Recorder, Reflector, errors
+from agentic_core.cluster.kinds import LOCAL
+from agentic_core.tasks import cancel, first_of
+from agentic_operator.engine import ownership
 from agentic_operator.engine.children import Children
-from agentic_operator.engine.controller import Controller, Watch
+from agentic_operator.engine.controller import AnyController, Controllers, ReconcileContext, WatchedKind
+from agentic_operator.engine.discovery import OptionalApis
 from agentic_operator.engine.dispatch import Dispatcher, Isolation, KindSink, Tenants
 from agentic_operator.engine.index import Index
-from agentic_operator.engine.metrics import Metrics
-from agentic_operator.engine.queue import Closed, Queue
-from agentic_operator.engine.reconcile import Outcome, Reconciler, Result
+from agentic_operator.engine.key import ReconcileKey
+from agentic_operator.engine.metrics import OperatorMetrics
+from agentic_operator.engine.queue import Queue, QueueClosed
+from agentic_operator.engine.reconcile import ReconcileOutcome, Reconciler, ReconcileResult
+from agentic_operator.engine.writes import Writes
 
 WORKERS = 16
-SHARE = 8
+PER_TENANT = 8
 """How many workers one tenant may hold at once."""
 GRACE_SECONDS = 20.0
 """How long reconciles in flight may take to finish when the process ends."""
+DISCOVERY_SECONDS = 300.0
+"""Seconds between two checks which optional APIs the cluster serves."""
+BACKOFF = Backoff(first=1.0, longest=30.0)
 
 log = telemetry.logger(__name__)
 
@@ -36,81 +44,105 @@ class Engine:
     def __init__(
         self,
         cluster: Cluster,
-        credentials: Credentials,
         *,
-        controllers: Sequence[Controller[Any, Any]],
-        metrics: Metrics,
+        controllers: Sequence[AnyController],
+        metrics: OperatorMetrics,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        discovery_seconds: float = DISCOVERY_SECONDS,
     ) -> None:
-        by_kind = {controller.kind: controller for controller in controllers}
-        self._controllers = controllers
+        """Raises ValueError for controllers that cannot run side by side."""
+        self._controllers = Controllers(controllers)
         self._metrics = metrics
+        self._discovery_seconds = discovery_seconds
         self._tenants = Tenants()
-        self.index = Index(
-            by_kind, dict.fromkeys(lookup for controller in controllers for lookup in controller.lookups)
-        )
-        self.queue = Queue(self._tenants.of, share=SHARE)
-        children = Children(cluster, self.index, Recorder(cluster, names.OPERATOR))
+        lookups = dict.fromkeys(lookup for controller in controllers for lookup in controller.lookups)
+        self.index = Index(self._controllers.owners, lookups)
+        self.queue = Queue(self._tenants.of, per_tenant=PER_TENANT)
         self._isolation = Isolation(metrics.rejected)
         self._dispatcher = Dispatcher(
             self.index,
             self.queue,
             tenants=self._tenants,
-            controllers=by_kind,
-            children=children,
+            controllers=self._controllers,
             isolation=self._isolation,
         )
-        self._reconciler = Reconciler(cluster, self.index, children=children, controllers=by_kind, clock=clock)
-        self._reflectors = [self._reflector(cluster, watch) for watch in watches(controllers)]
-        primary = by_kind.keys() - {reflector.kind for reflector in self._reflectors}
-        self._intake = intake.Intake(
-            cluster, credentials, {kind: self._sink(kind) for kind in primary}, on_restart=metrics.restarted
+        self._writes = Writes(self.index, self._dispatcher.dispatch)
+        recorder = Recorder(cluster, names.OPERATOR)
+        children = Children({LOCAL: cluster}, self.index, writes=self._writes, recorder=recorder)
+        self._dispatcher.on_deleted = children.deleted
+        self._apis = OptionalApis(cluster, {api for controller in controllers for api in controller.optional_apis})
+        self._reconciler = Reconciler(
+            ReconcileContext(self.index, cluster, self._apis),
+            children=children,
+            writes=self._writes,
+            controllers=self._controllers,
+            clock=clock,
         )
+        self._reflectors = [self._reflector(cluster, watched) for watched in watched_kinds(controllers)]
         self.synced = asyncio.Event()
         metrics.queue_depth.set_function(lambda: len(self.queue))
 
     async def run(self, stop: asyncio.Event) -> None:
         """Converge everything until `stop` is set."""
         watching = [asyncio.create_task(reflector.run()) for reflector in self._reflectors]
-        finishing: list[asyncio.Task[None]] = []
+        working: list[asyncio.Task[None]] = []
         stopped = asyncio.create_task(_wait(stop))
-        looking = asyncio.create_task(self._first_look())
+        syncing = asyncio.create_task(self._sync())
+        discovering = asyncio.create_task(self._discover())
         try:
-            await first_of([*watching, looking, stopped])
-            if stop.is_set():
-                return
-            finishing = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
-            finishing.append(asyncio.create_task(self._intake.run(stop)))
-            await first_of([*watching, *finishing, stopped])
+            await first_of([*watching, syncing, stopped])
+            if not stop.is_set():
+                working = [asyncio.create_task(self._work()) for _ in range(WORKERS)]
+                await first_of([*watching, *working, discovering, stopped])
         finally:
             stop.set()
             self.queue.close()
-            if finishing:
-                await asyncio.wait(finishing, timeout=GRACE_SECONDS)
-            await cancel([*watching, *finishing, looking, stopped])
-            for controller in self._controllers:
+            if working:
+                await asyncio.wait(working, timeout=GRACE_SECONDS)
+            await cancel([*watching, *working, syncing, discovering, stopped])
+            for controller in self._controllers.all:
                 await controller.close()
 
-    async def _first_look(self) -> None:
-        """Fill the index before the first reconcile: half a picture would make it delete and rewrite."""
+    async def _sync(self) -> None:
+        """Fill the index before the first reconcile: with half of the objects it would delete and rewrite."""
         for reflector in self._reflectors:
             await reflector.synced.wait()
-        await self._intake.prime()
+        await self._check_apis()
         self._dispatcher.start()
         self.synced.set()
+
+    async def _discover(self) -> None:
+        """Queue what depends on an optional API when one comes or goes."""
+        await self.synced.wait()
+        while True:
+            await asyncio.sleep(self._discovery_seconds)
+            changed = await self._check_apis()
+            for controller in self._controllers.all:
+                if changed.intersection(controller.optional_apis):
+                    self._dispatcher.queue_all(controller)
+
+    async def _check_apis(self) -> set[str]:
+        failures = 0
+        while True:
+            try:
+                return await self._apis.check()
+            except errors.ClusterError as failure:
+                failures += 1
+                log.warning("discovery failed", error=failure.message, failures=failures)
+                await asyncio.sleep(BACKOFF.pause(failures))
 
     async def _work(self) -> None:
         while True:
             try:
                 key = await self.queue.take()
-            except Closed:
+            except QueueClosed:
                 return
             try:
                 await self._measured(key)
             finally:
                 self.queue.done(key)
 
-    async def _measured(self, key: Ref) -> None:
+    async def _measured(self, key: ReconcileKey) -> None:
         started = time.perf_counter()
         outcome = "error"
         try:
@@ -121,70 +153,54 @@ class Engine:
             raise
         except errors.ClusterError as failure:
             pause = self.queue.failed(key)
-            log.warning("failed", **self._fields(key), error=failure.message, retry_in=round(pause, 1))
+            log.warning("reconcile failed", **self._fields(key), error=failure.message, retry_in=round(pause, 1))
         except Exception:
             pause = self.queue.failed(key)
-            log.exception("crashed", **self._fields(key), retry_in=round(pause, 1))
+            log.exception("reconcile crashed", **self._fields(key), retry_in=round(pause, 1))
         finally:
             seconds = time.perf_counter() - started
-            self._metrics.reconcile_seconds.labels(key.kind.name, outcome).observe(seconds)
+            self._metrics.reconciled(key, outcome, seconds=seconds)
 
-    def _settle(self, key: Ref, result: Result) -> None:
-        if result.outcome is Outcome.REFUSED:
+    def _settle(self, key: ReconcileKey, result: ReconcileResult) -> None:
+        if result.outcome is ReconcileOutcome.REFUSED:
             pause = self.queue.failed(key)
-            log.warning("refused", **self._fields(key), retry_in=round(pause, 1))
+            log.warning("reconcile refused", **self._fields(key), retry_in=round(pause, 1))
             return
         self.queue.succeeded(key)
         if result.requeue_after is not None:
             self.queue.add_later(key, result.requeue_after)
 
-    def _fields(self, key: Ref) -> dict[str, Any]:
-        entry = self.index.entry(key)
+    def _fields(self, key: ReconcileKey) -> dict[str, Any]:
+        entry = self.index.entry(key.ref)
         return {
-            "kind": key.kind.name,
-            "namespace": key.namespace or "",
-            "name": key.name,
+            "controller": key.controller,
+            "kind": key.ref.kind.name,
+            "namespace": key.ref.namespace or "",
+            "name": key.ref.name,
             "generation": entry.generation if entry else 0,
             "tenant": self._tenants.of(key),
         }
 
-    def _reflector(self, cluster: Cluster, watch: Watch) -> Reflector:
+    def _reflector(self, cluster: Cluster, watched: WatchedKind) -> Reflector:
         return Reflector(
             cluster=cluster,
-            kind=watch.kind,
-            sink=self._sink(watch.kind),
-            labels=watch.labels,
-            metadata_only=watch.metadata_only,
+            kind=watched.kind,
+            sink=KindSink(watched.kind, self.index, self._writes.changed, isolation=self._isolation),
+            labels=watched.labels,
+            metadata_only=watched.metadata_only,
             on_restart=self._metrics.restarted,
         )
 
-    def _sink(self, kind: Kind) -> KindSink:
-        return KindSink(kind, self.index, self._dispatcher.changed, isolation=self._isolation)
 
-
-def watches(controllers: Iterable[Controller[Any, Any]]) -> list[Watch]:
-    """One reflector for each kind: children by label, unless a controller asks for more of that kind."""
+def watched_kinds(controllers: Iterable[AnyController]) -> list[WatchedKind]:
+    """One watch for each kind: of all objects of primary kinds, of children by label, even where they are a primary
+    kind too, such as namespaces; unless a controller asks for another watch."""
     controllers = list(controllers)
-    found = {kind: Watch(kind, ownership.SELECTOR) for controller in controllers for kind in controller.children}
-    found |= {controller.kind: Watch(controller.kind) for controller in controllers if controller.numerous}
-    found |= {watch.kind: watch for controller in controllers for watch in controller.watches}
+    found = {controller.kind: WatchedKind(controller.kind) for controller in controllers}
+    found |= {kind: WatchedKind(kind, ownership.SELECTOR) for controller in controllers for kind in controller.children}
+    found |= {watched.kind: watched for controller in controllers for watched in controller.watches}
     return list(found.values())
 
 
 async def _wait(event: asyncio.Event) -> None:
     await event.wait()
-
-
-async def first_of(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until one of the tasks ends, and raise its error."""
-    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in done:
-        task.result()
-
-
-async def cancel(tasks: Iterable[asyncio.Task[None]]) -> None:
-    """Cancel the tasks and wait until they are over."""
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

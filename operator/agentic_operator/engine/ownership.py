@@ -1,4 +1,8 @@
-"""How a child tells whose it is, and how we tell whose an object is; pure. The engine uses it around each apply."""
+"""The marks of a child by which its owner is found, and the checks whose an object is; pure. The engine uses it around
+each apply.
+
+The owner of a child is a resource and one of its controllers. The main controller of a kind is not named on children.
+"""
 
 import hashlib
 from typing import Any
@@ -11,21 +15,25 @@ from agentic_core.cluster.kinds import Object, Ref, ref_of
 SELECTOR = f"{names.MANAGED_BY}={names.OPERATOR}"
 """Selects all children."""
 NEVER_COPIED = ("app.kubernetes.io/instance", "argocd.argoproj.io/")
-"""Marks by which Argo CD would take a child for its own, and delete it."""
+"""Marks by which Argo CD would consider a child its own, and delete it."""
 
 
-def labels(owner: Ref) -> dict[str, str]:
-    """The labels that name the owner."""
+def labels(owner: Ref, controller: str = "") -> dict[str, str]:
+    """The labels that name the owner; `controller` is the label of a controller that is not the main one."""
     found = {names.MANAGED_BY: names.OPERATOR, names.OWNER_KIND: owner.kind.name, names.OWNER_NAME: owner.name}
-    return found | ({names.OWNER_NAMESPACE: owner.namespace} if owner.namespace else {})
+    if owner.namespace:
+        found[names.OWNER_NAMESPACE] = owner.namespace
+    if controller:
+        found[names.OWNER_CONTROLLER] = controller
+    return found
 
 
-def owned(child: Object, owner: Object) -> Object:
+def owned(child: Object, owner: Object, controller: str = "") -> Object:
     """The child as it is applied: with the owner's labels, its ownerReference where allowed, and its own hash."""
     ref, metadata = ref_of(owner), child["metadata"]
     wanted: dict[str, Any] = {
         **metadata,
-        "labels": _allowed(metadata.get("labels")) | labels(ref),
+        "labels": _allowed(metadata.get("labels")) | labels(ref, controller),
         "annotations": _allowed(metadata.get("annotations")),
     }
     if ref.namespace in (None, metadata.get("namespace")):
@@ -40,33 +48,39 @@ def digest(body: Object) -> str:
     return hashlib.blake2b(orjson.dumps(body, option=orjson.OPT_SORT_KEYS), digest_size=10).hexdigest()
 
 
-def is_ours(found: Object, owner: Object) -> bool:
-    """Whether the object was made by us for this owner: by its ownerReference, by its labels, or by its field manager
-    when somebody took the labels away."""
+def is_ours(found: Object, owner: Object, controller: str = "") -> bool:
+    """Whether the object was made for this owner by this controller: by its ownerReference, by its labels, or by its
+    field manager when the labels were removed."""
+    present = found["metadata"].get("labels") or {}
     references = found["metadata"].get("ownerReferences") or []
     if any(reference["uid"] == owner["metadata"]["uid"] for reference in references):
-        return True
-    present = found["metadata"].get("labels") or {}
+        return bool(present.get(names.OWNER_CONTROLLER, "") == controller)
     if present.get(names.MANAGED_BY) == names.OPERATOR and names.OWNER_KIND in present:
-        return labels(ref_of(owner)).items() <= present.items()
+        same_controller = present.get(names.OWNER_CONTROLLER, "") == controller
+        return same_controller and labels(ref_of(owner), controller).items() <= present.items()
     fields = found["metadata"].get("managedFields") or []
-    return any(entry["manager"] == names.OPERATOR_MANAGER and "subresource" not in entry for entry in fields)
+    return any(entry["manager"] == manager(controller) and "subresource" not in entry for entry in fields)
+
+
+def manager(controller: str = "") -> str:
+    """Field manager of the children, and of the finalizer, of the controller with this label."""
+    return f"{names.OPERATOR_MANAGER}-{controller}" if controller else names.OPERATOR_MANAGER
 
 
 def may_adopt(found: Object) -> bool:
-    """Whether a person allowed us to take the object over."""
+    """Whether a user allowed the operator to take the object over."""
     return (found["metadata"].get("annotations") or {}).get(names.ADOPT) == "true"
 
 
-def other_managers(found: Object) -> str:
-    """Who else has written to the object, the latest first, for the news about drift."""
+def last_other_manager(found: Object) -> str:
+    """The field manager that wrote to the object last, beside the operator's own; for the event about drift."""
     fields = [
         entry
         for entry in found["metadata"].get("managedFields") or []
-        if entry["manager"] != names.OPERATOR_MANAGER and entry.get("subresource") != "status"
+        if not entry["manager"].startswith(names.OPERATOR_MANAGER) and entry.get("subresource") != "status"
     ]
     fields.sort(key=lambda entry: entry.get("time", ""), reverse=True)
-    return fields[0]["manager"] if fields else "somebody"
+    return fields[0]["manager"] if fields else "an unknown manager"
 
 
 def _allowed(marks: dict[str, str] | None) -> dict[str, str]:

@@ -1,24 +1,26 @@
 """The reconcile paragraph: observe, desired, apply, prune, assess, status. Workers call it for one key at a time."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from pydantic import ValidationError
 
-from agentic_core import names
 from agentic_core.cluster import Cluster, errors
-from agentic_core.cluster.kinds import Kind, Object, Ref, ref_of
+from agentic_core.cluster.kinds import Object, ref_of
 from agentic_crds.base import Status
 from agentic_operator.engine import status
-from agentic_operator.engine.children import Children, Refusal
-from agentic_operator.engine.controller import Context, Controller
-from agentic_operator.engine.index import Index
+from agentic_operator.engine.children import Children, Owner, Refusal
+from agentic_operator.engine.controller import Controllers, ReconcileContext
+from agentic_operator.engine.key import ReconcileKey
+from agentic_operator.engine.writes import Writes
+
+DELETION_PAUSE = 5.0
+"""Seconds until a deletion that waits for something is reconciled again."""
 
 
-class Outcome(StrEnum):
+class ReconcileOutcome(StrEnum):
     """How a reconcile ended."""
 
     SETTLED = "settled"
@@ -29,10 +31,10 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
-    """What the queue has to know afterwards."""
+class ReconcileResult:
+    """What a reconcile returns to the queue."""
 
-    outcome: Outcome
+    outcome: ReconcileOutcome
     requeue_after: float | None = None
 
 
@@ -41,100 +43,99 @@ class Reconciler:
 
     def __init__(
         self,
-        cluster: Cluster,
-        index: Index,
+        context: ReconcileContext,
         *,
         children: Children,
-        controllers: Mapping[Kind, Controller[Any, Any]],
+        writes: Writes,
+        controllers: Controllers,
         clock: Callable[[], datetime],
     ) -> None:
-        self._cluster = cluster
-        self._index = index
+        self._context = context
+        self._index = context.index
+        self._cluster: Cluster = context.cluster
         self._children = children
+        self._writes = writes
         self._controllers = controllers
         self._clock = clock
-        self._context = Context(index, cluster)
-        self._mixed: dict[Ref, bytes] = {}
-        """Of a status that others write to as well: what we wrote last and what that gave."""
 
-    async def reconcile(self, ref: Ref) -> Result:
-        """Make the resource come true. Errors that may pass are raised."""
-        obj = self._index.get(ref)
+    async def reconcile(self, key: ReconcileKey) -> ReconcileResult:
+        """Make what the resource describes exist. Errors that may pass are raised."""
+        obj = self._index.get(key.ref)
         if obj is None:
-            self._mixed.pop(ref, None)
-            return Result(Outcome.GONE)
-        controller = self._controllers[ref.kind]
+            return ReconcileResult(ReconcileOutcome.GONE)
+        controller = self._controllers.of(key)
         try:
             if obj["metadata"].get("deletionTimestamp"):
-                return await self._finalize(obj, controller)
-            return await self._converge(obj, controller)
+                return await self._finalize(Owner(obj, controller))
+            return await self._converge(Owner(obj, controller))
         except ValidationError as invalid:
             now, generation = self._clock(), obj["metadata"].get("generation", 0)
-            await self._write_status(obj, status.stalled(_first(invalid), generation=generation, now=now))
-            return Result(Outcome.STALLED)
+            reported = status.stalled(_first(invalid), controller=controller, generation=generation, now=now)
+            await self._write_status(Owner(obj, controller), reported)
+            return ReconcileResult(ReconcileOutcome.STALLED)
 
-    async def _converge(self, obj: Object, controller: Controller[Any, Any]) -> Result:
+    async def _converge(self, owner: Owner) -> ReconcileResult:
+        controller = owner.controller
         if controller.needs_finalizer:
-            obj = await self._hold(obj)
-        resource = controller.parse(obj)
+            owner = await self._hold(owner)
+        resource = controller.parse(owner.obj)
         observed = await controller.observe(resource, self._context)
         wanted = controller.desired(resource, observed)
-        refs = [ref_of(child) for child in wanted.objects]
+        refs = [ref_of(child, wanted.cluster) for child in wanted.objects]
         before = self._index.versions(refs)
-        refusals = await self._children.apply(obj, wanted.objects, immutable=controller.immutable)
-        await self._children.prune(ref_of(obj), keep={*refs, *wanted.keep}, among=controller.children)
+        refusals = await self._children.apply(owner, wanted)
+        await self._children.prune(owner, keep={*refs, *wanted.keep})
         if self._index.versions(refs) != before:
-            observed = await controller.observe(resource, self._context)  # our own writes raise no event
+            observed = await controller.observe(resource, self._context)  # no event of our own writes queues the key
         assessment = controller.assess(resource, observed, self._clock())
         if assessment.status is not None:
-            await self._write_status(obj, self._told(obj, assessment.status, refusals))
-        return Result(Outcome.REFUSED if refusals else Outcome.SETTLED, assessment.requeue_after)
+            await self._write_status(owner, self._with_refusals(owner, assessment.status, refusals))
+        outcome = ReconcileOutcome.REFUSED if refusals else ReconcileOutcome.SETTLED
+        return ReconcileResult(outcome, assessment.requeue_after)
 
-    def _told(self, obj: Object, assessed: Status, refusals: list[Refusal]) -> Status:
+    def _with_refusals(self, owner: Owner, assessed: Status, refusals: list[Refusal]) -> Status:
         if not refusals:
             return assessed
-        generation = obj["metadata"].get("generation", 0)
-        return status.with_refusals(assessed, refusals, generation=generation, now=self._clock())
+        generation = owner.obj["metadata"].get("generation", 0)
+        return status.with_refusals(
+            assessed, refusals, controller=owner.controller, generation=generation, now=self._clock()
+        )
 
-    async def _finalize(self, obj: Object, controller: Controller[Any, Any]) -> Result:
+    async def _finalize(self, owner: Owner) -> ReconcileResult:
         """Delete what the owner's deletion does not delete by itself, then let the resource go."""
-        if names.FINALIZER not in obj["metadata"].get("finalizers", []):
-            return Result(Outcome.GONE)
-        if await self._children.prune(ref_of(obj), keep=(), among=controller.children):
-            return Result(Outcome.WAITING, requeue_after=5.0)
-        if not await controller.finalize(controller.parse(obj), self._context):
-            return Result(Outcome.WAITING, requeue_after=5.0)
-        await self._set_finalizers(obj, [])
-        return Result(Outcome.GONE)
+        if owner.controller.finalizer not in owner.obj["metadata"].get("finalizers", []):
+            return ReconcileResult(ReconcileOutcome.GONE)
+        if await self._children.prune(owner, keep=()):
+            return ReconcileResult(ReconcileOutcome.WAITING, requeue_after=DELETION_PAUSE)
+        if not await owner.controller.finalize(owner.controller.parse(owner.obj), self._context):
+            return ReconcileResult(ReconcileOutcome.WAITING, requeue_after=DELETION_PAUSE)
+        await self._set_finalizers(owner, [])
+        return ReconcileResult(ReconcileOutcome.GONE)
 
-    async def _hold(self, obj: Object) -> Object:
-        if names.FINALIZER in obj["metadata"].get("finalizers", []):
-            return obj
-        return await self._set_finalizers(obj, [names.FINALIZER])
+    async def _hold(self, owner: Owner) -> Owner:
+        finalizer = owner.controller.finalizer
+        if finalizer in owner.obj["metadata"].get("finalizers", []):
+            return owner
+        return Owner(await self._set_finalizers(owner, [finalizer]), owner.controller)
 
-    async def _set_finalizers(self, obj: Object, finalizers: list[str]) -> Object:
-        """Apply our finalizers; those of others stay. The uid keeps a successor safe, and nothing is created anew."""
-        body = status.patch(obj, {})
+    async def _set_finalizers(self, owner: Owner, finalizers: list[str]) -> Object:
+        """Apply the controller's finalizers; others stay. The uid keeps a successor safe, and nothing is created."""
+        body = status.patch(owner.obj, {})
         del body["status"]
         body["metadata"]["finalizers"] = finalizers
-        written = await self._cluster.apply(body, names.OPERATOR_MANAGER)
-        self._index.put_written(written)
-        return written
+        call = self._cluster.apply(body, owner.controller.manager)
+        return await self._writes.write(owner.key.ref, owner.key, call)
 
-    async def _write_status(self, obj: Object, wanted: Status) -> None:
-        ref, before = ref_of(obj), obj.get("status") or {}
-        body = status.document(wanted, before)
-        if not status.differs(body, before) or self._mixed.get(ref) == status.outcome(body, before):
+    async def _write_status(self, owner: Owner, reported: Status) -> None:
+        ref, before = owner.key.ref, owner.obj.get("status") or {}
+        body = status.document(reported, before, owner.controller)
+        if not status.differs(body, before, owner.controller):
             return
+        call = self._cluster.apply_status(status.patch(owner.obj, body), owner.controller.status_manager)
         try:
-            written = await self._cluster.apply_status(status.patch(obj, body), names.STATUS_MANAGER)
+            await self._writes.write(ref, owner.key, call)
         except errors.NotFound:
             self._index.evict(ref)
-            return
-        self._index.put_written(written)
-        self._mixed.pop(ref, None)
-        if status.differs(body, after := written.get("status") or {}):
-            self._mixed[ref] = status.outcome(body, after)
 
 
 def _first(invalid: ValidationError) -> str:

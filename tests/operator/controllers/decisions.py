@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agentic_core.cluster.kinds import Object, ref_of
-from agentic_operator.desired.platform import Platform
-from agentic_operator.engine.controller import Assessment, Wanted
+from agentic_operator.desired.platform import PlatformSettings
+from agentic_operator.engine.decision import Assessment, Wanted
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-PLATFORM = Platform(
+PLATFORM = PlatformSettings(
     namespace="agentic-system", runtime_image="runtime:1", run_token_keys="PEM", installed_tools=frozenset({"clock"})
 )
 

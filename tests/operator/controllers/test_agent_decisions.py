@@ -9,21 +9,20 @@ from agentic_core import names
 from agentic_core.cluster.kinds import DEPLOYMENT, SERVICE, Object
 from agentic_core.resolve import Surroundings
 from agentic_crds import Agent, ModelProviderSpec
+from agentic_operator.controllers import shared_runtime
 from agentic_operator.controllers.agent.desired import desired
-from agentic_operator.controllers.agent.observe import REVISION, Observed, Revision
+from agentic_operator.controllers.agent.observed import REVISION, ExistingRevision, ObservedAgent
 from agentic_operator.controllers.agent.status import assess
-from agentic_operator.controllers.shared_runtime import desired as shared
-from agentic_operator.controllers.shared_runtime.observe import Observed as Need
-from agentic_operator.controllers.shared_runtime.observe import Place
-from agentic_operator.controllers.shared_runtime.status import assess as say_nothing
+from agentic_operator.controllers.shared_runtime import ObservedRuntime, RuntimeNamespace
 from agentic_operator.desired import runtime
-from agentic_operator.desired.runtime import Runtime
+from agentic_operator.desired.runtime import Autoscaled, RuntimePods
 from tests.operator.controllers.decisions import AVAILABLE, NOW, PLATFORM, condition, deployment, listed, shown
 
 PLACE = "acme-default"
 PROVIDER = ModelProviderSpec.model_validate({"type": "openai", "models": [{"name": "m"}]})
 AROUND = Surroundings(namespace=PLACE, providers={"p": PROVIDER}, installed_tools=frozenset({"clock"}))
-SHARED = runtime.deployment(Runtime(name="agent-runtime", namespace=PLACE, tenant="acme", image="runtime:1"), PLATFORM)
+RUNTIME_KINDS = ("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget")
+SHARED = RuntimePods(name="agent-runtime", namespace=PLACE, tenant="acme", image="runtime:1")
 
 
 def agent(status: Object | None = None, **spec: Any) -> Agent:
@@ -35,10 +34,10 @@ def agent(status: Object | None = None, **spec: Any) -> Agent:
 
 def observed(
     of: Agent, *revisions: str, tenant: str | None = "acme", around: Surroundings = AROUND, **more: Any
-) -> Observed:
+) -> ObservedAgent:
     """What is there; the revisions came to be in their order."""
-    made = tuple(Revision(name, f"2026-01-01T00:00:{number:02}Z") for number, name in enumerate(revisions))
-    return Observed(of.spec, around, tenant, made, **more)
+    made = tuple(ExistingRevision(name, f"2026-01-01T00:00:{number:02}Z") for number, name in enumerate(revisions))
+    return ObservedAgent(of.spec, around, tenant, made, **more)
 
 
 def latest(of: Agent) -> str:
@@ -84,8 +83,16 @@ def test_a_dedicated_agent_has_pods_too() -> None:
     one = agent(runtime=wanted)
     assert listed(desired(one, observed(one), PLATFORM)) == [
         f"AgentRevision {PLACE}/{latest(one)}",
-        *(f"{kind} {PLACE}/agent-one" for kind in ("Deployment", "Service", "HorizontalPodAutoscaler")),
+        *(f"{kind} {PLACE}/agent-one" for kind in RUNTIME_KINDS),
     ]
+
+
+@pytest.mark.parametrize(("replicas", "budget"), [(0, False), (1, False), (2, True)])
+def test_fixed_pods_of_its_own_have_a_disruption_budget_when_they_are_several(replicas: int, budget: bool) -> None:
+    one = agent(runtime={"mode": "Dedicated", "replicas": replicas})
+    made = desired(one, observed(one), PLATFORM)
+    assert (f"PodDisruptionBudget {PLACE}/agent-one" in listed(made)) is budget
+    assert made.objects[1]["spec"]["replicas"] == replicas
 
 
 def test_an_agent_that_does_not_resolve_leaves_everything_as_it_is() -> None:
@@ -177,17 +184,36 @@ def test_an_agent_with_a_problem_keeps_what_served(more: dict[str, Any], reason:
     }
 
 
+ONE_POD = ("Deployment", "Service")
+HERE = RuntimeNamespace(PLACE, leaving=False)
+
+
 @pytest.mark.parametrize(
-    ("place", "need", "wanted"),
+    ("namespace", "observed", "kinds"),
     [
-        (Place(PLACE, leaving=False), Need("acme", needed=True), True),
-        (Place(PLACE, leaving=False), Need("acme", needed=False), False),
-        (Place(PLACE, leaving=False), Need(None, needed=True), False),
-        (Place(PLACE, leaving=True), Need("acme", needed=True), False),
+        (HERE, ObservedRuntime("acme", needed=True), ONE_POD),
+        (HERE, ObservedRuntime("acme", needed=True, max_pods=5, metrics=True), RUNTIME_KINDS),
+        (HERE, ObservedRuntime("acme", needed=True, max_pods=5, metrics=False), ONE_POD),
+        (HERE, ObservedRuntime("acme", needed=True, max_pods=1, metrics=True), ONE_POD),
+        (HERE, ObservedRuntime("acme", needed=False, max_pods=5, metrics=True), ()),
+        (HERE, ObservedRuntime(None, needed=True), ()),
+        (RuntimeNamespace(PLACE, leaving=True), ObservedRuntime("acme", needed=True), ()),
     ],
 )
-def test_a_shared_runtime_is_where_shared_agents_are(place: Place, need: Need, wanted: bool) -> None:
-    made = shared.desired(place, need, PLATFORM)
-    assert listed(made) == ([f"{kind} {PLACE}/agent-runtime" for kind in ("Deployment", "Service")] if wanted else [])
-    assert not wanted or made.objects[0] == SHARED
-    assert say_nothing().status is None
+def test_a_shared_runtime_is_where_shared_agents_are(
+    namespace: RuntimeNamespace, observed: ObservedRuntime, kinds: tuple[str, ...]
+) -> None:
+    made = shared_runtime.desired(namespace, observed, PLATFORM)
+    assert listed(made) == [f"{kind} {PLACE}/agent-runtime" for kind in kinds]
+    scale = Autoscaled(1, 5, {"type": "AverageValue", "averageValue": "500m"}) if kinds == RUNTIME_KINDS else None
+    assert not kinds or made.objects == runtime.objects(replace(SHARED, scale=scale), PLATFORM)
+
+
+def test_a_shared_runtime_without_autoscaler_is_scaled_back_to_one_pod() -> None:
+    back = ObservedRuntime("acme", needed=True, scaled_back=True)
+    made = shared_runtime.desired(HERE, back, PLATFORM).objects[0]
+    assert made["spec"]["replicas"] == 1
+    assert made["metadata"]["annotations"] == {"agentic.io/scaled-back": "true"}
+    scaled = shared_runtime.desired(HERE, replace(back, metrics=True, max_pods=5), PLATFORM).objects[0]
+    assert "replicas" not in scaled["spec"]
+    assert "annotations" not in scaled["metadata"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 from agentic_core import names
-from agentic_core.cluster.kinds import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, SERVICE, Object
+from agentic_core.cluster.kinds import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, DISRUPTION_BUDGET, SERVICE, Object
 from tests.operator.harness import AGENT, PROVIDER, REVISION, TENANT, World, eventually, world
 from tests.requirements import requirement
 from tests.support.apiserver import ControlPlane
@@ -157,10 +157,12 @@ async def test_a_dedicated_agent_has_pods_of_its_own(plane: ControlPlane) -> Non
         assert status["replicas"] == 2
         assert status["selector"] == "app.kubernetes.io/component=agent-one,app.kubernetes.io/name=agent-runtime"
         assert await w.get(AUTOSCALER, "agent-one")
+        assert await w.get(DISRUPTION_BUDGET, "agent-one")
         assert await w.get(DEPLOYMENT, names.RUNTIME) is None
 
         await w.agent("one", runtime={"mode": "Dedicated", "replicas": 0})
         await w.gone(AUTOSCALER.ref("agent-one", w.namespace))
+        await w.gone(DISRUPTION_BUDGET.ref("agent-one", w.namespace))
         await w.report("agent-one", observedGeneration=3)
         assert "scale it up" in await refusal(w, "ScaledToZero")
 

@@ -7,16 +7,15 @@ import pytest
 from agentic_core.cluster.kinds import Object
 from agentic_crds import ModelProvider
 from agentic_operator.controllers.model_provider.desired import desired
-from agentic_operator.controllers.model_provider.observe import Key, Observed
-from agentic_operator.controllers.model_provider.probe import INTERVAL, PENDING, Answer
-from agentic_operator.controllers.model_provider.status import PERMISSION_PAUSE, SOON, assess
+from agentic_operator.controllers.model_provider.observed import PENDING, ObservedProvider, ProbeResult, ProviderKey
+from agentic_operator.controllers.model_provider.status import INTERVAL, PERMISSION_PAUSE, SOON, assess
 from agentic_operator.desired import access
 from tests.operator.controllers.decisions import NOW, PLATFORM, condition, shown
 
-FOUND = Key("Found", "abc")
-ANSWERS = Answer("True", "Answers", "http://x answers")
-REFUSED = Answer("False", "KeyRefused", "check the Secret")
-FAILED = Answer("False", "ProviderFailed", "http://x answers with status 500")
+FOUND = ProviderKey("Found", "abc")
+ANSWERS = ProbeResult("True", "Answers", "http://x answers")
+REFUSED = ProbeResult("False", "KeyRefused", "check the Secret")
+FAILED = ProbeResult("False", "ProviderFailed", "http://x answers with status 500")
 
 
 def provider(*, secret: bool = True, **status: Any) -> ModelProvider:
@@ -30,7 +29,7 @@ def provider(*, secret: bool = True, **status: Any) -> ModelProvider:
 def test_operator_and_gateway_may_read_the_one_secret() -> None:
     common = {"namespace": "acme-default", "tenant": "acme"}
     system = {"account_namespace": "agentic-system"}
-    assert desired(provider(), Observed("acme", FOUND), PLATFORM).objects == [
+    assert desired(provider(), ObservedProvider("acme", FOUND), PLATFORM).objects == [
         access.role_binding(
             "provider-p-operator",
             role="agentic-provider-secrets",
@@ -44,13 +43,16 @@ def test_operator_and_gateway_may_read_the_one_secret() -> None:
     ]
 
 
-@pytest.mark.parametrize("observed", [Observed(None, Key("NotPermitted")), Observed("acme", Key("NotNeeded"))])
-def test_without_tenant_or_secret_nothing_is_given(observed: Observed) -> None:
+@pytest.mark.parametrize(
+    "observed",
+    [ObservedProvider(None, ProviderKey("NotPermitted")), ObservedProvider("acme", ProviderKey("NotNeeded"))],
+)
+def test_without_tenant_or_secret_nothing_is_given(observed: ObservedProvider) -> None:
     assert desired(provider(secret=observed.tenant is None), observed, PLATFORM).objects == ()
 
 
 def test_the_status_of_a_provider_that_answers() -> None:
-    assessment = assess(provider(), Observed("acme", FOUND, ANSWERS), NOW)
+    assessment = assess(provider(), ObservedProvider("acme", FOUND, ANSWERS), NOW)
     assert shown(assessment) == {
         "observedGeneration": 3,
         "secretHash": "abc",
@@ -75,39 +77,41 @@ HOMELESS = "Namespace acme-default belongs to no Tenant; use a namespace of a Te
 @pytest.mark.parametrize(
     ("observed", "conditions"),
     [
-        (Observed(None, Key("NotPermitted")), trouble("Stalled", "NoTenant", HOMELESS)),
-        (Observed("acme", Key("SecretMissing")), trouble("Stalled", "SecretMissing", MISSING)),
+        (ObservedProvider(None, ProviderKey("NotPermitted")), trouble("Stalled", "NoTenant", HOMELESS)),
+        (ObservedProvider("acme", ProviderKey("SecretMissing")), trouble("Stalled", "SecretMissing", MISSING)),
         (
-            Observed("acme", Key("NotPermitted")),
+            ObservedProvider("acme", ProviderKey("NotPermitted")),
             trouble("Reconciling", "PermissionPending", "Waiting for the right to read the Secret"),
         ),
         (
-            Observed("acme", FOUND, REFUSED),
+            ObservedProvider("acme", FOUND, REFUSED),
             [
                 *trouble("Stalled", "KeyRefused", REFUSED.message),
                 condition("Reachable", "False", "KeyRefused", REFUSED.message),
             ],
         ),
         (
-            Observed("acme", FOUND, FAILED),
+            ObservedProvider("acme", FOUND, FAILED),
             [
                 *trouble("Reconciling", "ProviderFailed", FAILED.message),
                 condition("Reachable", "False", "ProviderFailed", FAILED.message),
             ],
         ),
     ],
-    ids=lambda found: found.key.state if isinstance(found, Observed) else "",
+    ids=lambda found: found.key.state if isinstance(found, ObservedProvider) else "",
 )
-def test_conditions_of_a_provider_in_trouble(observed: Observed, conditions: list[object]) -> None:
+def test_conditions_of_a_provider_in_trouble(observed: ObservedProvider, conditions: list[object]) -> None:
     assert shown(assess(provider(), observed, NOW))["conditions"] == conditions
 
 
 def test_what_was_known_before_a_restart_stands_until_the_first_answer() -> None:
-    before = shown(assess(provider(), Observed("acme", FOUND, ANSWERS), NOW))
-    pending = Observed("acme", FOUND, PENDING, probing=True)
+    before = shown(assess(provider(), ObservedProvider("acme", FOUND, ANSWERS), NOW))
+    pending = ObservedProvider("acme", FOUND, PENDING, probing=True)
     assessment = assess(provider(**before), pending, NOW)
     assert shown(assessment) == before
     assert assessment.requeue_after == SOON
-    rotated = Observed("acme", Key("Found", "new"), PENDING, probing=True)
+    rotated = ObservedProvider("acme", ProviderKey("Found", "new"), PENDING, probing=True)
     assert shown(assess(provider(**before), rotated, NOW))["conditions"][0]["reason"] == "Probing"
-    assert assess(provider(), Observed("acme", Key("NotPermitted")), NOW).requeue_after == PERMISSION_PAUSE
+    assert (
+        assess(provider(), ObservedProvider("acme", ProviderKey("NotPermitted")), NOW).requeue_after == PERMISSION_PAUSE
+    )

@@ -6,7 +6,7 @@ from agentic_core.cluster.kinds import NAMESPACE
 from agentic_crds import Tenant
 from agentic_operator.controllers.tenant import observe
 from agentic_operator.controllers.tenant.desired import desired
-from agentic_operator.controllers.tenant.observe import Observed, Place
+from agentic_operator.controllers.tenant.observed import NamespaceState, ObservedTenant
 from agentic_operator.controllers.tenant.status import RECOUNT, SOON, assess
 from agentic_operator.desired import namespace
 from tests.operator.controllers.decisions import NOW, PLATFORM, condition, listed, shown
@@ -16,22 +16,22 @@ TENANT = Tenant.model_validate(
 )
 
 
-def contents(place: str) -> list[str]:
+def contents(ns: str) -> list[str]:
     """What a namespace has, in the order in which it is made."""
-    policies = [f"NetworkPolicy {place}/{name}" for name in ("default-deny", "allow-dns", "allow-platform")]
-    limits = [f"ResourceQuota {place}/tenant", f"LimitRange {place}/tenant"]
-    return [f"Namespace {place}", *policies, *limits, f"ServiceAccount {place}/agent-runtime"]
+    policies = [f"NetworkPolicy {ns}/{name}" for name in ("default-deny", "allow-dns", "allow-platform")]
+    limits = [f"ResourceQuota {ns}/tenant", f"LimitRange {ns}/tenant"]
+    return [f"Namespace {ns}", *policies, *limits, f"ServiceAccount {ns}/agent-runtime"]
 
 
 def test_each_namespace_gets_what_its_phase_allows() -> None:
-    places = (
-        Place("acme-a", "Pending"),
-        Place("acme-b", "Active"),
-        Place("acme-c", "Conflict", "somebody else"),
-        Place("acme-d", "Terminating"),
-        Place("acme-e", "Retained"),
+    states = (
+        NamespaceState("acme-a", "Pending"),
+        NamespaceState("acme-b", "Active"),
+        NamespaceState("acme-c", "Conflict", "somebody else"),
+        NamespaceState("acme-d", "Terminating"),
+        NamespaceState("acme-e", "Retained"),
     )
-    wanted = desired(TENANT, Observed(places), PLATFORM)
+    wanted = desired(TENANT, ObservedTenant(states), PLATFORM)
     assert listed(wanted) == [
         *contents("acme-a"),
         *contents("acme-b"),
@@ -43,7 +43,9 @@ def test_each_namespace_gets_what_its_phase_allows() -> None:
 
 
 def test_a_quota_to_be_counted_anew_is_left_out() -> None:
-    wanted = desired(TENANT, Observed((Place("acme-a", "Active", uncounted=True, recount=True),)), PLATFORM)
+    wanted = desired(
+        TENANT, ObservedTenant((NamespaceState("acme-a", "Active", uncounted=True, recount=True),)), PLATFORM
+    )
     assert listed(wanted) == [one for one in contents("acme-a") if "ResourceQuota" not in one]
 
 
@@ -62,8 +64,8 @@ def test_a_quota_whose_limits_have_changed_is_not_made_anew_but_one_that_was_cou
 
 def test_the_status_of_a_tenant_that_is_well() -> None:
     used = {"requests.cpu": "500m", "requests.memory": "1Gi", "pods": "2", "count/agents.agentic.io": "3"}
-    places = (Place("acme-a", "Active", used=used), Place("acme-b", "Active", used=used))
-    assessment = assess(TENANT, Observed(places), NOW)
+    states = (NamespaceState("acme-a", "Active", used=used), NamespaceState("acme-b", "Active", used=used))
+    assessment = assess(TENANT, ObservedTenant(states), NOW)
     assert assessment.requeue_after is None
     assert shown(assessment) == {
         "observedGeneration": 3,
@@ -81,18 +83,18 @@ def test_the_status_of_a_tenant_that_is_well() -> None:
 
 
 def test_conditions_of_tenants_that_are_not() -> None:
-    def told(*places: Place) -> tuple[list[object], float | None]:
-        assessment = assess(TENANT, Observed(places), NOW)
+    def told(*states: NamespaceState) -> tuple[list[object], float | None]:
+        assessment = assess(TENANT, ObservedTenant(states), NOW)
         return shown(assessment)["conditions"], assessment.requeue_after
 
     advice = "delete or rename it, or annotate it with agentic.io/adopt=true to hand it over"
     message = f"Namespace acme-b belongs to Agent x; {advice}"
-    assert told(Place("acme-a"), Place("acme-b", "Conflict", "Agent x")) == (
+    assert told(NamespaceState("acme-a"), NamespaceState("acme-b", "Conflict", "Agent x")) == (
         [condition("Ready", "False", "Conflict", message), condition("Stalled", "True", "Conflict", message)],
         SOON,
     )
     message = "Waiting for namespaces: acme-a is Pending, acme-b is Terminating"
-    assert told(Place("acme-a"), Place("acme-b", "Terminating")) == (
+    assert told(NamespaceState("acme-a"), NamespaceState("acme-b", "Terminating")) == (
         [
             condition("Ready", "False", "NamespacesNotReady", message),
             condition("Reconciling", "True", "NamespacesNotReady", message),
@@ -100,7 +102,7 @@ def test_conditions_of_tenants_that_are_not() -> None:
         SOON,
     )
     message = "Waiting for the quota of acme-a to be counted"
-    assert told(Place("acme-a", "Active", used={"pods": "0"}, uncounted=True)) == (
+    assert told(NamespaceState("acme-a", "Active", used={"pods": "0"}, uncounted=True)) == (
         [
             condition("Ready", "False", "QuotaNotCounted", message),
             condition("Reconciling", "True", "QuotaNotCounted", message),
@@ -110,7 +112,9 @@ def test_conditions_of_tenants_that_are_not() -> None:
 
 
 def test_a_retained_namespace_is_told_and_harms_nothing() -> None:
-    assessment = assess(TENANT, Observed((Place("acme-a", "Active"), Place("acme-x", "Retained"))), NOW)
+    assessment = assess(
+        TENANT, ObservedTenant((NamespaceState("acme-a", "Active"), NamespaceState("acme-x", "Retained"))), NOW
+    )
     message = (
         "Namespace acme-x is not declared any more but has Agents or ModelProviders, which go on working; declare it "
         "again, delete them, or annotate it with agentic.io/delete=true to delete it with all that is in it"

@@ -187,7 +187,7 @@ async def test_a_quota_that_was_counted_too_early_is_counted_anew(
     plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a new cluster Kubernetes may count before it has noticed our kinds, and then not again for five minutes."""
-    monkeypatch.setattr(observe, "PATIENCE", timedelta(seconds=1))
+    monkeypatch.setattr(observe, "RECOUNT_AGE", timedelta(seconds=1))
     async with world(plane) as w:
         quota = await w.exists(RESOURCE_QUOTA.ref("tenant", w.namespace))
 

@@ -1,16 +1,17 @@
 """The pods of runtimes, as whole objects."""
 
+from dataclasses import replace
 from typing import Any
 
 from agentic_core import names
-from agentic_crds.agent import RESERVED_NAME, Autoscaling
+from agentic_crds.agent import RESERVED_NAME
 from agentic_operator.desired import runtime
-from agentic_operator.desired.platform import Platform
-from agentic_operator.desired.runtime import Runtime
+from agentic_operator.desired.platform import PlatformSettings
+from agentic_operator.desired.runtime import Autoscaled, RuntimePods
 
-PLATFORM = Platform(namespace="agentic-system", runtime_image="runtime:1", run_token_keys="PEM")
-SHARED = Runtime(name="agent-runtime", namespace="acme-default", tenant="acme", image="runtime:1")
-OWN = Runtime(name="agent-a", namespace="acme-default", tenant="acme", image="mine:2", agent="a", replicas=2)
+PLATFORM = PlatformSettings(namespace="agentic-system", runtime_image="runtime:1", run_token_keys="PEM")
+SHARED = RuntimePods(name="agent-runtime", namespace="acme-default", tenant="acme", image="runtime:1")
+OWN = RuntimePods(name="agent-a", namespace="acme-default", tenant="acme", image="mine:2", agent="a", scale=2)
 LABELS = {
     "agentic.io/tenant": "acme",
     "app.kubernetes.io/component": "agent-runtime",
@@ -107,7 +108,7 @@ def test_own_deployment_differs_in_name_image_and_replicas() -> None:
 
 
 def test_a_users_variable_never_replaces_one_of_the_platform() -> None:
-    own = Runtime(
+    own = RuntimePods(
         name="agent-a", namespace="n", tenant="acme", image="i", env={"TZ": "UTC", "AGENTIC_GATEWAY_URL": "http://evil"}
     )
     (container,) = runtime.deployment(own, PLATFORM)["spec"]["template"]["spec"]["containers"]
@@ -130,7 +131,7 @@ def test_service() -> None:
 
 def test_autoscaler() -> None:
     target = {"type": "Utilization", "averageUtilization": 70}
-    assert runtime.autoscaler(OWN, Autoscaling(max_replicas=5)) == {
+    assert runtime.autoscaler(OWN, Autoscaled(1, 5, runtime.utilization(70))) == {
         "apiVersion": "autoscaling/v2",
         "kind": "HorizontalPodAutoscaler",
         "metadata": {"name": "agent-a", "namespace": "acme-default", "labels": OWN_LABELS},
@@ -141,3 +142,38 @@ def test_autoscaler() -> None:
             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
         },
     }
+
+
+def test_the_shared_runtime_scales_by_what_a_pod_uses_whatever_it_requests() -> None:
+    scaled = replace(SHARED, scale=Autoscaled(1, 10, runtime.average_cpu("500m")))
+    pods, service, autoscaler, budget = runtime.objects(scaled, PLATFORM)
+    assert "replicas" not in pods["spec"], "the autoscaler owns it"
+    assert pods["spec"].items() <= runtime.deployment(SHARED, PLATFORM)["spec"].items()
+    assert service == runtime.service(SHARED)
+    target = {"type": "AverageValue", "averageValue": "500m"}
+    assert autoscaler == {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "agent-runtime", "namespace": "acme-default", "labels": LABELS},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "agent-runtime"},
+            "minReplicas": 1,
+            "maxReplicas": 10,
+            "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": target}}],
+        },
+    }
+    assert budget == {
+        "apiVersion": "policy/v1",
+        "kind": "PodDisruptionBudget",
+        "metadata": {"name": "agent-runtime", "namespace": "acme-default", "labels": LABELS},
+        "spec": {
+            "maxUnavailable": 1,
+            "selector": {"matchLabels": SELECTOR},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+        },
+    }
+
+
+def test_pods_that_may_be_several_have_a_disruption_budget() -> None:
+    for scale, kinds in ((None, 2), (0, 2), (1, 2), (2, 3), (Autoscaled(1, 2, runtime.utilization(70)), 4)):
+        assert len(runtime.objects(replace(OWN, scale=scale), PLATFORM)) == kinds

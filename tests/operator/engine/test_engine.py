@@ -6,6 +6,7 @@ from agentic_core import names
 from agentic_core.cluster import Cluster
 from agentic_core.cluster.kinds import CONFIG_MAP, EVENT, Object, Ref
 from agentic_operator.engine.index import Change, Index, Lookup
+from agentic_operator.engine.key import ReconcileKey
 from tests.operator.engine.tiny import AGENT, TinyController, agent
 from tests.operator.engine.world import eventually, prompt, running, settled
 from tests.support.apiserver import ControlPlane
@@ -170,7 +171,7 @@ async def test_a_foreign_object_is_not_taken_over_until_a_person_allows_it(plane
         assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
         annotated = child(namespace, "one", annotations={names.ADOPT: "true"})
         await user.apply(annotated, "user")
-        operator.engine.queue.add(AGENT.ref("one", namespace))
+        operator.engine.queue.add(ReconcileKey("tiny", AGENT.ref("one", namespace)))
 
         async def adopted() -> bool:
             return await prompt(user, namespace, "one") == "Be brief."
@@ -218,7 +219,7 @@ async def test_what_others_add_to_a_status_stays_and_is_no_reason_to_write(plane
             """Status writes of one more reconcile."""
             before = operator.total("agentic_operator_writes_total", verb="apply_status")
             ended = operator.total("agentic_operator_reconcile_seconds_count")
-            operator.engine.queue.add(ref)
+            operator.engine.queue.add(ReconcileKey("tiny", ref))
 
             async def over() -> bool:
                 return (

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from agentic_core.cluster import Cluster
 from agentic_operator.engine.engine import WORKERS
-from tests.operator.engine.tiny import TinyController, agent
+from tests.operator.engine.tiny import agent
 from tests.operator.engine.world import eventually, prompt, running, settled
 from tests.support.apiserver import ControlPlane
 from tests.support.faults import faulty, status
@@ -17,12 +17,6 @@ from tests.support.faults import faulty, status
 pytestmark = pytest.mark.slow
 
 FAILING = 1000
-
-
-class Numerous(TinyController):
-    """Agents are watched by a reflector, as the real controller has it."""
-
-    numerous = True
 
 
 @pytest.mark.timeout(180)
@@ -46,7 +40,7 @@ async def test_a_thousand_failing_agents_do_not_delay_anothers_edit(plane: Contr
 
         await asyncio.gather(*(create(number) for number in range(FAILING)))
         await user.apply(agent(f"{namespace}-b", "one"), "user")
-        async with running(access, Numerous()) as operator:
+        async with running(access) as operator:
             await settled(user, f"{namespace}-b", "one")
 
             async def failing() -> bool:

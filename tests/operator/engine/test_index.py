@@ -3,19 +3,28 @@
 import pytest
 
 from agentic_core import names
-from agentic_core.cluster.kinds import CONFIG_MAP, NAMESPACE, Object, Ref, custom, ref_of
+from agentic_core.cluster.kinds import CONFIG_MAP, NAMESPACE, Object, custom, ref_of
 from agentic_crds import Tenant
 from agentic_operator.engine import ownership
 from agentic_operator.engine.index import Index, Lookup
+from agentic_operator.engine.key import ReconcileKey
 from tests.operator.engine.tiny import AGENT, agent
 
 TENANT = custom(Tenant)
-OWNER, CUSTOMER = AGENT.ref("one", "acme"), TENANT.ref("acme")
+OWNER = ReconcileKey("agent", AGENT.ref("one", "acme"))
+CUSTOMER = ReconcileKey("tenant", TENANT.ref("acme"))
+OWNERS = {
+    ("Agent", ""): ("agent", AGENT),
+    ("Agent", "other"): ("other", AGENT),
+    ("Tenant", ""): ("tenant", TENANT),
+    ("Namespace", ""): ("runtime", NAMESPACE),
+}
+ONE = OWNER.ref
 
 
 def new() -> Index:
     lookup = Lookup(AGENT, "prompt", lambda found: [found["spec"]["systemPrompt"]])
-    return Index([AGENT, TENANT, NAMESPACE], [lookup])
+    return Index(OWNERS, [lookup])
 
 
 def version(obj: Object, number: int, uid: str = "u") -> Object:
@@ -23,13 +32,13 @@ def version(obj: Object, number: int, uid: str = "u") -> Object:
     return obj | {"metadata": obj["metadata"] | {"uid": uid, "resourceVersion": str(number), "generation": 1}}
 
 
-def child(owner: Ref, namespace: str, name: str = "c") -> Object:
-    metadata = {"name": name, "namespace": namespace, "labels": ownership.labels(owner)}
+def child(owner: ReconcileKey, namespace: str, name: str = "c") -> Object:
+    metadata = {"name": name, "namespace": namespace, "labels": ownership.labels(owner.ref)}
     return version({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}, 5)
 
 
-def place(name: str, owner: Ref | None = None) -> Object:
-    metadata = {"name": name, "labels": ownership.labels(owner) if owner else {}}
+def place(name: str, owner: ReconcileKey | None = None) -> Object:
+    metadata = {"name": name, "labels": ownership.labels(owner.ref) if owner else {}}
     return version({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}, 5)
 
 
@@ -40,15 +49,15 @@ def test_only_newer_versions_count() -> None:
     assert change.edited
     assert index.put(version(one, 5)) is None
     assert index.put(version(agent("acme", "one", "older"), 4)) is None
-    assert (index.get(OWNER) or {})["spec"]["systemPrompt"] == "first"
-    assert index.versions([OWNER, AGENT.ref("two", "acme")]) == [5, 0]
+    assert (index.get(ONE) or {})["spec"]["systemPrompt"] == "first"
+    assert index.versions([ONE, AGENT.ref("two", "acme")]) == [5, 0]
 
 
 def test_a_lookup_finds_what_is_and_not_what_was() -> None:
     index = new()
     index.put(version(agent("acme", "one", "first"), 5))
     index.put(version(agent("acme", "one", "second"), 6))
-    assert index.by(AGENT, "prompt", "second") == [OWNER]
+    assert index.by(AGENT, "prompt", "second") == [ONE]
     assert not index.any(AGENT, "prompt", "first")
     index.drop(version(agent("acme", "one"), 7))
     assert not index.any(AGENT, "prompt", "second")
@@ -59,31 +68,31 @@ def test_an_object_that_a_lookup_cannot_read_leaves_the_old_one() -> None:
     index.put(version(agent("acme", "one", "first"), 5))
     with pytest.raises(KeyError):
         index.put(version(agent("acme", "one") | {"spec": {}}, 6))
-    assert index.by(AGENT, "prompt", "first") == [OWNER]
-    assert index.versions([OWNER]) == [5]
+    assert index.by(AGENT, "prompt", "first") == [ONE]
+    assert index.versions([ONE]) == [5]
 
 
 def test_the_end_of_a_predecessor_is_not_the_end_of_its_successor() -> None:
     index = new()
     index.put(version(agent("acme", "one"), 7, uid="new"))
     assert index.drop(version(agent("acme", "one"), 6, uid="old")) is None
-    assert index.get(OWNER)
+    assert index.get(ONE)
 
 
 def test_what_was_written_is_known_unless_the_watch_has_told_of_its_end() -> None:
     index, one = new(), agent("acme", "one")
     index.put_written(version(one, 5))
-    assert index.versions([OWNER]) == [5]
+    assert index.versions([ONE]) == [5]
     index.drop(version(one, 6))
     index.put_written(version(one, 5))
-    assert index.get(OWNER) is None
+    assert index.get(ONE) is None
 
 
 def test_a_list_names_what_is_stale_but_nothing_newer_than_itself() -> None:
     index = new()
     for name, number in (("gone", 5), ("listed", 6), ("newer", 9)):
         index.put(version(agent("acme", name), number))
-    assert index.stale(AGENT, {AGENT.ref("listed", "acme")}, 8) == [AGENT.ref("gone", "acme")]
+    assert index.stale(AGENT, {AGENT.ref("listed", "acme")}, version=8) == [AGENT.ref("gone", "acme")]
 
 
 def test_what_is_large_and_read_by_nobody_is_not_kept() -> None:
@@ -91,8 +100,8 @@ def test_what_is_large_and_read_by_nobody_is_not_kept() -> None:
     one["metadata"] |= {"managedFields": [{}], "annotations": {"a": "b"}}
     one["metadata"]["annotations"]["kubectl.kubernetes.io/last-applied-configuration"] = "{}"
     index.put(one)
-    assert (index.get(OWNER) or {})["metadata"]["annotations"] == {"a": "b"}
-    assert "managedFields" not in (index.get(OWNER) or {})["metadata"]
+    assert (index.get(ONE) or {})["metadata"]["annotations"] == {"a": "b"}
+    assert "managedFields" not in (index.get(ONE) or {})["metadata"]
 
 
 @pytest.mark.parametrize(
@@ -100,17 +109,17 @@ def test_what_is_large_and_read_by_nobody_is_not_kept() -> None:
     [
         (OWNER, "acme", [], True),
         (OWNER, "mallory", [], False),
-        (AGENT.ref("one"), "acme", [], False),
+        (ReconcileKey("agent", AGENT.ref("one")), "acme", [], False),
         (CUSTOMER, "acme-default", [place("acme-default", CUSTOMER)], True),
-        (CUSTOMER, "mallory", [place("mallory", TENANT.ref("mallory"))], False),
+        (CUSTOMER, "mallory", [place("mallory", ReconcileKey("tenant", TENANT.ref("mallory")))], False),
         (CUSTOMER, "mallory", [place("mallory")], False),
         (CUSTOMER, "unknown", [], False),
-        (NAMESPACE.ref("acme-default"), "acme-default", [], True),
-        (NAMESPACE.ref("acme-default"), "mallory", [], False),
+        (ReconcileKey("runtime", NAMESPACE.ref("acme-default")), "acme-default", [], True),
+        (ReconcileKey("runtime", NAMESPACE.ref("acme-default")), "mallory", [], False),
     ],
 )
 def test_a_child_is_where_its_owners_children_are(
-    owner: Ref, namespace: str, places: list[Object], accepted: bool
+    owner: ReconcileKey, namespace: str, places: list[Object], accepted: bool
 ) -> None:
     index, found = new(), child(owner, namespace)
     for one in (*places, found):

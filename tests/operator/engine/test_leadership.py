@@ -27,6 +27,8 @@ async def test_a_suspended_leader_writes_nothing_after(plane: ControlPlane, name
             await settled(user, namespace, "before")
             await eventually(second.ready, "the stand-by to be ready")
             assert not await second.leads()
+            assert first.alive() == {"leader": True, "synced": True}
+            assert second.alive() == {"leader": False, "synced": False}
             first.popen.send_signal(signal.SIGSTOP)
             for number in range(50):
                 await user.apply(agent(namespace, f"a{number}"), "user")

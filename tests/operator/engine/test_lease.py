@@ -6,9 +6,9 @@ import pytest
 
 from agentic_core.cluster import Cluster, errors
 from agentic_core.cluster.kinds import Object, Ref
-from agentic_operator.engine.lease import Lease, Lost, Timing
+from agentic_operator.engine.leader import LeaderLease, LeadershipLost, LeaseTiming
 
-TIMING = Timing(duration=15, deadline=10, retry=0)
+TIMING = LeaseTiming(duration=15, deadline=10, retry=0)
 
 
 class World:
@@ -37,10 +37,10 @@ class World:
     async def replace(self, obj: Object, _manager: str) -> Object:
         return self._write("replace", obj)
 
-    def lease(self) -> Lease:
+    def lease(self) -> LeaderLease:
         """Our part."""
         cluster = cast("Cluster", self)
-        return Lease(cluster, namespace="n", name="l", identity="us", timing=TIMING, clock=lambda: self.now)
+        return LeaderLease(cluster, namespace="n", name="l", identity="us", timing=TIMING, clock=lambda: self.now)
 
     def _call(self, verb: str) -> None:
         self.calls.append(verb)
@@ -113,7 +113,7 @@ async def test_renewals_that_fail_end_the_leadership_at_the_deadline() -> None:
     lease = world.lease()
     await lease.acquire()
     world.failures, world.seconds = [errors.Unreachable("no answer")] * 9, 4
-    with pytest.raises(Lost, match="not renewed for 10"):
+    with pytest.raises(LeadershipLost, match="not renewed for 10"):
         await lease.hold()
     assert world.calls[2:] == ["replace"] * 3
     assert not lease.may_write()
@@ -124,7 +124,7 @@ async def test_a_conflict_ends_the_leadership_at_once() -> None:
     lease = world.lease()
     await lease.acquire()
     world.failures = [errors.Conflict("changed")]
-    with pytest.raises(Lost, match="another operator"):
+    with pytest.raises(LeadershipLost, match="another operator"):
         await lease.hold()
     assert not lease.may_write()
 

@@ -3,11 +3,13 @@
 import asyncio
 import time
 
-from agentic_operator.engine.metrics import Metrics
+from agentic_operator.engine.key import ReconcileKey
+from agentic_operator.engine.metrics import OperatorMetrics
+from tests.operator.engine.tiny import AGENT
 from tests.support.waiting import PATIENCE
 
 
-def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
+def samples(metrics: OperatorMetrics) -> dict[tuple[str, ...], float]:
     """The values that are not zero, by name and labels; what the process itself reports is left out."""
     found = [sample for metric in metrics.registry.collect() for sample in metric.samples]
     ours = [one for one in found if one.name.startswith("agentic_") and not one.name.endswith("_created")]
@@ -15,7 +17,7 @@ def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
 
 
 def test_only_writes_that_were_accepted_count_as_writes() -> None:
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     for verb, answer in (("apply", 200), ("create", 201), ("apply", 409), ("get", 200), ("delete", 0)):
         metrics.requested(verb, "Agent", answer)
     metrics.restarted("Tenant")
@@ -34,15 +36,18 @@ def test_only_writes_that_were_accepted_count_as_writes() -> None:
 
 
 def test_the_exposition_can_be_scraped() -> None:
-    metrics = Metrics()
-    metrics.reconcile_seconds.labels("Agent", "settled").observe(0.002)
+    metrics = OperatorMetrics()
+    metrics.reconciled(ReconcileKey("tiny", AGENT.ref("one", "acme")), "settled", seconds=0.002)
     text = metrics.text().decode()
-    assert 'agentic_operator_reconcile_seconds_bucket{kind="Agent",le="0.0025",outcome="settled"} 1.0' in text
+    assert (
+        'agentic_operator_reconcile_seconds_bucket{controller="tiny",kind="Agent",le="0.0025",outcome="settled"} 1.0'
+        in text
+    )
     assert "process_resident_memory_bytes" in text
 
 
 async def test_a_blocked_event_loop_shows_as_lag() -> None:
-    metrics = Metrics()
+    metrics = OperatorMetrics()
     measuring = asyncio.create_task(metrics.measure_lag(every=0.01))
     await asyncio.sleep(0)
     time.sleep(0.2)  # noqa: ASYNC251 - blocking is what is measured

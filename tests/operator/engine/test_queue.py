@@ -2,24 +2,22 @@
 
 import asyncio
 
-import pytest
-
-from agentic_core.cluster.kinds import Ref
-from agentic_operator.engine import queue
-from agentic_operator.engine.queue import Closed, Priority, Queue
+from agentic_core.backoff import Backoff
+from agentic_operator.engine.key import ReconcileKey
+from agentic_operator.engine.queue import BACKOFF, Priority, Queue, QueueClosed
 from tests.operator.engine.tiny import AGENT
 from tests.support.waiting import PATIENCE
 
 
-def key(tenant: str, name: str | int = 0) -> Ref:
-    return AGENT.ref(f"agent-{name}", tenant)
+def key(tenant: str, name: str | int = 0, controller: str = "tiny") -> ReconcileKey:
+    return ReconcileKey(controller, AGENT.ref(f"agent-{name}", tenant))
 
 
-def new(share: int = 100) -> Queue:
-    return Queue(lambda ref: ref.namespace or "", share=share)
+def new(per_tenant: int = 100, backoff: Backoff = BACKOFF) -> Queue:
+    return Queue(lambda key: key.ref.namespace or "", per_tenant=per_tenant, backoff=backoff)
 
 
-async def drain(waiting: Queue) -> list[Ref]:
+async def drain(waiting: Queue) -> list[ReconcileKey]:
     taken = []
     while len(waiting):
         taken.append(await waiting.take())
@@ -45,13 +43,29 @@ async def test_a_key_in_flight_runs_again_only_after_it_is_done() -> None:
     assert await waiting.take() == key("a")
 
 
+async def test_two_controllers_of_an_object_run_side_by_side_and_fail_by_themselves() -> None:
+    waiting = new()
+    one, other = key("a"), key("a", controller="other")
+    waiting.add(one)
+    waiting.add(other)
+    assert [await waiting.take(), await waiting.take()] == [one, other]
+    waiting.add(one)
+    waiting.done(other)
+    assert len(waiting) == 0
+    waiting.done(one)
+    assert await waiting.take() == one
+    waiting.failed(one)
+    assert waiting.failed(one) > 1.25 >= waiting.failed(other)
+    waiting.close()
+
+
 async def test_edits_go_first_and_cannot_starve_the_rest() -> None:
     waiting = new()
     waiting.add(key("a", "backlog"), Priority.BACKLOG)
     waiting.add(key("a", "event"), Priority.EVENT)
     for number in range(20):
         waiting.add(key("a", number), Priority.EDIT)
-    order = [ref.name for ref in await drain(waiting)]
+    order = [key.ref.name for key in await drain(waiting)]
     assert order[:7] == [f"agent-{number}" for number in range(7)]
     assert order.index("agent-backlog") == 7
     assert order.index("agent-event") == 15
@@ -66,7 +80,7 @@ async def test_tenants_take_turns() -> None:
 
 
 async def test_a_tenant_never_holds_all_workers() -> None:
-    waiting = new(share=2)
+    waiting = new(per_tenant=2)
     for number in range(5):
         waiting.add(key("slow", number))
     held = [await waiting.take(), await waiting.take()]
@@ -76,7 +90,7 @@ async def test_a_tenant_never_holds_all_workers() -> None:
     await asyncio.sleep(0)
     assert not blocked.done()
     waiting.done(held[0])
-    assert (await blocked).namespace == "slow"
+    assert (await blocked).ref.namespace == "slow"
 
 
 async def test_failures_wait_longer_each_time_up_to_five_minutes() -> None:
@@ -89,9 +103,8 @@ async def test_failures_wait_longer_each_time_up_to_five_minutes() -> None:
     waiting.close()
 
 
-async def test_a_failed_key_comes_back_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "FIRST_PAUSE", 0.01)
-    waiting = new()
+async def test_a_failed_key_comes_back_by_itself() -> None:
+    waiting = new(backoff=Backoff(first=0.01, longest=1.0))
     waiting.failed(key("a"))
     assert len(waiting) == 0
     assert await asyncio.wait_for(waiting.take(), PATIENCE) == key("a")
@@ -103,4 +116,4 @@ async def test_closing_ends_all_who_wait() -> None:
     await asyncio.sleep(0)
     waiting.close()
     results = await asyncio.gather(*workers, return_exceptions=True)
-    assert all(isinstance(result, Closed) for result in results)
+    assert all(isinstance(result, QueueClosed) for result in results)

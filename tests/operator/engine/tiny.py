@@ -6,7 +6,8 @@ from datetime import datetime
 from agentic_core.cluster.kinds import CONFIG_MAP, Object, Ref, custom
 from agentic_crds import Agent, AgentStatus, ModelProvider
 from agentic_crds.base import Condition
-from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted
+from agentic_operator.engine.controller import Controller, ReconcileContext
+from agentic_operator.engine.decision import Assessment, Wanted
 from agentic_operator.engine.index import Change, Index, Lookup
 
 AGENT = custom(Agent)
@@ -21,7 +22,10 @@ def provider_of(agent: Object) -> list[str]:
 class TinyController(Controller[Agent, int]):
     """Observes whether the ConfigMap is there."""
 
+    name = "tiny"
     kind = AGENT
+    conditions = frozenset({"Ready", "Conflict", "Stalled"})
+    status_fields = frozenset({"observedGeneration"})
     children = (CONFIG_MAP,)
     lookups = (Lookup(AGENT, "provider", provider_of),)
 
@@ -35,7 +39,7 @@ class TinyController(Controller[Agent, int]):
         ref = change.ref
         return index.by(AGENT, "provider", f"{ref.namespace}/{ref.name}") if ref.kind == PROVIDER else ()
 
-    async def observe(self, resource: Agent, ctx: Context) -> int:
+    async def observe(self, resource: Agent, ctx: ReconcileContext) -> int:
         return 0
 
     def desired(self, resource: Agent, observed: int) -> Wanted:

@@ -1,6 +1,7 @@
 """What tests of the engine share: a running engine, operators as processes, and waiting for a condition."""
 
 import asyncio
+import json
 import os
 import re
 import signal
@@ -10,13 +11,12 @@ import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 from agentic_core.cluster import Cluster, Credentials, Options
 from agentic_core.cluster.kinds import CONFIG_MAP, Object
-from agentic_operator.engine.controller import Controller
+from agentic_operator.engine.controller import AnyController
 from agentic_operator.engine.engine import Engine
-from agentic_operator.engine.metrics import Metrics
+from agentic_operator.engine.metrics import OperatorMetrics
 from tests.operator.engine.tiny import AGENT, TinyController
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
@@ -30,7 +30,7 @@ class Running:
     """An engine in this process."""
 
     engine: Engine
-    metrics: Metrics
+    metrics: OperatorMetrics
 
     def total(self, name: str, **labels: str) -> float:
         """The sum of a metric's samples that have these labels."""
@@ -59,13 +59,13 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    access: Credentials, *controllers: Controller[Any, Any], options: Options | None = None
+    access: Credentials, *controllers: AnyController, options: Options | None = None
 ) -> AsyncIterator[Running]:
     """A synced engine."""
-    metrics, stop = Metrics(), asyncio.Event()
+    metrics, stop = OperatorMetrics(), asyncio.Event()
     options = options or Options(observer=metrics.requested)
     async with Cluster(access, options) as cluster:
-        engine = Engine(cluster, access, controllers=controllers or [TinyController()], metrics=metrics)
+        engine = Engine(cluster, controllers=controllers or [TinyController()], metrics=metrics)
         task = asyncio.create_task(engine.run(stop))
         waiting = asyncio.create_task(engine.synced.wait())
         try:
@@ -85,6 +85,13 @@ class Process:
 
     popen: "subprocess.Popen[bytes]"
     port: int
+    liveness_port: int
+
+    def alive(self) -> dict[str, bool]:
+        """What its liveness endpoint reports."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.liveness_port}/healthz", timeout=10) as response:
+            found: dict[str, bool] = json.load(response)
+            return found
 
     def metric(self, pattern: str) -> float:
         """The sum of all samples that match."""
@@ -112,11 +119,12 @@ class Process:
 @contextmanager
 def process(plane: ControlPlane, namespace: str, identity: str) -> Iterator[Process]:
     """An operator whose Lease is in `namespace`."""
-    port = free_port()
+    port, liveness_port = free_port(), free_port()
     env = os.environ | {
         "AGENTIC_KUBECONFIG": str(plane.kubeconfig),
         "AGENTIC_HOST": "127.0.0.1",
         "AGENTIC_PORT": str(port),
+        "AGENTIC_LIVENESS_PORT": str(liveness_port),
         "AGENTIC_NAMESPACE": namespace,
         "AGENTIC_IDENTITY": identity,
         "AGENTIC_RUNTIME_IMAGE": "none",
@@ -124,7 +132,7 @@ def process(plane: ControlPlane, namespace: str, identity: str) -> Iterator[Proc
     }
     popen = subprocess.Popen([sys.executable, "-m", "tests.operator.engine.program"], env=env)
     try:
-        yield Process(popen, port)
+        yield Process(popen, port, liveness_port)
     finally:
         popen.send_signal(signal.SIGKILL)
         popen.wait()

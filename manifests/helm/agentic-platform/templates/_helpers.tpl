@@ -84,10 +84,10 @@ ports:
   - {name: metrics, containerPort: 9090}
 {{- end }}
 
-{{/* Probes of a server. Readiness is about what it needs, liveness about itself. */}}
+{{/* Probes of a server. Readiness is about what it needs, liveness about itself, on the port named `liveness`. */}}
 {{- define "agentic.probes" -}}
 startupProbe:
-  httpGet: {path: /healthz, port: http}
+  httpGet: {path: /healthz, port: {{ .liveness | default "http" }}}
   periodSeconds: 1
   failureThreshold: 60
 readinessProbe:
@@ -95,7 +95,7 @@ readinessProbe:
   periodSeconds: 5
   timeoutSeconds: 3
 livenessProbe:
-  httpGet: {path: /healthz, port: http}
+  httpGet: {path: /healthz, port: {{ .liveness | default "http" }}}
   periodSeconds: 10
   timeoutSeconds: 5
   failureThreshold: 6

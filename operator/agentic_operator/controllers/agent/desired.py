@@ -3,16 +3,16 @@
 from agentic_core import names
 from agentic_core.cluster.kinds import Object, Ref
 from agentic_crds import Agent, AgentRevisionSpec
-from agentic_crds.agent import Resources, RuntimeMode
+from agentic_crds.agent import AgentRuntime, Resources, RuntimeMode
 from agentic_crds.agent_revision import Definition
-from agentic_operator.controllers.agent.observe import REVISION, Observed
+from agentic_operator.controllers.agent.observed import REVISION, ObservedAgent
 from agentic_operator.controllers.agent.runtime import is_available, runtime_of
 from agentic_operator.desired import metadata, runtime
-from agentic_operator.desired.platform import Platform
-from agentic_operator.engine.controller import Wanted
+from agentic_operator.desired.platform import PlatformSettings
+from agentic_operator.engine.decision import Wanted
 
 
-def desired(agent: Agent, observed: Observed, platform: Platform) -> Wanted:
+def desired(agent: Agent, observed: ObservedAgent, platform: PlatformSettings) -> Wanted:
     """The revision of the spec, and pods of its own for a Dedicated agent.
 
     While the agent cannot be resolved everything stays as it is: the last good revision goes on serving.
@@ -38,42 +38,44 @@ def agent_revision(agent: Agent, definition: Definition, *, digest: str, tenant:
     return body | {"spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
 
-def own_runtime(agent: Agent, tenant: str, platform: Platform) -> list[Object]:
-    """The Deployment, the Service and the autoscaler of a Dedicated agent."""
+def own_runtime(agent: Agent, tenant: str, platform: PlatformSettings) -> list[Object]:
+    """The objects of the runtime of a Dedicated agent."""
     wanted = agent.spec.runtime
     if wanted.mode != RuntimeMode.DEDICATED:
         return []
-    own = runtime.Runtime(
+    own = runtime.RuntimePods(
         name=names.dedicated_name(agent.metadata.name),
         namespace=agent.metadata.namespace or "",
         tenant=tenant,
         agent=agent.metadata.name,
         image=wanted.image or platform.runtime_image,
-        replicas=None if wanted.autoscaling else _replicas(wanted.replicas),
+        scale=_scale(wanted),
         resources=wanted.resources or Resources(),
         env={variable.name: variable.value for variable in wanted.env},
     )
-    scaling = [runtime.autoscaler(own, wanted.autoscaling)] if wanted.autoscaling else []
-    return [runtime.deployment(own, platform), runtime.service(own), *scaling]
+    return runtime.objects(own, platform)
 
 
-def _replicas(wanted: int | None) -> int:
-    return 1 if wanted is None else wanted
+def _scale(wanted: AgentRuntime) -> runtime.Autoscaled | int:
+    if scaling := wanted.autoscaling:
+        cpu = runtime.utilization(scaling.target_cpu)
+        return runtime.Autoscaled(scaling.min_replicas, scaling.max_replicas, cpu)
+    return 1 if wanted.replicas is None else wanted.replicas
 
 
-def kept_revisions(agent: Agent, observed: Observed, *, latest: str | None) -> set[Ref]:
+def kept_revisions(agent: Agent, observed: ObservedAgent, *, latest: str | None) -> set[Ref]:
     """The revision in use and the newest others, as many as the history limit allows, `latest` counted in."""
     ready = agent.status.ready_revision if agent.status else None
     always = {name for name in (latest, ready) if name}
     newest = sorted(observed.revisions, key=lambda one: (one.created, one.name), reverse=True)
     others = [one.name for one in newest if one.name not in always]
-    room = max(0, agent.spec.revision_history_limit - len(always))
+    free = max(0, agent.spec.revision_history_limit - len(always))
     existing = {one.name for one in observed.revisions}
-    kept = (always & existing) | set(others[:room])
+    kept = (always & existing) | set(others[:free])
     return {REVISION.ref(name, agent.metadata.namespace) for name in kept}
 
 
-def _until_replaced(agent: Agent, observed: Observed) -> set[Ref]:
+def _until_replaced(agent: Agent, observed: ObservedAgent) -> set[Ref]:
     """Pods of its own stay until the shared runtime can take over."""
     leaving = agent.spec.runtime.mode == RuntimeMode.SHARED and observed.dedicated is not None
     if not leaving or is_available(runtime_of(agent, observed)):

@@ -4,20 +4,26 @@ from collections.abc import Hashable, Iterable
 from datetime import datetime
 
 from agentic_core import names
-from agentic_core.cluster.kinds import AUTOSCALER, CONFIG_MAP, DEPLOYMENT, NAMESPACE, SERVICE, Object, Ref
-from agentic_crds import Agent, ModelProvider, Tenant
+from agentic_core.cluster.kinds import (
+    AUTOSCALER,
+    CONFIG_MAP,
+    DEPLOYMENT,
+    DISRUPTION_BUDGET,
+    NAMESPACE,
+    SERVICE,
+    Object,
+    Ref,
+)
+from agentic_crds import Agent, AgentStatus, ModelProvider, Tenant
 from agentic_operator.controllers import tenancy
 from agentic_operator.controllers.agent import runtime
 from agentic_operator.controllers.agent.desired import desired
-from agentic_operator.controllers.agent.observe import (
-    REVISION,
-    Observed,
-    Parsers,
-    observe,
-)
+from agentic_operator.controllers.agent.observe import Parsers, observe
+from agentic_operator.controllers.agent.observed import REVISION, ObservedAgent
 from agentic_operator.controllers.agent.status import assess
-from agentic_operator.controllers.agents import (
+from agentic_operator.controllers.lookups import (
     AGENT,
+    AGENT_CONTROLLER,
     AGENT_LOOKUPS,
     BY_NAMESPACE,
     BY_PROMPT,
@@ -26,9 +32,11 @@ from agentic_operator.controllers.agents import (
     PROVIDER,
     PROVIDER_LOOKUP,
 )
-from agentic_operator.controllers.tenancy import TENANT, Parsed
-from agentic_operator.desired.platform import Platform
-from agentic_operator.engine.controller import Assessment, Context, Controller, Wanted, Watch
+from agentic_operator.controllers.parsed import Parsed
+from agentic_operator.controllers.tenancy import TENANT
+from agentic_operator.desired.platform import PlatformSettings
+from agentic_operator.engine.controller import Controller, ReconcileContext, WatchedKind, all_fields
+from agentic_operator.engine.decision import Assessment, Wanted
 from agentic_operator.engine.index import Change, Index
 
 
@@ -45,17 +53,19 @@ FINGERPRINTS = {
 """What matters to agents of an object that they depend on."""
 
 
-class AgentController(Controller[Agent, Observed]):
+class AgentController(Controller[Agent, ObservedAgent]):
     """Resolves agents into revisions and runs the Dedicated ones."""
 
+    name = AGENT_CONTROLLER
     kind = AGENT
-    children = (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER)
+    conditions = frozenset({*names.SUMMARY_CONDITIONS, names.RESOLVED, names.RUNTIME_READY})
+    status_fields = all_fields(AgentStatus)
+    children = (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER, DISRUPTION_BUDGET)
     immutable = (REVISION,)
-    numerous = True
-    watches = (Watch(CONFIG_MAP, metadata_only=True),)
+    watches = (WatchedKind(CONFIG_MAP, metadata_only=True),)
     lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP)
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: PlatformSettings) -> None:
         self._platform = platform
         self._parsers = Parsers(Parsed(Tenant), Parsed(ModelProvider))
 
@@ -65,7 +75,7 @@ class AgentController(Controller[Agent, Observed]):
     def related(self, change: Change, index: Index) -> Iterable[Ref]:
         kind, name, namespace = change.ref.kind, change.ref.name, change.ref.namespace or ""
         fingerprint = FINGERPRINTS.get(kind)
-        if fingerprint and not tenancy.matters(change, fingerprint):
+        if fingerprint and not change.matters(fingerprint):
             return ()
         if kind == PROVIDER:
             named, open_ = f"{namespace}/{name}", f"{namespace}/"
@@ -82,14 +92,14 @@ class AgentController(Controller[Agent, Observed]):
 
     def _agents_of(self, obj: Object, index: Index) -> list[Ref]:
         tenant = self._parsers.tenants.read(obj)
-        places = tenancy.places_of(tenant, index) if tenant else ()
-        return [ref for place in places for ref in index.by(AGENT, BY_NAMESPACE, place)]
+        namespaces = tenancy.namespaces_of(tenant, index) if tenant else ()
+        return [ref for namespace in namespaces for ref in index.by(AGENT, BY_NAMESPACE, namespace)]
 
-    async def observe(self, resource: Agent, ctx: Context) -> Observed:
-        return await observe(resource, ctx, self._platform, self._parsers)
+    async def observe(self, resource: Agent, ctx: ReconcileContext) -> ObservedAgent:
+        return await observe(resource, ctx, platform=self._platform, parsers=self._parsers)
 
-    def desired(self, resource: Agent, observed: Observed) -> Wanted:
+    def desired(self, resource: Agent, observed: ObservedAgent) -> Wanted:
         return desired(resource, observed, self._platform)
 
-    def assess(self, resource: Agent, observed: Observed, now: datetime) -> Assessment:
+    def assess(self, resource: Agent, observed: ObservedAgent, now: datetime) -> Assessment:
         return assess(resource, observed, now)

@@ -1,65 +1,36 @@
 """All reads of the Agent controller; `handlers` calls it."""
 
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 
 from agentic_core import names
-from agentic_core.cluster.kinds import CONFIG_MAP, DEPLOYMENT, Object, Ref, custom
-from agentic_core.resolve import Resolution, Surroundings, resolve
-from agentic_crds import Agent, AgentRevision, ModelProvider, ModelProviderSpec, Tenant
-from agentic_crds.agent import AgentSpec
+from agentic_core.cluster.kinds import CONFIG_MAP, DEPLOYMENT, Ref
+from agentic_core.resolve import Surroundings
+from agentic_crds import Agent, ModelProvider, ModelProviderSpec, Tenant
 from agentic_operator.controllers import tenancy
-from agentic_operator.controllers.agents import AGENT, PROVIDER, PROVIDERS_BY_NAMESPACE
-from agentic_operator.desired.platform import Platform
-from agentic_operator.engine.controller import Context
-
-REVISION = custom(AgentRevision)
-
-
-@dataclass(frozen=True)
-class Revision:
-    """A revision that exists."""
-
-    name: str
-    created: str
-    """RFC 3339; sorts by time."""
-
-
-@dataclass(frozen=True)
-class Observed:
-    """What an agent depends on, and what it has."""
-
-    spec: AgentSpec
-    around: Surroundings
-    tenant: str | None
-    revisions: tuple[Revision, ...] = ()
-    children: frozenset[Ref] = field(default_factory=frozenset[Ref])
-    """Objects that were made for it, revisions included."""
-    shared: Object | None = None
-    """The shared runtime's Deployment."""
-    dedicated: Object | None = None
-    """The Deployment of its own."""
-
-    @cached_property
-    def resolution(self) -> Resolution:
-        """The agent resolved, once for `desired` and `assess`."""
-        return resolve(self.spec, self.around)
+from agentic_operator.controllers.agent.observed import REVISION, ExistingRevision, ObservedAgent
+from agentic_operator.controllers.lookups import AGENT, AGENT_CONTROLLER, PROVIDER, PROVIDERS_BY_NAMESPACE
+from agentic_operator.controllers.parsed import Parsed
+from agentic_operator.desired.platform import PlatformSettings
+from agentic_operator.engine.controller import ReconcileContext
+from agentic_operator.engine.key import ReconcileKey
 
 
 @dataclass(frozen=True)
 class Parsers:
     """Typed forms of what agents refer to."""
 
-    tenants: tenancy.Parsed[Tenant]
-    providers: tenancy.Parsed[ModelProvider]
+    tenants: Parsed[Tenant]
+    providers: Parsed[ModelProvider]
 
 
-async def observe(agent: Agent, ctx: Context, platform: Platform, parsers: Parsers) -> Observed:
+async def observe(
+    agent: Agent, ctx: ReconcileContext, *, platform: PlatformSettings, parsers: Parsers
+) -> ObservedAgent:
     """What the agent refers to, its revisions and its runtime."""
     name, namespace = agent.metadata.name, agent.metadata.namespace or ""
-    children = ctx.index.children(AGENT.ref(name, namespace))
+    children = ctx.index.children(ReconcileKey(AGENT_CONTROLLER, AGENT.ref(name, namespace)))
     tenant = tenancy.tenant_of(namespace, ctx.index, parsers.tenants)
-    return Observed(
+    return ObservedAgent(
         spec=agent.spec,
         around=Surroundings(
             namespace=namespace,
@@ -76,7 +47,7 @@ async def observe(agent: Agent, ctx: Context, platform: Platform, parsers: Parse
     )
 
 
-def _providers(namespace: str, ctx: Context, parsers: Parsers) -> dict[str, ModelProviderSpec]:
+def _providers(namespace: str, ctx: ReconcileContext, parsers: Parsers) -> dict[str, ModelProviderSpec]:
     found = {}
     for ref in ctx.index.by(PROVIDER, PROVIDERS_BY_NAMESPACE, namespace):
         provider = parsers.providers.find(ref, ctx.index)
@@ -85,7 +56,7 @@ def _providers(namespace: str, ctx: Context, parsers: Parsers) -> dict[str, Mode
     return found
 
 
-async def _prompts(agent: Agent, ctx: Context) -> dict[str, str] | None:
+async def _prompts(agent: Agent, ctx: ReconcileContext) -> dict[str, str] | None:
     """The ConfigMap that the prompt is in. Only its metadata is watched: other people's ConfigMaps are many."""
     source = agent.spec.system_prompt_from
     ref = CONFIG_MAP.ref(source.name, agent.metadata.namespace) if source else None
@@ -95,6 +66,6 @@ async def _prompts(agent: Agent, ctx: Context) -> dict[str, str] | None:
     return None if found is None else dict(found.get("data") or {})
 
 
-def _revision(ref: Ref, ctx: Context) -> Revision:
+def _revision(ref: Ref, ctx: ReconcileContext) -> ExistingRevision:
     obj = ctx.index.get(ref) or {}
-    return Revision(ref.name, str(obj.get("metadata", {}).get("creationTimestamp", "")))
+    return ExistingRevision(ref.name, str(obj.get("metadata", {}).get("creationTimestamp", "")))

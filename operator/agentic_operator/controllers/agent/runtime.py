@@ -1,4 +1,4 @@
-"""What a Deployment's status says about the pods behind it; pure. The Agent's `desired` and `status` use it."""
+"""What a Deployment's status says about its pods; pure. The Agent's `desired` and `status` use it."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from agentic_core.cluster.kinds import Object
 from agentic_crds import Agent
 from agentic_crds.agent import RuntimeMode
-from agentic_operator.controllers.agent.observe import Observed
+from agentic_operator.controllers.agent.observed import ObservedAgent
 
 
 @dataclass(frozen=True)
-class State:
+class RuntimeState:
     """How the pods of a runtime are."""
 
     available: bool
@@ -20,11 +20,11 @@ class State:
     reason: str
     message: str
     failed: bool = False
-    """Whether it will not get better by itself."""
+    """Whether it stays so until a user changes something."""
 
 
-def runtime_of(agent: Agent, observed: Observed) -> Object | None:
-    """The Deployment that the agent's spec asks for."""
+def runtime_of(agent: Agent, observed: ObservedAgent) -> Object | None:
+    """The Deployment that the agent runs in by its spec."""
     return observed.dedicated if agent.spec.runtime.mode == RuntimeMode.DEDICATED else observed.shared
 
 
@@ -33,25 +33,25 @@ def is_available(deployment: Object | None) -> bool:
     return state(deployment).available
 
 
-def state(deployment: Object | None) -> State:
+def state(deployment: Object | None) -> RuntimeState:
     """The state of a runtime's Deployment."""
     if deployment is None:
-        return State(False, False, "RuntimeStarting", "The runtime is being created")
+        return RuntimeState(False, False, "RuntimeStarting", "The runtime is being created")
     name = deployment["metadata"]["name"]
     status = deployment.get("status") or {}
     available = status.get("availableReplicas", 0) > 0
     wanted = deployment["spec"].get("replicas", 1)
     if wanted == 0:
         message = f"Deployment {name} has 0 replicas; scale it up to run the agent"
-        return State(False, True, "ScaledToZero", message, failed=True)
+        return RuntimeState(False, True, "ScaledToZero", message, failed=True)
     if failure := _failure(status):
-        return State(available, False, failure[0], f"Deployment {name}: {failure[1]}", failed=True)
+        return RuntimeState(available, False, failure[0], f"Deployment {name}: {failure[1]}", failed=True)
     if not available:
         message = f"No pod of Deployment {name} is ready yet; if that lasts, kubectl describe pods tells why"
-        return State(False, False, "RuntimeStarting", message)
+        return RuntimeState(False, False, "RuntimeStarting", message)
     if _rolling(deployment, status, wanted):
-        return State(True, False, "RuntimeUpdating", f"Deployment {name} replaces its pods; the old ones serve")
-    return State(True, True, "RuntimeAvailable", f"Deployment {name} serves")
+        return RuntimeState(True, False, "RuntimeUpdating", f"Deployment {name} replaces its pods; the old ones serve")
+    return RuntimeState(True, True, "RuntimeAvailable", f"Deployment {name} serves")
 
 
 def _rolling(deployment: Object, status: dict[str, Any], wanted: int) -> bool:

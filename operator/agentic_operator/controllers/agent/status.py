@@ -8,13 +8,13 @@ from agentic_core.resolve import Problem
 from agentic_crds import Agent, AgentStatus
 from agentic_crds.agent import RuntimeMode
 from agentic_operator.controllers.agent import runtime
-from agentic_operator.controllers.agent.observe import Observed
-from agentic_operator.controllers.agent.runtime import State
-from agentic_operator.engine.controller import Assessment
+from agentic_operator.controllers.agent.observed import ObservedAgent
+from agentic_operator.controllers.agent.runtime import RuntimeState
+from agentic_operator.engine.decision import Assessment
 
 
-def assess(agent: Agent, observed: Observed, now: datetime) -> Assessment:
-    """Which revision serves and where, and whether it is the one that the spec asks for."""
+def assess(agent: Agent, observed: ObservedAgent, now: datetime) -> Assessment:
+    """Which revision serves and where, and whether it is that of the current spec."""
     deployment = runtime.runtime_of(agent, observed)
     state = runtime.state(deployment)
     problems = problems_of(agent, observed)
@@ -38,16 +38,17 @@ def assess(agent: Agent, observed: Observed, now: datetime) -> Assessment:
     return Assessment(status)
 
 
-def problems_of(agent: Agent, observed: Observed) -> tuple[Problem, ...]:
+def problems_of(agent: Agent, observed: ObservedAgent) -> tuple[Problem, ...]:
     """Why there is no definition; empty when there is one."""
     if observed.tenant is None:
-        place = agent.metadata.namespace
-        message = f"Namespace {place} belongs to no Tenant; create the agent in a namespace of a Tenant"
+        message = (
+            f"Namespace {agent.metadata.namespace} belongs to no Tenant; create the agent in a namespace of a Tenant"
+        )
         return (Problem("NoTenant", message),)
     return observed.resolution.problems
 
 
-def observations(problems: tuple[Problem, ...], state: State, latest: str | None) -> list[Observation]:
+def observations(problems: tuple[Problem, ...], state: RuntimeState, latest: str | None) -> list[Observation]:
     """Ready sums up the two others: first what the user has to do, then what comes by itself."""
     serves = conditions.true if state.available else conditions.false
     runtime_ready = serves(names.RUNTIME_READY, state.reason, state.message)
@@ -59,7 +60,7 @@ def observations(problems: tuple[Problem, ...], state: State, latest: str | None
     return [*_summary(state, latest), resolved, runtime_ready]
 
 
-def _summary(state: State, latest: str | None) -> list[Observation]:
+def _summary(state: RuntimeState, latest: str | None) -> list[Observation]:
     if state.failed:
         return conditions.stalled(state.reason, state.message)
     if not state.settled:
@@ -67,7 +68,7 @@ def _summary(state: State, latest: str | None) -> list[Observation]:
     return conditions.ready(f"Revision {latest} serves")
 
 
-def _latest(agent: Agent, observed: Observed) -> str:
+def _latest(agent: Agent, observed: ObservedAgent) -> str:
     return names.revision_name(agent.metadata.name, observed.resolution.digest)
 
 

@@ -1,1 +1,1 @@
-"""The kind ModelProvider becomes the right to read its key, and the knowledge whether it answers."""
+"""The kind ModelProvider becomes the right to read its key, and a report whether it responds."""

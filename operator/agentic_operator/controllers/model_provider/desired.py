@@ -6,13 +6,13 @@ to a ClusterRole made for this, which is the only one that it may bind.
 
 from agentic_core import names
 from agentic_crds import ModelProvider
-from agentic_operator.controllers.model_provider.observe import Observed
+from agentic_operator.controllers.model_provider.observed import ObservedProvider
 from agentic_operator.desired import access
-from agentic_operator.desired.platform import Platform
-from agentic_operator.engine.controller import Wanted
+from agentic_operator.desired.platform import PlatformSettings
+from agentic_operator.engine.decision import Wanted
 
 
-def desired(provider: ModelProvider, observed: Observed, platform: Platform) -> Wanted:
+def desired(provider: ModelProvider, observed: ObservedProvider, platform: PlatformSettings) -> Wanted:
     """Nothing without a Secret, and nothing in a namespace of no tenant."""
     ref = provider.spec.secret_ref
     if observed.tenant is None or ref is None:

@@ -1,4 +1,4 @@
-"""Whether providers answer: probes them in the background, each at a slow pace. `observe` asks for the last answer.
+"""Whether providers respond: probes them in the background, each at a slow pace. `observe` reads the last result.
 
 It calls URLs that tenants wrote, with their keys: only permitted addresses, no redirects, no proxies, bounded time.
 """
@@ -9,34 +9,23 @@ import hmac
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Literal
 
 import aiohttp
+from cachetools import LRUCache
 
 from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
+from agentic_core.tasks import cancel
 from agentic_crds.model_provider import ModelProviderSpec, ProviderType
+from agentic_operator.controllers.model_provider.observed import PENDING, ProbeResult
+from agentic_operator.controllers.model_provider.status import INTERVAL
 
-INTERVAL = 60.0
-"""Seconds between two probes of a provider."""
 TIMEOUT = 5.0
 CONCURRENT = 16
-MOST_PROVIDERS = 10_000
+MAX_PROVIDERS = 10_000
 
 
 @dataclass(frozen=True)
-class Answer:
-    """What a probe found."""
-
-    status: Literal["True", "False", "Unknown"]
-    reason: str
-    message: str
-
-
-PENDING = Answer("Unknown", "Probing", "The provider is being called for the first time")
-
-
-@dataclass(frozen=True)
-class Target:
+class ProbeTarget:
     """A provider and its key."""
 
     uid: str
@@ -50,62 +39,61 @@ class Target:
 
 
 def key_hash(key: str, uid: str) -> str:
-    """The hash by which a status tells that a key was rotated."""
+    """The hash by which a status shows that a key was rotated."""
     return hmac.new(uid.encode(), key.encode(), hashlib.sha256).hexdigest()[:16]
 
 
 @dataclass
-class _Known:
+class _Probed:
     what: tuple[str, str]
-    """URL and hash of the key: another one makes the answer worthless."""
+    """URL and hash of the key: with another one the result is worthless."""
     at: float
-    answer: Answer = PENDING
+    result: ProbeResult = PENDING
     task: asyncio.Task[None] | None = None
 
 
 class Prober:
-    """The last answers of all providers."""
+    """The last results of all providers.
+
+    Invariants: at most one probe of a provider runs; a probe whose target changed is cancelled and never read; a result
+    that is evicted from the cache is probed again.
+    """
 
     def __init__(self, guard: Guard, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._guard = guard
         self._clock = clock
-        self._known: dict[str, _Known] = {}
+        self._probed: LRUCache[str, _Probed] = LRUCache(MAX_PROVIDERS)
+        self._running: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(CONCURRENT)
         self._session: aiohttp.ClientSession | None = None
 
-    def look(self, target: Target) -> tuple[Answer, bool]:
-        """The last answer, and whether a newer one is on its way."""
+    def last_result(self, target: ProbeTarget) -> tuple[ProbeResult, bool]:
+        """The last result, and whether a newer one is on its way."""
         what = (f"{target.spec.type} {target.spec.url}", target.key_hash)
-        known = self._known.get(target.uid)
-        if known is None or known.what != what:
-            self._forget(target.uid)
-            known = self._known[target.uid] = _Known(what, at=self._clock() - INTERVAL)
-        if known.task is None and self._clock() - known.at >= INTERVAL:
-            known.task = asyncio.get_running_loop().create_task(self._refresh(known, target))
-        return known.answer, known.task is not None
+        probed = self._probed.get(target.uid)
+        if probed is None or probed.what != what:
+            if probed and probed.task:
+                probed.task.cancel()
+            probed = self._probed[target.uid] = _Probed(what, at=self._clock() - INTERVAL)
+        if probed.task is None and self._clock() - probed.at >= INTERVAL:
+            probed.task = asyncio.get_running_loop().create_task(self._refresh(probed, target))
+            self._running.add(probed.task)
+            probed.task.add_done_callback(self._running.discard)
+        return probed.result, probed.task is not None
 
     async def close(self) -> None:
         """End all probes."""
-        running = [known.task for known in self._known.values() if known.task]
-        for uid in list(self._known):
-            self._forget(uid)
-        await asyncio.gather(*running, return_exceptions=True)
+        await cancel(self._running)
+        self._probed.clear()
         if self._session:
             await self._session.close()
 
-    def _forget(self, uid: str) -> None:
-        known = self._known.pop(uid, None)
-        if known and known.task:
-            known.task.cancel()
-        if len(self._known) >= MOST_PROVIDERS:
-            self._forget(next(iter(self._known)))
-
-    async def _refresh(self, known: _Known, target: Target) -> None:
+    async def _refresh(self, probed: _Probed, target: ProbeTarget) -> None:
         async with self._slots:
-            known.answer = await self._probe(target)
-        known.at, known.task = self._clock(), None
+            probed.result = await self._probe(target)
+        probed.at, probed.task = self._clock(), None
 
-    async def _probe(self, target: Target) -> Answer:
+    async def _probe(self, target: ProbeTarget) -> ProbeResult:
         try:
             self._guard.refuse_url(target.spec.url)
             async with self._client().get(
@@ -128,18 +116,18 @@ def models_url(spec: ModelProviderSpec) -> str:
     return f"{spec.url}/v1/models" if spec.type == ProviderType.ANTHROPIC else f"{spec.url}/models"
 
 
-def judge(status: int, url: str) -> Answer:
-    """What an HTTP status says. Many compatible servers have no list of models: any answer of theirs will do."""
+def judge(status: int, url: str) -> ProbeResult:
+    """The result for an HTTP status. Many compatible servers have no list of models: any response of theirs will do."""
     if status in (401, 403):
-        return Answer("False", "KeyRefused", f"{url} refuses the API key with status {status}; check the Secret")
+        return ProbeResult("False", "KeyRefused", f"{url} refuses the API key with status {status}; check the Secret")
     if status >= 500:
-        return Answer("False", "ProviderFailed", f"{url} answers with status {status}")
+        return ProbeResult("False", "ProviderFailed", f"{url} answers with status {status}")
     if 300 <= status < 400:
-        return Answer("False", "Redirected", f"{url} answers with a redirect; set baseUrl to where it leads")
-    return Answer("True", "Answers", f"{url} answers")
+        return ProbeResult("False", "Redirected", f"{url} answers with a redirect; set baseUrl to where it leads")
+    return ProbeResult("True", "Answers", f"{url} answers")
 
 
-def _headers(target: Target) -> dict[str, str]:
+def _headers(target: ProbeTarget) -> dict[str, str]:
     if not target.key:
         return {}
     if target.spec.type == ProviderType.ANTHROPIC:
@@ -147,17 +135,17 @@ def _headers(target: Target) -> dict[str, str]:
     return {"Authorization": f"Bearer {target.key}"}
 
 
-def _failure(error: Exception, url: str) -> Answer:
+def _failure(error: Exception, url: str) -> ProbeResult:
     forbidden = error if isinstance(error, ForbiddenAddress) else _cause(error)
     if forbidden:
-        return Answer("False", "AddressForbidden", f"{url} must not be called: {forbidden}; change baseUrl")
+        return ProbeResult("False", "AddressForbidden", f"{url} must not be called: {forbidden}; change baseUrl")
     if isinstance(error, TimeoutError):
-        return Answer("False", "Unreachable", f"{url} does not answer within {TIMEOUT:g} seconds")
+        return ProbeResult("False", "Unreachable", f"{url} does not answer within {TIMEOUT:g} seconds")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return Answer("False", "Unreachable", f"The host name of {url} cannot be resolved")
+        return ProbeResult("False", "Unreachable", f"The host name of {url} cannot be resolved")
     if isinstance(error, aiohttp.ClientSSLError):
-        return Answer("False", "Unreachable", f"The TLS certificate of {url} is not accepted")
-    return Answer("False", "Unreachable", f"{url} cannot be connected to")
+        return ProbeResult("False", "Unreachable", f"The TLS certificate of {url} is not accepted")
+    return ProbeResult("False", "Unreachable", f"{url} cannot be connected to")
 
 
 def _cause(error: BaseException) -> ForbiddenAddress | None:

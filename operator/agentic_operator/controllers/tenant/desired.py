@@ -3,31 +3,31 @@
 from agentic_core import names
 from agentic_core.cluster.kinds import NAMESPACE, Object
 from agentic_crds import Tenant
-from agentic_operator.controllers.tenant.observe import Observed, Place
+from agentic_operator.controllers.tenant.observed import NamespaceState, ObservedTenant
 from agentic_operator.desired import namespace, network
-from agentic_operator.desired.platform import Platform
-from agentic_operator.engine.controller import Wanted
+from agentic_operator.desired.platform import PlatformSettings
+from agentic_operator.engine.decision import Wanted
 
 
-def desired(tenant: Tenant, observed: Observed, platform: Platform) -> Wanted:
-    """The namespaces and what is in them. One that is not ours or is going away gets nothing."""
+def desired(tenant: Tenant, observed: ObservedTenant, platform: PlatformSettings) -> Wanted:
+    """The namespaces and what is in them. One that is not ours or is being deleted gets nothing."""
     objects: list[Object] = []
-    for place in observed.places:
-        if place.phase != "Terminating":
-            objects.append(namespace.namespace(place.name, tenant=tenant.metadata.name))
-        if place.phase in ("Pending", "Active", "Retained"):
-            objects += contents(tenant, place, platform)
-    leaving = (NAMESPACE.ref(place.name) for place in observed.places if place.phase == "Terminating")
+    for state in observed.namespaces:
+        if state.phase != "Terminating":
+            objects.append(namespace.namespace(state.name, tenant=tenant.metadata.name))
+        if state.phase in ("Pending", "Active", "Retained"):
+            objects += contents(tenant, state, platform)
+    leaving = (NAMESPACE.ref(state.name) for state in observed.namespaces if state.phase == "Terminating")
     return Wanted(objects, keep=frozenset(leaving))
 
 
-def contents(tenant: Tenant, place: Place, platform: Platform) -> list[Object]:
+def contents(tenant: Tenant, state: NamespaceState, platform: PlatformSettings) -> list[Object]:
     """What each namespace of a tenant has; what denies comes first.
 
-    A quota to be counted anew is left out: its deletion brings it back at once, and until that one is counted the API
-    server refuses what it is about.
+    A quota to be counted again is left out: its deletion queues the tenant, which creates it again; until that one is
+    counted the API server rejects what it limits.
     """
-    owner, name = tenant.metadata.name, place.name
+    owner, name = tenant.metadata.name, state.name
     egress = tenant.spec.network.egress
     quota = namespace.resource_quota(tenant.spec.quotas, namespace=name, tenant=owner)
     return [
@@ -37,7 +37,7 @@ def contents(tenant: Tenant, place: Place, platform: Platform) -> list[Object]:
             namespace=name, tenant=owner, platform=platform.namespace, otlp_endpoint=platform.otlp_endpoint
         ),
         *([network.allow_egress(egress, namespace=name, tenant=owner)] if egress else []),
-        *([] if place.recount else [quota]),
+        *([] if state.recount else [quota]),
         namespace.limit_range(namespace=name, tenant=owner),
         namespace.service_account(names.RUNTIME, namespace=name, tenant=owner),
     ]

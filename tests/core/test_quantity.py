@@ -4,7 +4,7 @@ from decimal import Decimal
 
 import pytest
 
-from agentic_operator.desired.quantity import format_quantity, parse_quantity
+from agentic_core.quantity import format_quantity, parse_quantity
 
 
 @pytest.mark.parametrize(
@@ -23,5 +23,5 @@ def test_there_and_back(text: str, value: str, back: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "x", "1Xi", "m"])
 def test_nonsense_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="no resource quantity"):
+    with pytest.raises(ValueError, match="not a resource quantity"):
         parse_quantity(text)

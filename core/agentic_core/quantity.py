@@ -1,4 +1,4 @@
-"""Kubernetes resource quantities as exact numbers; the status of a Tenant sums them."""
+"""Kubernetes resource quantities as exact numbers; drift compares them, the status of a Tenant adds them up."""
 
 import re
 from decimal import Decimal
@@ -11,16 +11,24 @@ SCALES = {
     "Pi": Decimal(2) ** 50, "Ei": Decimal(2) ** 60,
 }  # fmt: skip
 BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi")
-"""Units of sizes. Smaller ones would make 1024 agents look like 1Ki."""
-QUANTITY = re.compile(r"([+-]?[0-9.]+(?:[eE][+-]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i)?")
+"""Units of sizes. Smaller ones would show 1024 agents as 1Ki."""
+QUANTITY = re.compile(r"([+-]?[0-9]+(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?)([numkMGTPE]|[KMGTPE]i)?")
 
 
 def parse_quantity(text: str) -> Decimal:
-    """The number behind a quantity such as 250m or 2Gi."""
+    """The number of a quantity such as 250m or 2Gi. Raises ValueError for other text."""
     found = QUANTITY.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text!r} is no resource quantity")
+        raise ValueError(f"{text!r} is not a resource quantity")
     return Decimal(found[1]) * SCALES[found[2] or ""]
+
+
+def same_quantity(one: str, other: str) -> bool:
+    """Whether both are quantities of the same amount, such as 1 and 1000m."""
+    try:
+        return parse_quantity(one) == parse_quantity(other)
+    except ValueError:
+        return False
 
 
 def format_quantity(value: Decimal) -> str:

@@ -9,13 +9,15 @@ from agentic_crds.agent import RuntimeMode
 from agentic_operator.engine.index import Lookup
 
 AGENT = custom(Agent)
+AGENT_CONTROLLER = "agent"
+"""Name of the controller that makes revisions and Dedicated runtimes."""
 PROVIDER = custom(ModelProvider)
 PROVIDERS_BY_NAMESPACE = "providers-of-namespace"
 PROVIDER_LOOKUP = Lookup(PROVIDER, PROVIDERS_BY_NAMESPACE, lambda provider: (provider["metadata"]["namespace"],))
 
 
 def is_dedicated(agent: Object) -> bool:
-    """Whether the agent asks for pods of its own."""
+    """Whether the agent runs in pods of its own."""
     runtime = agent.get("spec", {}).get("runtime") or {}
     return bool(runtime.get("mode") == RuntimeMode.DEDICATED)
 

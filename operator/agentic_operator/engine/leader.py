@@ -19,12 +19,12 @@ from agentic_core.cluster.kinds import LEASE, Object
 log = telemetry.logger(__name__)
 
 
-class Lost(Exception):
-    """Somebody else leads, or may. The process has to end."""
+class LeadershipLost(Exception):
+    """Another operator leads, or may. The process has to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
+class LeaseTiming:
     """Seconds; `duration` > `deadline` > `retry`."""
 
     duration: float = 15.0
@@ -32,8 +32,8 @@ class Timing:
     retry: float = 2.0
 
 
-class Lease:
-    """Our part in the election. `cluster` is a client without fence, since renewing is how permission is got."""
+class LeaderLease:
+    """This process in the election. `cluster` is a client without fence, since renewing gives permission."""
 
     def __init__(
         self,
@@ -42,35 +42,35 @@ class Lease:
         namespace: str,
         name: str,
         identity: str,
-        timing: Timing | None = None,
+        timing: LeaseTiming | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster = cluster
         self._ref = LEASE.ref(name, namespace)
         self._identity = identity
-        self._timing = timing or Timing()
+        self._timing = timing or LeaseTiming()
         self._clock = clock
         self._until = float("-inf")
         self._held: Object | None = None
         self._seen: tuple[str, float] = ("", clock())
 
     def may_write(self) -> bool:
-        """Whether we lead for sure; asked right before each write."""
+        """Whether this process certainly leads; the fence calls it right before each write."""
         return self._clock() < self._until
 
     async def acquire(self) -> None:
-        """Return when we lead."""
+        """Return when this process leads."""
         while True:
             try:
                 if await self._try():
-                    log.info("leads", identity=self._identity)
+                    log.info("lease acquired", identity=self._identity)
                     return
             except errors.ClusterError as failure:
-                log.warning("cannot read the lease", error=failure.message)
+                log.warning("lease not read", error=failure.message)
             await asyncio.sleep(self._timing.retry)
 
     async def hold(self) -> None:
-        """Renew, for ever. Raises Lost when that failed for too long or somebody else leads."""
+        """Renew, for ever. Raises LeadershipLost when that failed for too long or another operator leads."""
         while True:
             await asyncio.sleep(self._timing.retry)
             try:
@@ -78,14 +78,14 @@ class Lease:
                     await self._renew()
             except errors.Conflict as taken:
                 self._until = float("-inf")
-                raise Lost("another operator has taken the lease") from taken
+                raise LeadershipLost("another operator has taken the lease") from taken
             except (errors.ClusterError, TimeoutError) as failure:
-                log.warning("cannot renew the lease", error=repr(failure))
+                log.warning("lease not renewed", error=repr(failure))
             if not self.may_write():
-                raise Lost(f"the lease was not renewed for {self._timing.deadline} s")
+                raise LeadershipLost(f"the lease was not renewed for {self._timing.deadline} s")
 
     async def release(self) -> None:
-        """Let another one lead at once. Nothing may be written afterwards."""
+        """Let another operator lead at once. Nothing may be written afterwards."""
         if self._held is None or not self.may_write():
             return
         self._until = float("-inf")
@@ -93,16 +93,16 @@ class Lease:
         try:
             await self._cluster.replace(self._held, self._identity)
         except errors.ClusterError as failure:
-            log.warning("cannot release the lease", error=failure.message)
+            log.warning("lease not released", error=failure.message)
 
     async def _try(self) -> bool:
         found = await self._cluster.get(self._ref)
         started = self._clock()
         try:
             if found is None:
-                self._took(await self._cluster.create(self._new(), self._identity), started)
+                self._record(await self._cluster.create(self._new(), self._identity), started)
             elif self._is_free(found):
-                self._took(await self._cluster.replace(self._taken(found), self._identity), started)
+                self._record(await self._cluster.replace(self._taken(found), self._identity), started)
             else:
                 return False
         except errors.Conflict:
@@ -110,7 +110,7 @@ class Lease:
         return True
 
     def _is_free(self, found: Object) -> bool:
-        """Whether nobody holds it, or its holder was not seen to renew for as long as it promised to."""
+        """Whether it has no holder, or its holder has not renewed for the duration that the lease states."""
         spec = found["spec"]
         record = f"{spec.get('holderIdentity')} {spec.get('renewTime')} {spec.get('leaseTransitions')}"
         if record != self._seen[0]:
@@ -122,9 +122,9 @@ class Lease:
         assert self._held is not None  # noqa: S101 - hold follows acquire
         started = self._clock()
         body = self._held | {"spec": self._held["spec"] | {"renewTime": _now()}}
-        self._took(await self._cluster.replace(body, self._identity), started)
+        self._record(await self._cluster.replace(body, self._identity), started)
 
-    def _took(self, lease: Object, started: float) -> None:
+    def _record(self, lease: Object, started: float) -> None:
         self._held = lease
         self._until = started + self._timing.deadline
 

@@ -1,4 +1,4 @@
-"""How an answer of the API server becomes an error, and which errors are worth another attempt; for the client."""
+"""How a response of the API server becomes an error, and which errors are worth a retry; for the client."""
 
 import random
 from collections.abc import Mapping
@@ -6,31 +6,32 @@ from typing import Any
 
 import orjson
 
+from agentic_core.backoff import Backoff
 from agentic_core.cluster import errors
 
-MISSING, CONFLICT, GONE, UNPROCESSABLE, DENIED, UNKNOWN, THROTTLED = 404, 409, 410, 422, 403, 401, 429
-CLASSES: Mapping[int, type[errors.ClusterError]] = {
+ERRORS: Mapping[int, type[errors.ClusterError]] = {
     400: errors.Invalid,
-    UNKNOWN: errors.Unauthorized,
-    DENIED: errors.Forbidden,
-    MISSING: errors.NotFound,
-    CONFLICT: errors.Conflict,
-    GONE: errors.Gone,
+    401: errors.Unauthorized,
+    403: errors.Forbidden,
+    404: errors.NotFound,
+    409: errors.Conflict,
+    410: errors.Gone,
     413: errors.Invalid,
     415: errors.Invalid,
-    UNPROCESSABLE: errors.Invalid,
-    THROTTLED: errors.TooManyRequests,
+    422: errors.Invalid,
+    429: errors.TooManyRequests,
 }
+BACKOFF = Backoff(first=0.2, longest=5.0, jitter=0.5)
 
 
 def error(
-    answer: int, body: bytes | Mapping[str, Any], *, request: str, retry_after: str | None = None
+    code: int, body: bytes | Mapping[str, Any], *, request: str, retry_after: str | None = None
 ) -> errors.ClusterError:
-    """The error that stands for an answer of 400 or more, or for a Status object inside a watch."""
+    """The error of a response with status 400 or more, or of a Status object inside a watch."""
     status = body if isinstance(body, Mapping) else _status(body)
     text = status.get("message") or (body[:200].decode(errors="replace") if isinstance(body, bytes) else "")
-    found = CLASSES.get(answer, errors.ServerError)(f"{request}: {text or answer}")
-    found.answer = answer
+    found = ERRORS.get(code, errors.ServerError)(f"{request}: {text or code}")
+    found.http_status = code
     found.reason = str(status.get("reason") or "")
     if isinstance(found, errors.TooManyRequests):
         found.retry_after = _seconds(retry_after or (status.get("details") or {}).get("retryAfterSeconds"))
@@ -52,10 +53,10 @@ def _seconds(text: Any) -> float:
         return 1.0
 
 
-def pause(failure: errors.ClusterError, attempt: int) -> float | None:
-    """Seconds to wait before attempt number `attempt` + 1, with jitter; None when another attempt cannot help."""
+def pause(failure: errors.ClusterError, failures: int) -> float | None:
+    """Seconds to wait after so many failures, with jitter; None when a retry cannot help."""
     if isinstance(failure, errors.TooManyRequests):
         return failure.retry_after * random.uniform(1.0, 1.3) + random.uniform(0, 0.1)  # noqa: S311 - spreads load
     if isinstance(failure, errors.ServerError | errors.Unreachable):
-        return min(5.0, 0.1 * 2.0**attempt) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load
+        return BACKOFF.pause(failures)
     return None
