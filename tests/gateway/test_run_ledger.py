@@ -211,6 +211,25 @@ async def test_what_a_call_did_not_settle_is_released(error: BaseException) -> N
     assert await bench.granted(spender) == 990
 
 
+@pytest.mark.parametrize("age", [0, 60], ids=["fresh", "looked up first"])
+@pytest.mark.parametrize("steps", range(6))
+async def test_a_call_that_is_cancelled_at_any_step_leaves_nothing_reserved(steps: int, age: float) -> None:
+    bench = Bench()
+    spender = bench.spender(age=age)
+
+    async def call() -> None:
+        async with bench.ledger.reserve(spender, WorstCase(100, 900)):
+            await asyncio.Event().wait()
+
+    calling = asyncio.create_task(call())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    calling.cancel()
+    await asyncio.wait([calling])
+    assert calling.cancelled()
+    assert await bench.granted(spender) == 990
+
+
 async def test_while_the_database_is_unavailable_cached_runs_go_on_and_others_wait() -> None:
     bench = Bench()
     cached = bench.spender()
