@@ -160,7 +160,7 @@ def agent(number: int, mode: str, prompt: str = "Answer in one sentence.") -> Ob
             "description": "An agent of the benchmark",
             "systemPrompt": prompt + " You are a careful assistant." * 15,
             "model": {"provider": "models", "name": "m"},
-            "tools": [{"builtin": "calculator"}],
+            "tools": [{"name": "calculator", "builtin": "calculator"}],
             "runtime": {"mode": mode},
         },
     }

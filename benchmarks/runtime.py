@@ -42,7 +42,7 @@ def body(number: int, *, wire: str = "openai", tools: tuple[str, ...] = (), prom
         "wire": wire,
         "models": [{"provider": "main", "name": "echo"}],
         "maxOutputTokens": 1000,
-        "tools": tools,
+        "tools": [{"name": name, "kind": "builtin", "builtin": name} for name in tools],
         "limits": {},
     }
     run = {"run_id": "run", "tenant": "bench", "namespace": "bench", "agent": "echo", "revision": f"echo-{number}"}

@@ -1,24 +1,26 @@
 """Resolution: an Agent and all it refers to becomes a Definition, or a list of problems. Pure; reads no cluster.
 
-The operator's Agent controller calls it, and so does everything that wants to know what an agent would be.
+The operator's Agent controller calls it, and so does whatever has to find out what an agent would be.
 """
 
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
+from agentic_core.builtins import BUILTIN, BUILTINS, DEFAULT_POLICY
 from agentic_crds.agent import AgentSpec, ModelRef, RuntimeMode
-from agentic_crds.agent_revision import Definition, ResolvedModel
+from agentic_crds.agent_revision import Definition, DefinitionTool, ResolvedModel
 from agentic_crds.base import ConfigMapKeyRef
 from agentic_crds.model_provider import ModelProviderSpec, ProviderType
 
-PROMPT_LIMIT = 1024 * 1024
-"""Most characters of a prompt."""
-DEFINITION_LIMIT = 1_200_000
-"""Most bytes of a definition's JSON: an AgentRevision has to fit into etcd's request limit of 1.5 MiB."""
-SHOWN = 8
+MAX_PROMPT = 1024 * 1024
+"""Characters of a prompt."""
+MAX_DEFINITION = 1_200_000
+"""Bytes of a definition's JSON: an AgentRevision has to fit into etcd's request limit of 1.5 MiB."""
+MAX_LISTED = 8
 """How many names an error message lists."""
 
 
@@ -60,7 +62,7 @@ def resolve(agent: AgentSpec, around: Surroundings) -> Resolution:
     problems: list[Problem] = []
     prompt = _prompt(agent, around, problems.append)
     models = _models(agent, around, problems.append)
-    _check_tools(agent, around, problems.append)
+    tools = _tools(agent, around, problems.append)
     if problems:
         return Resolution(problems=tuple(problems))
     definition = Definition(
@@ -69,15 +71,25 @@ def resolve(agent: AgentSpec, around: Surroundings) -> Resolution:
         models=models,
         temperature=agent.model.temperature,
         max_output_tokens=agent.model.max_output_tokens,
-        tools=[tool.builtin for tool in agent.tools],
+        tools=tools,
         limits=agent.limits,
     )
     return _sized(definition)
 
 
+def stored(definition: Definition) -> dict[str, Any]:
+    """The definition as an AgentRevision keeps it and a run request sends it: what differs from its default.
+
+    Limits are written out even where they are the default: they mean something, and a revision must not change its
+    meaning when a default in code does. What is left out means nothing, so a new optional field changes no revision.
+    """
+    body = definition.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    return body | {"limits": definition.limits.model_dump(mode="json", by_alias=True, exclude_none=True)}
+
+
 def canonical(definition: Definition) -> bytes:
-    """The definition as canonical JSON: every field, keys sorted, no white space."""
-    return orjson.dumps(definition.model_dump(mode="json", by_alias=True), option=orjson.OPT_SORT_KEYS)
+    """What the digest covers: the stored definition as JSON, keys sorted, no white space. Equal ones are the same."""
+    return orjson.dumps(stored(definition), option=orjson.OPT_SORT_KEYS)
 
 
 def model_allowed(patterns: Sequence[str], ref: str) -> bool:
@@ -105,8 +117,8 @@ Report = Callable[[Problem], None]
 
 def _sized(definition: Definition) -> Resolution:
     body = canonical(definition)
-    if len(body) > DEFINITION_LIMIT:
-        message = f"The definition has {len(body)} bytes, more than {DEFINITION_LIMIT}; shorten the prompt"
+    if len(body) > MAX_DEFINITION:
+        message = f"The definition has {len(body)} bytes, more than {MAX_DEFINITION}; shorten the prompt"
         return Resolution(problems=(Problem("PromptTooLarge", message),))
     return Resolution(definition=definition, digest=hashlib.sha256(body).hexdigest())
 
@@ -116,9 +128,9 @@ def _prompt(agent: AgentSpec, around: Surroundings, report: Report) -> str:
     if ref is None:
         return agent.system_prompt or ""
     text = _referenced_prompt(ref, around, report)
-    if len(text) > PROMPT_LIMIT:
+    if len(text) > MAX_PROMPT:
         where = f"Key {ref.key} of ConfigMap {around.namespace}/{ref.name}"
-        message = f"{where} has {len(text)} characters; a prompt may have {PROMPT_LIMIT}"
+        message = f"{where} has {len(text)} characters; a prompt may have {MAX_PROMPT}"
         report(Problem("PromptTooLarge", message))
     return text
 
@@ -198,18 +210,32 @@ def _protocol(wire: ProviderType) -> ProviderType:
     return ProviderType.OPENAI if wire == ProviderType.OPENAI_COMPATIBLE else wire
 
 
-def _check_tools(agent: AgentSpec, around: Surroundings, report: Report) -> None:
-    if agent.runtime.mode == RuntimeMode.DEDICATED and agent.runtime.image:
-        return
-    for tool in agent.tools:
-        if tool.builtin not in around.installed_tools:
-            installed = _listed(sorted(around.installed_tools))
-            report(Problem("ToolNotInstalled", f"Tool {tool.builtin} is not installed; installed are {installed}"))
+def _tools(agent: AgentSpec, around: Surroundings, report: Report) -> list[DefinitionTool]:
+    own_image = agent.runtime.mode == RuntimeMode.DEDICATED and bool(agent.runtime.image)
+    return [_builtin(tool.name, tool.builtin or "", around, None if own_image else report) for tool in agent.tools]
+
+
+def _builtin(name: str, builtin: str, around: Surroundings, report: Report | None) -> DefinitionTool:
+    """A tool of the runtime image. Without `report` the image is the user's own, whose tools are not declared to us."""
+    if report is None:
+        return DefinitionTool(name=name, kind=BUILTIN, builtin=builtin, policy=DEFAULT_POLICY)
+    if builtin not in around.installed_tools:
+        installed = _listed(sorted(around.installed_tools))
+        report(Problem("ToolNotInstalled", f"Tool {builtin} is not installed; installed are {installed}"))
+    declared = BUILTINS.get(builtin)
+    return DefinitionTool(
+        name=name,
+        kind=BUILTIN,
+        builtin=builtin,
+        description=declared.description if declared else "",
+        input_schema=dict(declared.input_schema) if declared else None,
+        policy=declared.policy if declared else DEFAULT_POLICY,
+    )
 
 
 def _listed(items: Iterable[str]) -> str:
     found = list(items)
     if not found:
         return "none"
-    more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
-    return ", ".join(found[:SHOWN]) + more
+    more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
+    return ", ".join(found[:MAX_LISTED]) + more

@@ -21,7 +21,7 @@ from agentic_crds.base import (
     Status,
     condition_column,
 )
-from agentic_crds.schema import CEL, SET_LIST, map_list
+from agentic_crds.schema import CEL, SET_LIST, exactly_one, map_list
 
 NAME_LIMIT = 52
 """Longest name of an agent: a revision adds a dash and ten digits, and a label value has at most 63 characters."""
@@ -30,7 +30,10 @@ RESERVED_NAME = "runtime"
 """The Dedicated runtime of an agent is called agent-<name>, and agent-runtime is the shared one."""
 
 Temperature = Annotated[float, Field(ge=0, le=2), NUMERIC]
-ToolName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
+ToolName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z_][A-Za-z0-9_-]*$")]
+"""A name by which a model calls a tool: what all providers accept."""
+BuiltinName = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[a-z][a-z0-9_]*$")]
+"""The name of a tool in a runtime image."""
 Port = Annotated[int, Field(ge=1, le=65535), NUMERIC]
 
 
@@ -55,10 +58,15 @@ class AgentModel(ModelRef):
 
 
 class AgentTool(Model):
-    """Something the agent may call."""
+    """Something the agent may call: a name, and exactly one field that says what it is."""
 
-    builtin: ToolName
+    name: ToolName
+    """Name by which the model calls it."""
+    builtin: BuiltinName | None = None
     """Name of a tool that is installed in the runtime image, for example calculator."""
+
+
+TOOL_RULE = exactly_one("builtin")
 
 
 class Limits(Model):
@@ -175,7 +183,7 @@ class AgentSpec(Model):
     """Where the instructions of the agent are kept."""
     model: AgentModel
     """The model that answers."""
-    tools: Annotated[list[AgentTool], Field(max_length=64), map_list("builtin")] = []
+    tools: Annotated[list[Annotated[AgentTool, TOOL_RULE]], Field(max_length=64), map_list("name")] = []
     """What the agent may call."""
     limits: Limits = Limits()
     """Bounds of one run."""

@@ -3,14 +3,14 @@
 The operator writes it; the api sends its `definition` along with each run; the runtime is a function of it.
 """
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from agentic_crds.agent import Limits, Temperature, ToolName
+from agentic_crds.agent import BuiltinName, Limits, Temperature, ToolName
 from agentic_crds.base import AGE, NUMERIC, Column, DNSLabel, Model, ModelName, Resource
 from agentic_crds.model_provider import ProviderType
-from agentic_crds.schema import CEL, SET_LIST
+from agentic_crds.schema import CEL, map_list
 
 
 class ResolvedModel(Model):
@@ -27,8 +27,40 @@ class ResolvedModel(Model):
         return f"{self.provider}/{self.name}"
 
 
+class ToolPolicy(Model):
+    """How calls of a tool are bounded. The limits of the run hold as well."""
+
+    timeout_seconds: Annotated[int, Field(ge=1, le=86400), NUMERIC] | None = None
+    """Seconds that a call may take."""
+    max_result_bytes: Annotated[int, Field(ge=1, le=16777216), NUMERIC] | None = None
+    """Longest result that the model gets, in bytes of UTF-8; the rest is cut off."""
+
+
+class DefinitionTool(Model):
+    """A tool as the model sees it, and what carries its calls out."""
+
+    name: ToolName
+    """Name by which the model calls it."""
+    kind: Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[a-z][A-Za-z0-9]*$")]
+    """What carries calls out: builtin is a tool of the runtime image. A runtime refuses kinds that it does not have."""
+    builtin: BuiltinName | None = None
+    """For kind builtin: the tool's name in the runtime image; empty when it is the same name."""
+    description: Annotated[str, Field(max_length=16384)] = ""
+    """What it does, for the model; the runtime's own words when empty."""
+    input_schema: dict[str, Any] | None = None
+    """JSON Schema of the arguments; the runtime's own when empty."""
+    policy: ToolPolicy | None = None
+    """How calls are bounded; the runtime's own bounds when empty."""
+
+
 class Definition(Model):
-    """All that a runtime needs to know of an agent."""
+    """All that a runtime needs to know of an agent.
+
+    It can grow without a new revision of any agent: `agentic_core.resolve.stored` leaves out optional fields that have
+    their default. So the default of an optional field says nothing (None, empty, false), now and for ever. Numbers that
+    mean something are required here or, as limits and policies, written out, so that no default in code can change what
+    a revision means.
+    """
 
     system_prompt: Annotated[str, Field(max_length=1048576)] = ""
     """The instructions of the agent."""
@@ -40,8 +72,8 @@ class Definition(Model):
     """Sampling temperature."""
     max_output_tokens: Annotated[int, Field(ge=1, le=1000000), NUMERIC]
     """Most tokens of one answer of the model."""
-    tools: Annotated[list[ToolName], Field(max_length=64), SET_LIST] = []
-    """Names of installed tools."""
+    tools: Annotated[list[DefinitionTool], Field(max_length=64), map_list("name")] = []
+    """What the model may call."""
     limits: Limits
     """Bounds of one run."""
 
@@ -52,7 +84,7 @@ class AgentRevisionSpec(Model):
     agent: DNSLabel
     """Name of the Agent."""
     hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """SHA-256 of the definition's canonical JSON; its first ten digits end the revision's name."""
+    """SHA-256 of the definition as JSON with sorted keys and no white space; its first ten digits end the name."""
     definition: Definition
     """The resolved definition."""
 

@@ -1,13 +1,15 @@
 """Structural OpenAPI v3 schemas for custom resources, from pydantic models.
 
-`agentic_crds.generate` calls `structural`; the kinds use the markers `CEL`, `map_list`, `SET_LIST`, `DISTINCT` and
-`IMMUTABLE`. Each says its rule twice, for the API server and as a check in Python, so that both refuse the same things.
+`agentic_crds.generate` calls `structural`; the kinds use the markers `CEL`, `exactly_one`, `map_list`, `SET_LIST`,
+`DISTINCT` and `IMMUTABLE`. Each says its rule twice, for the API server and as a check in Python, so that both refuse
+the same things.
 """
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.alias_generators import to_camel
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
@@ -73,6 +75,16 @@ class CEL(Marker):
         schema = handler(core)
         rules: list[dict[str, str]] = list(schema.get("x-kubernetes-validations", []))
         return schema | {"x-kubernetes-validations": [*rules, self.rule]}
+
+
+def exactly_one(*fields: str) -> CEL:
+    """On a model: of these optional fields one is set. Another alternative is one more name here, of the same shape."""
+    present = ", ".join(f"has(self.{to_camel(name)})" for name in fields)
+    return CEL(
+        f"[{present}].exists_one(one, one)",
+        f"set exactly one of {', '.join(map(to_camel, fields))}",
+        lambda model: [getattr(model, name) is not None for name in fields].count(True) == 1,
+    )
 
 
 class Extension(Marker):

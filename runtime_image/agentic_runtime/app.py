@@ -14,27 +14,28 @@ from starlette.routing import Route
 
 from agentic_core import telemetry
 from agentic_core.contract import KEEPALIVE_SECONDS, RUN_PATH
+from agentic_core.web.linger import Lingering
 from agentic_runtime.endpoint import RunEndpoint
 from agentic_runtime.lazy import LazyLoop
-from agentic_runtime.metrics import Metrics
-from agentic_runtime.runs import Runs
+from agentic_runtime.metrics import RuntimeMetrics
+from agentic_runtime.runs import ActiveRuns
 from agentic_runtime.settings import RuntimeSettings
 
 log = telemetry.logger(__name__)
 
 
 @dataclass(frozen=True)
-class Server:
+class RuntimeServer:
     """The application and what its owner drains."""
 
     app: Starlette
-    runs: Runs
+    runs: ActiveRuns
 
 
-def create_server(settings: RuntimeSettings, *, keepalive_seconds: float = KEEPALIVE_SECONDS) -> Server:
+def create_server(settings: RuntimeSettings, *, keepalive_seconds: float = KEEPALIVE_SECONDS) -> RuntimeServer:
     """The application. Call it inside the event loop that serves it."""
-    metrics = Metrics()
-    runs = Runs(settings.max_concurrent_runs, metrics)
+    metrics = RuntimeMetrics()
+    runs = ActiveRuns(settings.max_concurrent_runs, metrics)
     loop = LazyLoop(settings, metrics)
     endpoint = RunEndpoint(settings, loop, runs=runs, keepalive_seconds=keepalive_seconds)
 
@@ -48,12 +49,12 @@ def create_server(settings: RuntimeSettings, *, keepalive_seconds: float = KEEPA
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
     routes = [
-        Route(RUN_PATH, endpoint, methods=["POST"]),
+        Route(RUN_PATH, Lingering(endpoint), methods=["POST"]),
         Route("/healthz", healthz),
         Route("/readyz", readyz),
         Route("/metrics", show_metrics),
     ]
-    return Server(app=Starlette(routes=routes, lifespan=lambda _app: _lifespan(loop)), runs=runs)
+    return RuntimeServer(app=Starlette(routes=routes, lifespan=lambda _app: _lifespan(loop)), runs=runs)
 
 
 @asynccontextmanager

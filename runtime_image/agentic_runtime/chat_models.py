@@ -12,7 +12,7 @@ import httpx2
 from langchain_core.language_models import BaseChatModel
 
 from agentic_crds.model_provider import ProviderType
-from agentic_runtime.answer import PROMPT_TOKENS
+from agentic_runtime.streamed import PROMPT_TOKENS
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic

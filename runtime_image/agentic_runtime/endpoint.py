@@ -1,27 +1,25 @@
 """`POST /v1/run`: admits a run request and hands it to a stream. Mounted by `app`.
 
-A plain ASGI application: the body is read here, bounded in size and time, and the answer is written event by event.
+A plain ASGI application: the body is read within bounds of size and time, and the response is written event by event.
 """
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from opentelemetry.trace import SpanKind
 from pydantic import ValidationError
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from agentic_core import attributes, telemetry
 from agentic_core.auth import run_tokens
-from agentic_core.contract import RunRequest
-from agentic_core.errors import Forbidden, Invalid, Malformed, PlatformError, TooLarge, Unauthenticated
+from agentic_core.contract import VERSION, RunRequest, read_request
+from agentic_core.errors import Forbidden, Invalid, Malformed, PlatformError, Unauthenticated
+from agentic_core.web import bearer, body, problems
+from agentic_runtime.failures import VersionUnsupported
 from agentic_runtime.loop import Loop
-from agentic_runtime.runs import Runs
+from agentic_runtime.runs import ActiveRuns
 from agentic_runtime.settings import RuntimeSettings
 from agentic_runtime.stream import RunStream
 
@@ -32,7 +30,7 @@ MAX_REPORTED = 10
 class RunEndpoint:
     """Serves runs."""
 
-    def __init__(self, settings: RuntimeSettings, loop: Loop, *, runs: Runs, keepalive_seconds: float) -> None:
+    def __init__(self, settings: RuntimeSettings, loop: Loop, *, runs: ActiveRuns, keepalive_seconds: float) -> None:
         self._settings = settings
         self._keys: Sequence[Ed25519PublicKey] = run_tokens.public_keys(settings.run_token_keys)
         self._loop = loop
@@ -40,20 +38,26 @@ class RunEndpoint:
         self._stream = partial(RunStream, runs=runs, keepalive_seconds=keepalive_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a stream of events, or with a problem document when the request is not one that can run."""
+        """Respond with a stream of events, or with a problem document when the request cannot run."""
         headers = Headers(scope=scope)
         try:
             self._runs.check()
-            token = _bearer(headers)
+            token = _token(headers)
             claims = run_tokens.verify(token, self._keys)
-            request = _parse(await self._body(headers, receive))
+            request = _parse(await self._read(headers, receive))
             _authorize(claims, request, self._settings.namespace)
         except PlatformError as error:
-            await problem(error)(scope, receive, send)
+            await problems.response(error)(scope, receive, send)
             return
-        except ClientDisconnect:
+        except body.Disconnected:
             return
         await self._serve(request, token, headers, receive, send)
+
+    async def _read(self, headers: Headers, receive: Receive) -> bytes:
+        settings = self._settings
+        if body.declared(headers.raw) > settings.max_body_bytes:
+            raise body.too_large(settings.max_body_bytes)
+        return await body.read(receive, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout)
 
     async def _serve(self, request: RunRequest, token: str, headers: Headers, receive: Receive, send: Send) -> None:
         parent = telemetry.extract(dict(headers))
@@ -72,41 +76,17 @@ class RunEndpoint:
                 telemetry.failed(span, outcome)
             self._runs.ended(outcome)
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        limit = self._settings.max_body_bytes
-        declared = headers.get("content-length", "0")
-        if declared.isdigit() and int(declared) > limit:
-            raise TooLarge(f"The request has {declared} bytes; at most {limit} are read.")
-        try:
-            async with asyncio.timeout(self._settings.body_timeout):
-                return await _read(receive, limit)
-        except TimeoutError:
-            raise Malformed(f"The body did not arrive within {self._settings.body_timeout:g} s.") from None
 
-
-async def _read(receive: Receive, limit: int) -> bytes:
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise TooLarge(f"The request has more than {limit} bytes.")
-        if not message.get("more_body"):
-            return bytes(body)
-
-
-def _bearer(headers: Headers) -> str:
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token:
+def _token(headers: Headers) -> str:
+    token = bearer.token(headers.get("authorization"))
+    if token is None:
         raise Unauthenticated("Send the run token as `Authorization: Bearer …`.")
-    return token.strip()
+    return token
 
 
-def _parse(body: bytes) -> RunRequest:
+def _parse(sent: bytes) -> RunRequest:
     try:
-        return RunRequest.model_validate_json(body)
+        request = read_request(sent)
     except ValidationError as error:
         # Neither input nor context: both may hold text of the conversation.
         mistakes = error.errors(include_url=False, include_input=False, include_context=False)
@@ -117,29 +97,18 @@ def _parse(body: bytes) -> RunRequest:
             for mistake in mistakes[:MAX_REPORTED]
         ]
         raise Invalid(f"The run request breaks the contract in {len(mistakes)} places.", errors=listed) from None
+    if request.requires > VERSION:
+        raise VersionUnsupported(
+            f"An api of contract version {request.version} sent a run that needs version {request.requires};"
+            f" this runtime supports {VERSION}. Use a newer runtime image."
+        )
+    return request
 
 
 def _authorize(claims: run_tokens.RunClaims, request: RunRequest, namespace: str) -> None:
-    """The token is for this very run, and this pod is the place for it."""
+    """The token is for this very run, and for this pod's namespace."""
     if claims.namespace != namespace:
         raise Forbidden(f"The run token is for namespace {claims.namespace}; this runtime serves {namespace}.")
-    told = (request.run_id, request.namespace, request.tenant, request.agent)
-    if told != (claims.run_id, claims.namespace, claims.tenant, claims.agent):
+    named = (request.run_id, request.namespace, request.tenant, request.agent)
+    if named != (claims.run_id, claims.namespace, claims.tenant, claims.agent):
         raise Forbidden("The run token is for another run: run_id, namespace, tenant and agent must be the token's.")
-
-
-def problem(error: PlatformError) -> Response:
-    """The error as problem+json (RFC 9457)."""
-    document = {
-        "type": "about:blank",
-        "title": error.title,
-        "status": error.status,
-        "code": error.code,
-        "detail": error.message,
-        **error.details,
-    }
-    return Response(
-        orjson.dumps(document),
-        status_code=error.status,
-        headers={**error.headers, "Content-Type": "application/problem+json"},
-    )

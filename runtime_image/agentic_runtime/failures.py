@@ -1,48 +1,62 @@
-"""How a run fails: the errors of a run, and what a failed model call is told as.
+"""How a run fails: the errors of a run, and what a failed model call is reported as.
 
 The loop and the guard raise them; the stream of a run ends with their `error`.
 """
 
-import re
 from typing import Any
 
 from agentic_core import contract
-from agentic_core.errors import PlatformError, Unavailable
-
-MAX_MESSAGE = 500
-SECRET = re.compile(r"\b(?:(?:sk|agk|key)[-_]|Bearer +)[A-Za-z0-9._-]{8,}")
+from agentic_core.contract import ErrorCode
+from agentic_core.errors import Invalid, PlatformError, Unavailable
+from agentic_core.quoting import quoted
 
 
 class RunFailed(PlatformError):
-    """A run ended without an answer."""
+    """A run ended without a result."""
 
-    def __init__(self, code: contract.ErrorCode, message: str) -> None:
+    def __init__(self, code: ErrorCode, message: str) -> None:
         super().__init__(message)
         self.error = contract.RunError(code=code, message=message)
 
 
-class Draining(Unavailable):
+class TryAnother(Unavailable):
+    """The run has not begun here and can be sent again, which another runtime may take."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.headers["Retry-After"] = "1"
+
+
+class Draining(TryAnother):
     """The server is shutting down."""
 
-    code, title = "runtime_draining", "Shutting down"
+    code, title = ErrorCode.RUNTIME_DRAINING, "Shutting down"
 
 
-class Busy(Unavailable):
+class Busy(TryAnother):
     """The server has as many runs as it may have."""
 
-    code, title = "runtime_busy", "Too many runs"
+    code, title = ErrorCode.RUNTIME_BUSY, "Too many runs"
+
+
+class VersionUnsupported(Invalid):
+    """The run needs a newer version of the run contract."""
+
+    code, title = ErrorCode.VERSION_UNSUPPORTED, "Contract version not supported"
 
 
 def model_failure(error: Exception) -> RunFailed:
     """What the run reports when a model call raised: the gateway's own words, never a key or a prompt."""
     status = getattr(error, "status_code", None)
-    if _wire_member(error, "code") == "max_tokens_exceeded":
-        return RunFailed("max_tokens_exceeded", _safe(_wire_message(error)))
+    if _wire_member(error, "code") == ErrorCode.MAX_TOKENS_EXCEEDED:
+        return RunFailed(ErrorCode.MAX_TOKENS_EXCEEDED, quoted(_wire_message(error)))
     if status == 403:
-        return RunFailed("model_not_allowed", _safe(_wire_message(error) or "The model is not allowed for this agent."))
+        return RunFailed(
+            ErrorCode.MODEL_NOT_ALLOWED, quoted(_wire_message(error) or "The model is not allowed for this agent.")
+        )
     if status is None:
-        return RunFailed("model_failed", _safe(_wire_message(error) or _connection_message(error)))
-    return RunFailed("model_failed", _safe(_wire_message(error) or f"The model gateway answered {status}."))
+        return RunFailed(ErrorCode.MODEL_FAILED, quoted(_wire_message(error) or _connection_message(error)))
+    return RunFailed(ErrorCode.MODEL_FAILED, quoted(_wire_message(error) or f"The model gateway answered {status}."))
 
 
 def _wire_message(error: Exception) -> str:
@@ -60,7 +74,3 @@ def _wire_member(error: Exception, name: str) -> str:
 
 def _connection_message(error: Exception) -> str:
     return f"The connection to the model gateway failed ({type(error.__cause__ or error).__name__})."
-
-
-def _safe(message: str) -> str:
-    return SECRET.sub("***", message)[:MAX_MESSAGE]

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from agentic_core import garbage, telemetry
 from agentic_crds.model_provider import ProviderType
-from agentic_runtime.loop import Run
-from agentic_runtime.metrics import Metrics
+from agentic_runtime.loop import RunJob
+from agentic_runtime.metrics import RuntimeMetrics
 from agentic_runtime.settings import RuntimeSettings
 
 if TYPE_CHECKING:
@@ -22,13 +22,13 @@ log = telemetry.logger(__name__)
 class LazyLoop:
     """A `Loop` that becomes the LangChain one."""
 
-    def __init__(self, settings: RuntimeSettings, metrics: Metrics) -> None:
+    def __init__(self, settings: RuntimeSettings, metrics: RuntimeMetrics) -> None:
         self._settings = settings
         self._metrics = metrics
         self._loop: LangChainLoop | None = None
         self._loading = asyncio.Lock()
 
-    async def run(self, run: Run) -> str:
+    async def run(self, run: RunJob) -> str:
         """Run the agent, after loading LangChain if this is the first."""
         loop = self._loop or await self._load()
         return await loop.run(run)

@@ -14,8 +14,8 @@ Emit = Callable[[Event], Awaitable[None]]
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run as the loop sees it."""
+class RunJob:
+    """A run to carry out."""
 
     request: RunRequest
     token: str = field(repr=False)
@@ -28,8 +28,8 @@ class Run:
 class Loop(Protocol):
     """Runs agents."""
 
-    async def run(self, run: Run) -> str:
-        """The agent's answer. Emits what happens on the way; raises `RunFailed`. Cancelling it stops everything."""
+    async def run(self, run: RunJob) -> str:
+        """Returns the output. Emits what happens on the way; raises `RunFailed`. Cancelling it stops everything."""
         ...
 
     async def close(self) -> None:

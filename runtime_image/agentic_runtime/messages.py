@@ -1,7 +1,7 @@
 """Conversations of the contract as LangChain messages. The LangChain loop calls it; pure.
 
-Providers refuse a conversation in which a tool call has no answer, which a cancelled or crashed run leaves behind;
-such calls get an answer that says so, and answers without a call are dropped.
+Providers refuse a conversation in which a tool call has no result, which a cancelled or crashed run leaves behind;
+such calls get a result that says so, and results without a call are dropped.
 """
 
 from collections.abc import Iterable
@@ -15,22 +15,22 @@ UNANSWERED = "The tool gave no answer: the run was interrupted."
 
 
 def to_langchain(messages: Iterable[Message]) -> list[AnyMessage]:
-    """The conversation, with every tool call answered exactly once and right after the call."""
+    """The conversation, with exactly one result for every tool call and right after it."""
     converted: list[AnyMessage] = []
     open_calls: dict[str, ToolCall] = {}
     for message in messages:
         if message.role == "tool":
             call = open_calls.pop(message.tool_call_id or "", None)
             if call is not None:
-                converted.append(_answer(call, message.content, is_error=message.is_error))
+                converted.append(_result(call, message.content, is_error=message.is_error))
             continue
-        converted.extend(_unanswered(open_calls))
+        converted.extend(_without_result(open_calls))
         open_calls = {call.id: call for call in message.tool_calls} if message.role == "assistant" else {}
         if message.role == "user":
             converted.append(HumanMessage(message.content))
         elif message.content or open_calls:
             converted.append(AIMessage(message.content, tool_calls=[_call(call) for call in open_calls.values()]))
-    converted.extend(_unanswered(open_calls))
+    converted.extend(_without_result(open_calls))
     return converted
 
 
@@ -38,9 +38,9 @@ def _call(call: ToolCall) -> LangChainToolCall:
     return LangChainToolCall(name=call.name, args=call.arguments, id=call.id, type="tool_call")
 
 
-def _answer(call: ToolCall, content: str, *, is_error: bool) -> ToolMessage:
+def _result(call: ToolCall, content: str, *, is_error: bool) -> ToolMessage:
     return ToolMessage(content, tool_call_id=call.id, name=call.name, status="error" if is_error else "success")
 
 
-def _unanswered(calls: dict[str, ToolCall]) -> list[ToolMessage]:
-    return [_answer(call, UNANSWERED, is_error=True) for call in calls.values()]
+def _without_result(calls: dict[str, ToolCall]) -> list[ToolMessage]:
+    return [_result(call, UNANSWERED, is_error=True) for call in calls.values()]

@@ -5,8 +5,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 BUCKETS = (0.01, 0.05, 0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900)
 
 
-class Metrics:
-    """What is counted."""
+class RuntimeMetrics:
+    """What the agent server counts."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()

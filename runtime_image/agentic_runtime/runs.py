@@ -9,13 +9,13 @@ from collections.abc import Generator
 from contextlib import contextmanager
 
 from agentic_runtime.failures import Busy, Draining
-from agentic_runtime.metrics import Metrics
+from agentic_runtime.metrics import RuntimeMetrics
 
 
-class Runs:
+class ActiveRuns:
     """The runs of this process."""
 
-    def __init__(self, capacity: int, metrics: Metrics) -> None:
+    def __init__(self, capacity: int, metrics: RuntimeMetrics) -> None:
         self._capacity = capacity
         self._metrics = metrics
         self._count = 0
@@ -29,13 +29,9 @@ class Runs:
     def check(self) -> None:
         """Raises when no run can be admitted."""
         if self.draining:
-            error: Busy | Draining = Draining("This runtime is shutting down; send the run again to another one.")
-            error.headers["Retry-After"] = "1"
-            raise error
+            raise Draining("This runtime is shutting down; send the run again to another one.")
         if self._count >= self._capacity:
-            error = Busy(f"This runtime already has {self._count} runs in progress.")
-            error.headers["Retry-After"] = "1"
-            raise error
+            raise Busy(f"This runtime already has {self._count} runs in progress.")
 
     @contextmanager
     def admit(self) -> Generator[None]:

@@ -13,7 +13,7 @@ class RuntimeSettings(Settings):
     run_token_keys: str
     """Ed25519 public keys in PEM format, one or several, that sign run tokens."""
     max_concurrent_runs: int = 256
-    """Runs at a time; one more is answered 503."""
+    """Runs at a time; more are refused with 503."""
     max_body_bytes: int = 16 * 1024 * 1024
     """Largest run request that is read."""
     body_timeout: float = 30.0
@@ -21,9 +21,9 @@ class RuntimeSettings(Settings):
     drain_grace: float = 25.0
     """Seconds that runs in progress may go on after SIGTERM."""
     drain_linger: float = 2.0
-    """Seconds that new runs are still answered 503 after SIGTERM, until no client is sent here any more."""
+    """Seconds that new runs are still refused with 503 after SIGTERM, until no client is sent here any more."""
     compiled_agents: int = 256
-    """Compiled agents that are kept."""
+    """Compiled agents that are cached."""
     warm: tuple[str, ...] = ("openai",)
     """Wires whose libraries are loaded in the background right after start; others with their first run."""
     fetch_allow_private: bool = False

@@ -1,4 +1,4 @@
-"""The answer to a run: drives the loop and writes its events to the client, keep-alive lines in the silences.
+"""The response to a run: drives the loop and writes its events to the client, keep-alive lines in the silences.
 
 One per run, made by the endpoint. It ends the run when the client is gone or the server must stop, and closes the
 stream with exactly one `final` or `error`.
@@ -12,9 +12,10 @@ from typing import Any
 from starlette.types import Receive, Send
 
 from agentic_core import contract, telemetry
+from agentic_core.contract import ErrorCode
 from agentic_runtime.failures import RunFailed
-from agentic_runtime.loop import Loop, Run
-from agentic_runtime.runs import Runs
+from agentic_runtime.loop import Loop, RunJob
+from agentic_runtime.runs import ActiveRuns
 
 log = telemetry.logger(__name__)
 
@@ -23,35 +24,39 @@ HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-accel-buffering", b"no"),
 ]
-MOST_WAITING = 65536
-"""Bytes of events that wait to be written; the loop that makes more waits itself."""
+MAX_UNSENT = 65536
+"""Bytes of events that wait to be written; a loop that makes more waits until they are."""
 
 
 class RunStream:
-    """Writes one run."""
+    """Writes one run.
 
-    def __init__(self, receive: Receive, send: Send, *, runs: Runs, keepalive_seconds: float) -> None:
+    Invariants: one task at a time writes events (`_flushing`, then `_close`), so that they keep their order; nothing is
+    awaited between taking the buffer and replacing it; the loop has ended before the last event is written.
+    """
+
+    def __init__(self, receive: Receive, send: Send, *, runs: ActiveRuns, keepalive_seconds: float) -> None:
         self._receive = receive
         self._send = send
         self._runs = runs
         self._keepalive_seconds = keepalive_seconds
         self._clock = asyncio.get_running_loop().time
         self._written = self._clock()
-        self._waiting = bytearray()
+        self._unsent = bytearray()
         self._flushing: asyncio.Task[None] | None = None
 
     async def serve(self, loop: Loop, request: contract.RunRequest, token: str) -> str:
         """Run it to its end. Returns the outcome: `succeeded`, `cancelled`, or an error code."""
         await self._send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         deadline = self._clock() + request.definition.limits.max_execution_time
-        run = Run(request=request, token=token, emit=self._emit, deadline=deadline)
+        run = RunJob(request=request, token=token, emit=self._emit, deadline=deadline)
         work = asyncio.create_task(_outcome(loop.run(run)))
         gone = asyncio.create_task(self._disconnected())
         interrupted = asyncio.create_task(self._runs.interrupted.wait())
         try:
             await self._watch(work, gone, interrupted)
             if gone.done():
-                return "cancelled"
+                return ErrorCode.CANCELLED
             event = work.result() if not work.cancelled() else INTERRUPTED
             await self._close(event)
         finally:
@@ -70,16 +75,16 @@ class RunStream:
                 await self._write(b"\n")
 
     async def _emit(self, event: contract.Event) -> None:
-        """Events of one moment are one write: answers come in bursts, and each write is a system call."""
-        self._waiting += contract.line(event)
+        """Events of one moment are one write: responses come in bursts, and each write is a system call."""
+        self._unsent += contract.line(event)
         if self._flushing is None:
             self._flushing = asyncio.create_task(self._flush())
-        elif len(self._waiting) > MOST_WAITING:
+        elif len(self._unsent) > MAX_UNSENT:
             await asyncio.shield(self._flushing)
 
     async def _flush(self) -> None:
-        while self._waiting:
-            taken, self._waiting = self._waiting, bytearray()
+        while self._unsent:
+            taken, self._unsent = self._unsent, bytearray()
             await self._write(bytes(taken))
         self._flushing = None
 
@@ -99,7 +104,8 @@ class RunStream:
 
 INTERRUPTED = contract.Failed(
     error=contract.RunError(
-        code="interrupted", message="The runtime shut down before the run ended; what it produced until then stands."
+        code=ErrorCode.INTERRUPTED,
+        message="The runtime shut down before the run ended; what it produced until then stands.",
     )
 )
 
@@ -114,7 +120,7 @@ async def _outcome(running: Coroutine[Any, Any, str]) -> contract.Final | contra
     except Exception as error:  # noqa: BLE001 - a stream always ends with an event
         log.error("run failed unexpectedly", error=type(error).__name__, at=_places(error))  # noqa: TRY400
         message = "The run failed inside the runtime; its logs have the cause under this run's id."
-        return contract.Failed(error=contract.RunError(code="internal", message=message))
+        return contract.Failed(error=contract.RunError(code=ErrorCode.INTERNAL, message=message))
 
 
 def _places(error: BaseException) -> list[str]:

@@ -76,6 +76,8 @@ def _objects(node: Schema) -> SearchStrategy[Any]:
     if "additionalProperties" in node:
         keys = st.sampled_from(["modelproviders", "agents", "tenants", "x"])
         return st.dictionaries(keys, _values(node["additionalProperties"]), max_size=SMALL)
+    if "x-kubernetes-preserve-unknown-fields" in node:
+        return st.dictionaries(TEXT, ANYTHING, max_size=SMALL)
     required = node.get("required", [])
     values = {key: _values(value) for key, value in node["properties"].items()}
     optional = {key: value for key, value in values.items() if key not in required}

@@ -3,7 +3,7 @@
 import json
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +12,9 @@ import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from agentic_core.auth import run_tokens
-from agentic_core.contract import EVENT, KEEPALIVE_SECONDS, RUN_PATH, Event
-from agentic_runtime.app import Server, create_server
+from agentic_core.builtins import BUILTINS
+from agentic_core.contract import KEEPALIVE_SECONDS, RUN_PATH, Event, read_event
+from agentic_runtime.app import RuntimeServer, create_server
 from agentic_runtime.settings import RuntimeSettings
 from tests.runtime.provider import Provider, serving
 
@@ -51,8 +52,17 @@ def token(**changes: Any) -> str:
     return run_tokens.sign(run_tokens.RunClaims.model_validate(claims | changes), KEY, lifetime=lifetime)
 
 
-def request(*messages: dict[str, Any] | str, **definition: Any) -> dict[str, Any]:
-    """A run request; a string is a message of the user."""
+def builtin(builtin: str, name: str | None = None, **changes: Any) -> dict[str, Any]:
+    """A tool of the runtime image as the operator resolves it."""
+    resolved: dict[str, Any] = {"name": name or builtin, "kind": "builtin", "builtin": builtin}
+    if declared := BUILTINS.get(builtin):
+        resolved |= {"description": declared.description, "inputSchema": declared.input_schema}
+        resolved["policy"] = declared.policy.model_dump(by_alias=True, exclude_none=True)
+    return resolved | changes
+
+
+def request(*messages: dict[str, Any] | str, tools: Sequence[str | dict[str, Any]] = (), **definition: Any) -> Any:
+    """A run request; a string is a message of the user, or the name of a builtin tool."""
     conversation = [
         {"role": "user", "content": message} if isinstance(message, str) else message
         for message in messages or ("hello",)
@@ -70,6 +80,7 @@ def request(*messages: dict[str, Any] | str, **definition: Any) -> dict[str, Any
             "models": [{"provider": "main", "name": "model-1"}],
             "maxOutputTokens": 100,
             "limits": {},
+            "tools": [builtin(tool) if isinstance(tool, str) else tool for tool in tools],
             **definition,
         },
     }
@@ -80,7 +91,7 @@ class Client:
     """Calls the server under test."""
 
     http: httpx2.AsyncClient
-    server: Server
+    server: RuntimeServer
 
     async def post(self, body: Any, *, bearer: str | None = None, **headers: str) -> httpx2.Response:
         """The whole answer."""
@@ -98,7 +109,7 @@ class Client:
 
 
 def parse(content: bytes) -> list[Event]:
-    return [EVENT.validate_json(line) for line in content.splitlines() if line]
+    return [read_event(line) for line in content.splitlines() if line]
 
 
 async def first_event(lines: AsyncIterator[str]) -> dict[str, Any]:

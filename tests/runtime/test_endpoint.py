@@ -12,7 +12,7 @@ import pytest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from agentic_core.auth import run_tokens
-from agentic_core.contract import RUN_PATH
+from agentic_core.contract import RUN_PATH, VERSION, Failed
 from tests.requirements import requirement
 from tests.runtime import harness
 from tests.runtime.harness import Client, first_event, request, token
@@ -120,6 +120,20 @@ async def test_a_body_that_breaks_the_contract(change: dict[str, Any], field: st
     assert field in [error["field"] for error in document["errors"]]
 
 
+async def test_a_run_that_needs_a_newer_runtime(model: Provider, client: Client) -> None:
+    body = request() | {"version": VERSION + 2, "requires": VERSION + 1}
+    document = refused(await client.post(body), 422, "contract_version_unsupported")
+    assert f"needs version {VERSION + 1}; this runtime supports {VERSION}" in document["detail"]
+    assert not model.asked
+
+
+async def test_what_a_newer_api_adds_is_ignored(model: Provider, client: Client) -> None:
+    model.replies.append(openai_text("ok"))
+    limits = {"maxTokens": 100_000, "maxColours": 3}
+    body = request(colour="red", limits=limits) | {"version": VERSION + 1, "requires": VERSION, "colour": "red"}
+    assert (await client.run(body))[-1].type == "final"
+
+
 async def test_what_was_said_is_not_repeated_in_an_error(client: Client) -> None:
     answer = await client.post(request({"role": "swordfish", "content": "swordfish"}))
     assert "swordfish" not in answer.text
@@ -148,7 +162,7 @@ async def test_a_body_that_does_not_arrive(model: Provider) -> None:
         reader, writer = await asyncio.open_connection(url.hostname, url.port)
         head = f"POST {RUN_PATH} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token()}\r\nContent-Length: 500\r\n\r\n"
         writer.write(head.encode() + b"{")
-        assert b" 400 " in await asyncio.wait_for(reader.readline(), PATIENCE)
+        assert b" 408 " in await asyncio.wait_for(reader.readline(), PATIENCE)
         writer.close()
 
 
@@ -218,7 +232,7 @@ async def test_a_bug_in_the_loop_is_an_error_event(
     async with harness.runtime(model) as client:
         monkeypatch.setattr("agentic_runtime.lazy.LazyLoop.run", broken)
         (event,) = await client.run(request())
-    assert event.type == "error"
+    assert isinstance(event, Failed)
     assert event.error.code == "internal"
     assert "swordfish" not in event.error.message + "".join(capsys.readouterr())
 

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from agentic_runtime.tools.base import Page, ToolContext, ToolFailed
+from agentic_runtime.tools.base import FetchedPage, ToolContext, ToolFailed
 from agentic_runtime.tools.http import EgressPolicy, GuardedHttp
 from agentic_runtime.tools.http_fetch import HttpFetchInput, http_fetch
 from tests.requirements import requirement
@@ -76,7 +76,7 @@ async def guarded(**policy: Any) -> AsyncGenerator[GuardedHttp]:
         await http.close()
 
 
-async def fetch(site: Site, path: str, *, seconds: float = 5, max_bytes: int = 1000) -> Page:
+async def fetch(site: Site, path: str, *, seconds: float = 5, max_bytes: int = 1000) -> FetchedPage:
     async with guarded(allow_private=True, ports=(site.port,)) as http:
         return await http.get(f"{site.url}{path}", max_bytes=max_bytes, seconds=seconds)
 

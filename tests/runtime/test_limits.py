@@ -8,7 +8,7 @@ import pytest
 from agentic_core.contract import Usage
 from agentic_crds.agent import Limits
 from agentic_runtime.failures import RunFailed
-from agentic_runtime.guard import Guard, estimate
+from agentic_runtime.limits import LimitMeter, estimate
 from agentic_runtime.tools import registry
 from tests.requirements import requirement
 from tests.runtime import harness
@@ -33,7 +33,7 @@ def test_estimates(text: str, tokens: int) -> None:
 
 
 def test_calls_are_counted() -> None:
-    guard = Guard(Limits(max_iterations=2, max_tokens=100))
+    guard = LimitMeter(Limits(max_iterations=2, max_tokens=100))
     assert guard.begin(0) == 100
     guard.settle(Usage(input_tokens=10, output_tokens=20))
     assert guard.begin(0) == 70
@@ -43,7 +43,7 @@ def test_calls_are_counted() -> None:
 
 
 def test_usage_replaces_the_estimate() -> None:
-    guard = Guard(Limits(max_tokens=100))
+    guard = LimitMeter(Limits(max_tokens=100))
     guard.begin(50)
     guard.streamed("x" * 160)
     assert guard.in_flight() == Usage(input_tokens=50, output_tokens=40)
@@ -52,7 +52,7 @@ def test_usage_replaces_the_estimate() -> None:
 
 
 def test_small_pieces_add_up() -> None:
-    guard = Guard(Limits(max_tokens=100))
+    guard = LimitMeter(Limits(max_tokens=100))
     guard.begin(0)
     for _ in range(403):
         guard.streamed("a")
@@ -62,7 +62,7 @@ def test_small_pieces_add_up() -> None:
 
 
 def test_nothing_begins_when_nothing_is_left() -> None:
-    guard = Guard(Limits(max_tokens=30))
+    guard = LimitMeter(Limits(max_tokens=30))
     guard.begin(0)
     guard.settle(Usage(input_tokens=10, output_tokens=20))
     with pytest.raises(RunFailed) as raised:

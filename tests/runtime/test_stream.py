@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 from agentic_core.contract import MessageDelta, RunRequest
-from agentic_runtime.loop import Run
-from agentic_runtime.metrics import Metrics
-from agentic_runtime.runs import Runs
-from agentic_runtime.stream import MOST_WAITING, RunStream
+from agentic_runtime.loop import RunJob
+from agentic_runtime.metrics import RuntimeMetrics
+from agentic_runtime.runs import ActiveRuns
+from agentic_runtime.stream import MAX_UNSENT, RunStream
 from tests.runtime.harness import deltas, parse, request
 
 
@@ -35,7 +35,7 @@ class Burst:
         self.pieces = [f"{number:0{size}}" for number in range(pieces)]
         self.said = 0
 
-    async def run(self, run: Run) -> str:
+    async def run(self, run: RunJob) -> str:
         for piece in self.pieces:
             await run.emit(MessageDelta(text=piece))
             self.said += 1
@@ -47,7 +47,7 @@ class Burst:
 
 async def serve(burst: Burst, connection: Connection) -> str:
     """The outcome of a run."""
-    stream = RunStream(connection.receive, connection.send, runs=Runs(1, Metrics()), keepalive_seconds=5)
+    stream = RunStream(connection.receive, connection.send, runs=ActiveRuns(1, RuntimeMetrics()), keepalive_seconds=5)
     return await stream.serve(burst, RunRequest.model_validate(request("hello")), "token")
 
 
@@ -67,7 +67,7 @@ async def test_a_client_that_does_not_read_stops_the_loop() -> None:
         said = burst.said
         for _ in range(100):
             await asyncio.sleep(0)
-    assert 0 < burst.said * 1024 <= 2 * MOST_WAITING
+    assert 0 < burst.said * 1024 <= 2 * MAX_UNSENT
     connection.reading.set()
     assert await serving == "succeeded"
     assert deltas(parse(b"".join(connection.written))) == "".join(burst.pieces)

@@ -1,6 +1,7 @@
 """The loop of model and tools: calls run, and nothing that a model or a tool does ends in a crash."""
 
 import asyncio
+import math
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
@@ -8,12 +9,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from agentic_core.builtins import BUILTINS
 from agentic_core.contract import ToolCall
 from agentic_runtime.tools import registry
 from agentic_runtime.tools.base import ToolContext, ToolFailed
+from agentic_runtime.tools.calculator import FUNCTIONS, calculator
 from tests.requirements import requirement
 from tests.runtime import harness
-from tests.runtime.harness import Client, of, request
+from tests.runtime.harness import Client, builtin, of, request
 from tests.runtime.provider import Provider, Reply, anthropic_calls, anthropic_text, openai_calls, openai_text
 
 Text = Callable[..., Reply]
@@ -123,6 +126,86 @@ async def test_a_tool_that_is_not_installed(model: Provider, client: Client) -> 
     assert not model.asked
 
 
+async def test_a_tool_of_a_kind_that_the_runtime_does_not_have(model: Provider, client: Client) -> None:
+    strange = {"name": "search", "kind": "mcp", "server": {"name": "files"}}
+    events = await client.run(request(tools=["calculator", strange]))
+    error = of(events, "error")[0].error
+    assert error.code == "tool_not_installed"
+    assert "search (mcp)" in error.message
+    assert not model.asked
+
+
+@pytest.mark.parametrize(("wire", "calls", "text"), WIRES)
+async def test_a_tool_has_the_name_that_the_agent_gives_it(
+    wire: str, calls: Text, text: Text, model: Provider, client: Client
+) -> None:
+    model.replies += [calls(("c1", "compute", '{"expression": "6*7"}')), text("It is 42.")]
+    events = await client.run(
+        request(wire=wire, tools=[builtin("calculator", "compute"), builtin("calculator", "sum")])
+    )
+    (result,) = of(events, "tool.result")
+    assert (result.name, result.content, result.is_error) == ("compute", "42", False)
+    offered = str(model.asked[0].body["tools"])
+    assert "'compute'" in offered
+    assert "'sum'" in offered
+    metrics = (await client.http.get("/metrics")).text
+    assert 'agentic_runtime_tool_calls_total{outcome="success",tool="calculator"} 1.0' in metrics
+    assert "compute" not in metrics, "agents choose names, and metrics are counted by few"
+
+
+async def test_a_model_sees_tools_as_the_definition_describes_them(model: Provider, client: Client) -> None:
+    model.replies.append(openai_text("ok"))
+    schema = {"type": "object", "properties": {"expression": {"type": "string", "title": "mine"}}}
+    await client.run(request(tools=[builtin("calculator", description="Counts.", inputSchema=schema)]))
+    (offered,) = model.asked[0].body["tools"]
+    assert offered["function"] == {"name": "calculator", "description": "Counts.", "parameters": schema}
+
+
+@pytest.mark.parametrize("tool", ["calculator", {"name": "calculator", "kind": "builtin"}], ids=["version 1", "bare"])
+async def test_what_a_definition_leaves_out_is_the_runtimes_own(tool: Any, model: Provider, client: Client) -> None:
+    model.replies += [openai_calls(("c1", "calculator", '{"expression": "6*7"}')), openai_text("It is 42.")]
+    body = request()
+    body["definition"]["tools"] = [tool]
+    events = await client.run(body)
+    assert of(events, "tool.result")[0].content == "42"
+    offered = model.asked[0].body["tools"][0]["function"]
+    assert offered["description"] == calculator.description
+    assert offered["parameters"]["required"] == ["expression"]
+
+
+async def test_agents_with_other_descriptions_do_not_share(model: Provider, client: Client) -> None:
+    model.default = openai_text("ok")
+    for said in ("one", "two"):
+        await client.run(request(tools=[builtin("calculator", description=said)]))
+    assert [asked.body["tools"][0]["function"]["description"] for asked in model.asked] == ["one", "two"]
+
+
+def test_builtins_are_declared_as_they_are_implemented() -> None:
+    """Declarations are plain JSON, so that hashes of definitions do not depend on a library; here they are compared."""
+    shipped = {
+        point.name: point.load()
+        for point in metadata.entry_points(group=registry.GROUP)
+        if point.value.startswith("agentic_runtime.")
+    }
+    assert shipped.keys() == BUILTINS.keys()
+    for name, tool in shipped.items():
+        declared = BUILTINS[name]
+        implemented = tool.input.model_json_schema()
+        properties = {
+            key: {word: said for word, said in value.items() if word != "title"}
+            for key, value in implemented["properties"].items()
+        }
+        assert declared.input_schema == {
+            "type": "object",
+            "properties": properties,
+            "required": implemented["required"],
+            "additionalProperties": False,
+        }
+        assert (tool.name, tool.description) == (declared.name, declared.description)
+    listed = BUILTINS["calculator"].description.partition("Functions: ")[2].partition(".")[0]
+    assert listed.split(", ") == [*FUNCTIONS, "round"]
+
+
 class Empty(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -153,7 +236,7 @@ def refuse(_context: ToolContext) -> str:
 PLUGINS: list[Any] = [
     pytest.param(crash, "The tool failed: RuntimeError.", True, id="crashes"),
     pytest.param(refuse, "The file is not there.", True, id="refuses"),
-    pytest.param(lambda _context: "x" * 1_000_000, "[cut after 400000 characters]", False, id="floods"),
+    pytest.param(lambda _context: "x" * 1_000_000, "[cut after 400000 bytes]", False, id="floods"),
     pytest.param(lambda _context: "half \ud83d", "half \N{REPLACEMENT CHARACTER}", False, id="half a character"),
     pytest.param(lambda _context: "", "", False, id="says nothing"),
 ]
@@ -175,6 +258,45 @@ async def test_what_a_plugin_may_do(
     assert result.is_error is is_error
     assert result.content.endswith(told)
     assert "swordfish" not in result.content
+    assert events[-1].type == "final"
+
+
+async def hang(_context: ToolContext) -> str:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def until_its_deadline(context: ToolContext) -> str:
+    left = context.deadline - asyncio.get_running_loop().time()
+    return f"{10 * math.ceil(left / 10)} s left"
+
+
+POLICIES: list[Any] = [
+    pytest.param(hang, {"timeoutSeconds": 1}, "The tool did not finish within 1 s.", True, id="hangs"),
+    pytest.param(until_its_deadline, {"timeoutSeconds": 30}, "30 s left", False, id="is told its deadline"),
+    pytest.param(until_its_deadline, {"timeoutSeconds": 86400}, "300 s left", False, id="a run ends before"),
+    pytest.param(until_its_deadline, {}, "300 s left", False, id="no timeout"),
+    pytest.param(lambda _: "x" * 11, {"maxResultBytes": 10}, f"{'x' * 10}\n[cut after 10 bytes]", False, id="long"),
+    pytest.param(lambda _: "x" * 10, {"maxResultBytes": 10}, "x" * 10, False, id="as long as allowed"),
+    pytest.param(lambda _: "☃" * 4, {"maxResultBytes": 10}, "☃☃☃\n[cut after 10 bytes]", False, id="no half character"),
+]
+
+
+@pytest.mark.parametrize(("work", "policy", "content", "is_error"), POLICIES)
+async def test_calls_are_bounded_by_the_policy_of_the_tool(
+    work: Callable[[ToolContext], Any],
+    policy: dict[str, Any],
+    content: str,
+    is_error: bool,
+    model: Provider,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(registry, "installed", lambda: {"plugin": Plugin("plugin", work)})
+    model.replies += [openai_calls(("c1", "plugin", "{}")), openai_text("Ok.")]
+    async with harness.runtime(model) as client:
+        events = await client.run(request(tools=[builtin("plugin", policy=policy)], limits={"maxExecutionTime": 300}))
+    (result,) = of(events, "tool.result")
+    assert (result.content, result.is_error) == (content, is_error)
     assert events[-1].type == "final"
 
 

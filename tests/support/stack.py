@@ -157,14 +157,14 @@ def _write_resources(control: ControlPlane, ports: dict[str, int], model: Model 
         "Agent",
         "echo",
         {"systemPrompt": "You are an echo.", "model": {"provider": "echo", "name": "echo"}}
-        | {"tools": [{"builtin": name} for name in tools]},
+        | {"tools": [{"name": name, "builtin": name} for name in tools]},
     )
     known = {"echo": ModelProvider.model_validate(provider).spec}
     around = resolve.Surroundings(NAMESPACE, known, installed_tools=frozenset(tools))
     resolution = resolve.resolve(Agent.model_validate(agent).spec, around)
     assert resolution.definition is not None, resolution.problems
     name = names.revision_name("echo", resolution.digest)
-    definition = resolution.definition.model_dump(mode="json", by_alias=True, exclude_none=True)
+    definition = resolve.stored(resolution.definition)
     revision = _object("AgentRevision", name, {"agent": "echo", "hash": resolution.digest, "definition": definition})
     tenant = {"apiVersion": f"{names.GROUP}/v1alpha1", "kind": "Tenant", "metadata": {"name": "bench"}, "spec": {}}
     control.create_namespace(NAMESPACE, **{names.TENANT: "bench"})

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from agentic_api.resources.snake import Shorthand, Twins
 from agentic_crds import Agent
-from agentic_crds.agent import AgentModel, AgentTool, Limits, ToolName
+from agentic_crds.agent import AgentModel, AgentTool, BuiltinName, Limits
 from agentic_crds.base import DNSLabel, ModelName
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 else:
     SHORTHANDS = {
         AgentModel: Shorthand(ModelName, lambda name: {"name": name}),
-        AgentTool: Shorthand(ToolName, lambda name: {"builtin": name}),
+        AgentTool: Shorthand(BuiltinName, lambda name: {"name": name, "builtin": name}),
     }
     """The model by its name, installed tools by theirs."""
     BODY = Twins("Body", SHORTHANDS)
@@ -132,8 +132,6 @@ class AgentView(SpecView):
     """The agent's name."""
     namespace: str
     """The agent's namespace."""
-    tools: list[str]  # type: ignore[assignment]  # pyright: ignore[reportIncompatibleVariableOverride]
-    """Names of the tools that the agent may call."""
     status: AgentState
     """Whether the agent can run, and why not."""
     created_at: datetime | None

@@ -69,7 +69,6 @@ def view(resource: Object) -> AgentView:
             "agent_id": meta.name,
             "name": meta.name,
             "namespace": meta.namespace or "",
-            "tools": [tool.builtin for tool in agent.spec.tools],
             "status": state(agent),
             "created_at": meta.creation_timestamp,
             "version": str(meta.generation),

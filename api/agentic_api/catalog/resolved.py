@@ -3,12 +3,14 @@
 from dataclasses import dataclass
 
 from cachetools import LRUCache
+from pydantic import ValidationError
 
 from agentic_api.catalog.catalog import Catalog, NamespacedName
 from agentic_api.errors import AgentNotReady
 from agentic_api.identity.principal import Principal
 from agentic_core import names
 from agentic_core.cluster.kinds import Object
+from agentic_core.contract import read_definition
 from agentic_crds import Agent, AgentRevision
 from agentic_crds.agent_revision import Definition
 
@@ -86,9 +88,23 @@ class ResolvedAgents:
                 return _Entry(-1, before)
             if found is None:
                 raise not_ready(key, agent)
-            definition = Definition.model_validate(found["spec"]["definition"])
+            definition = _definition(key, revision, found)
         version = int(agent["metadata"].get("resourceVersion") or 0)
         return _Entry(version, ResolvedAgent(key.namespace, key.name, revision, definition, endpoint))
+
+
+def _definition(key: NamespacedName, revision: str, resource: Object) -> Definition:
+    """The definition of a revision, which another version of the operator may have written."""
+    try:
+        return read_definition(resource.get("spec", {}).get("definition"))
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(map(str, ("spec.definition", *first["loc"])))
+        raise AgentNotReady(
+            f"Agent {key} is not ready: its revision {revision} cannot be read by this version of the api"
+            f" ({where}: {first['msg']}). Upgrade the api, or change the Agent so that a new revision is written.",
+            reason="RevisionUnreadable",
+        ) from None
 
 
 def runtimes(key: NamespacedName) -> tuple[str, str]:

@@ -1,6 +1,6 @@
 """What a tool is. Plugins implement `Tool` and register it under the entry point group `agentic.tools`.
 
-A tool knows nothing of LangChain, of providers or of the server; the loop adapts it.
+A tool depends neither on LangChain nor on providers nor on the server; the loop adapts it.
 """
 
 from collections.abc import Awaitable
@@ -13,14 +13,14 @@ from agentic_core.errors import PlatformError
 
 
 class ToolFailed(PlatformError):
-    """The tool could not do it; the model is told the message and may try otherwise."""
+    """The tool could not do it; the model gets the message and may try otherwise."""
 
     code, title = "tool_failed", "Tool failed"
 
 
 @dataclass(frozen=True)
-class Page:
-    """What a URL answered."""
+class FetchedPage:
+    """The response of a URL."""
 
     url: str
     """Where the redirects ended."""
@@ -34,7 +34,7 @@ class Page:
 class Http(Protocol):
     """The only way out of the pod for a tool: refuses addresses inside the cluster and bounds what it reads."""
 
-    async def get(self, url: str, *, max_bytes: int, seconds: float) -> Page:
+    async def get(self, url: str, *, max_bytes: int, seconds: float) -> FetchedPage:
         """The text behind a URL; `ToolFailed` when it may not or cannot be read."""
         ...
 
@@ -44,7 +44,7 @@ class ToolContext:
     """What a tool may use besides its arguments."""
 
     deadline: float
-    """When the run must be over, on the event loop's clock."""
+    """When the call must be over, on the event loop's clock."""
     http: Http
 
 
@@ -53,12 +53,12 @@ class Tool(Protocol):
 
     @property
     def name(self) -> str:
-        """Name by which agents list it and models call it; that of its entry point."""
+        """Name by which agents refer to it; that of its entry point."""
         ...
 
     @property
     def description(self) -> str:
-        """What it does, for the model."""
+        """What it does, for the model; agents' definitions may say it otherwise."""
         ...
 
     @property
@@ -67,5 +67,5 @@ class Tool(Protocol):
         ...
 
     def __call__(self, arguments: BaseModel, context: ToolContext) -> Awaitable[str]:
-        """Do it. The text is for the model; `ToolFailed` tells it why not."""
+        """Do it. The text is for the model, as is the message of `ToolFailed`."""
         ...

@@ -13,12 +13,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentic_core.builtins import CALCULATOR
 from agentic_runtime.tools.base import ToolContext, ToolFailed
 
 MAX_NODES = 200
 MAX_BITS = 4096
 MAX_DIGITS = 100
-"""Decimal places that round() may be asked for."""
+"""Decimal places that round() accepts."""
 
 Number = int | float
 
@@ -62,12 +63,8 @@ class CalculatorInput(BaseModel):
 class Calculator:
     """Computes an arithmetic expression."""
 
-    name: str = "calculator"
-    description: str = (
-        "Computes an arithmetic expression exactly. Operators: + - * / // % **. Functions: "
-        + ", ".join([*FUNCTIONS, "round"])
-        + ". Constants: pi, e, tau."
-    )
+    name: str = CALCULATOR.name
+    description: str = CALCULATOR.description
     input: type[BaseModel] = CalculatorInput
 
     async def __call__(self, arguments: BaseModel, context: ToolContext) -> str:

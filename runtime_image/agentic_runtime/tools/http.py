@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 import aiohttp
 
 from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
-from agentic_runtime.tools.base import Page, ToolFailed
+from agentic_runtime.tools.base import FetchedPage, ToolFailed
 
 MAX_REDIRECTS = 5
 MAX_URL = 2048
@@ -48,7 +48,7 @@ class GuardedHttp:
         """Release the sockets."""
         await self._session.close()
 
-    async def get(self, url: str, *, max_bytes: int, seconds: float) -> Page:
+    async def get(self, url: str, *, max_bytes: int, seconds: float) -> FetchedPage:
         """The text behind a URL; `ToolFailed` when it may not or cannot be read."""
         try:
             async with asyncio.timeout(seconds):
@@ -60,7 +60,7 @@ class GuardedHttp:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ToolFailed(f"The URL could not be read: {type(error).__name__}.") from None
 
-    async def _follow(self, url: str, max_bytes: int) -> Page:
+    async def _follow(self, url: str, max_bytes: int) -> FetchedPage:
         for _ in range(MAX_REDIRECTS + 1):
             self._check(url)
             async with self._session.get(url, allow_redirects=False) as response:
@@ -98,7 +98,7 @@ def _split(url: str) -> SplitResult:
     return parts
 
 
-async def _read(response: aiohttp.ClientResponse, url: str, max_bytes: int) -> Page:
+async def _read(response: aiohttp.ClientResponse, url: str, max_bytes: int) -> FetchedPage:
     kind = response.content_type
     if not kind.startswith(TEXT_TYPES) and not kind.endswith(TEXT_SUFFIXES):
         raise ToolFailed(f"The URL answers {kind}, which is not text.")
@@ -108,7 +108,7 @@ async def _read(response: aiohttp.ClientResponse, url: str, max_bytes: int) -> P
         if len(body) > max_bytes:
             break
     text = bytes(body[:max_bytes]).decode(_charset(response), errors="replace")
-    return Page(url=url, status=response.status, content_type=kind, text=text, truncated=len(body) > max_bytes)
+    return FetchedPage(url=url, status=response.status, content_type=kind, text=text, truncated=len(body) > max_bytes)
 
 
 def _charset(response: aiohttp.ClientResponse) -> str:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from agentic_core.builtins import HTTP_FETCH
 from agentic_runtime.tools.base import ToolContext
 
 MAX_BYTES = 256 * 1024
-TIMEOUT_SECONDS = 20.0
+TIMEOUT_SECONDS = float(HTTP_FETCH.policy.timeout_seconds or 20)
 
 
 class HttpFetchInput(BaseModel):
@@ -24,8 +25,8 @@ class HttpFetchInput(BaseModel):
 class HttpFetch:
     """Fetches a URL with GET."""
 
-    name: str = "http_fetch"
-    description: str = "Fetches a public http(s) URL with GET and returns the text of the answer."
+    name: str = HTTP_FETCH.name
+    description: str = HTTP_FETCH.description
     input: type[BaseModel] = HttpFetchInput
 
     async def __call__(self, arguments: BaseModel, context: ToolContext) -> str:

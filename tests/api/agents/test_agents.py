@@ -37,7 +37,7 @@ async def test_the_agent_of_the_brief_is_accepted_as_it_is(api: Api, world: Worl
         shown = (await client.get("/api/v1/agents/analyst-v1")).json()
     assert shown["agent_id"] == "analyst-v1"
     assert shown["namespace"] == f"{tenant}-default"
-    assert shown["tools"] == BRIEF["tools"]
+    assert shown["tools"] == [{"name": name, "builtin": name} for name in ("python_repl", "web_search")]
     assert shown["model"]["name"] == BRIEF["model"]
     assert shown["limits"]["max_tokens"] == 100000
     assert shown["status"] == {
@@ -55,10 +55,11 @@ SUPPORT: dict[str, Any] = {
     "capabilities": ["support"],
     "system_prompt": "You answer questions of customers.",
     "model": {"provider": "openai", "name": "gpt-5", "temperature": 0.2, "fallbacks": [{"name": "gpt-5-mini"}]},
-    "tools": ["calculator"],
+    "tools": ["calculator", {"name": "fetch", "builtin": "http_fetch"}],
     "limits": {"max_tokens": 5000, "max_iterations": 3},
     "runtime": {"mode": "Dedicated", "autoscaling": {"max_replicas": 3}},
 }
+TOOLS = [{"name": "calculator", "builtin": "calculator"}, {"name": "fetch", "builtin": "http_fetch"}]
 AGENT = custom(Agent)
 
 
@@ -81,12 +82,13 @@ async def test_all_fields_reach_the_resource(client: httpx2.AsyncClient, world: 
     assert resource is not None
     spec = resource["spec"]
     assert spec["model"] == SUPPORT["model"] | {"maxOutputTokens": 4096}
-    assert spec["tools"] == [{"builtin": "calculator"}]
+    assert spec["tools"] == TOOLS
     assert spec["limits"] == {"maxTokens": 5000, "maxIterations": 3, "maxExecutionTime": 300}
     assert spec["runtime"]["autoscaling"] == {"maxReplicas": 3, "minReplicas": 1, "targetCpu": 70}
     shown = (await client.get(f"/api/v1/agents/{tenant}-default.support")).json()
-    for name in ("name", "description", "capabilities", "system_prompt", "tools"):
+    for name in ("name", "description", "capabilities", "system_prompt"):
         assert shown[name] == SUPPORT[name]
+    assert shown["tools"] == TOOLS
 
 
 async def test_a_name_is_taken_once(client: httpx2.AsyncClient) -> None:
@@ -126,7 +128,7 @@ async def test_patch_keeps_what_is_not_sent(client: httpx2.AsyncClient) -> None:
     changed = await client.patch("/api/v1/agents/support", json=patch)
     assert changed.status_code == 200, changed.text
     shown = changed.json()
-    assert (shown["system_prompt"], shown["tools"]) == ("Be brief.", ["calculator"])
+    assert (shown["system_prompt"], shown["tools"]) == ("Be brief.", TOOLS)
     assert (shown["model"]["temperature"], shown["model"]["name"]) == (None, "gpt-5")
     assert (shown["limits"]["max_tokens"], shown["limits"]["max_iterations"]) == (7, 3)
 

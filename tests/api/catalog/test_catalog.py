@@ -172,6 +172,43 @@ def test_an_agent_that_is_not_ready_is_refused_with_the_reason(catalog: Catalog,
     assert refused.value.details == {"reason": "ProviderNotFound"}
 
 
+def test_a_revision_of_a_newer_operator_is_read(catalog: Catalog, resolved: ResolvedAgents) -> None:
+    newer = revision("acme-default", "a-1", prompt="newer")
+    definition = newer["spec"]["definition"]
+    definition |= {"new": 1, "limits": {"maxTokens": 7, "new": 1}}
+    definition["models"][0]["new"] = {"deep": 1}
+    newer["spec"]["new"] = 1
+    catalog.stores[AgentRevision].put(newer)
+    found = resolved.get(caller("acme"), "a").definition
+    assert (found.system_prompt, found.limits.max_tokens, found.models[0].ref) == ("newer", 7, "p/m")
+
+
+def test_a_revision_of_an_older_operator_is_read(catalog: Catalog, resolved: ResolvedAgents) -> None:
+    older = revision("acme-default", "a-1")
+    older["spec"]["definition"] |= {"tools": ["calculator"], "temperature": None}
+    catalog.stores[AgentRevision].put(older)
+    (tool,) = resolved.get(caller("acme"), "a").definition.tools
+    assert (tool.name, tool.kind, tool.builtin) == ("calculator", "builtin", "calculator")
+
+
+@pytest.mark.parametrize(
+    ("spec", "where"),
+    [
+        ({}, "spec.definition: "),
+        ({"definition": "x"}, "spec.definition: "),
+        ({"definition": {"wire": "telepathy", "models": []}}, "spec.definition.wire: "),
+    ],
+)
+def test_a_revision_that_cannot_be_read_says_so(
+    catalog: Catalog, resolved: ResolvedAgents, spec: dict[str, Any], where: str
+) -> None:
+    catalog.stores[AgentRevision].put({"metadata": meta("a-1", "acme-default"), "spec": spec})
+    with pytest.raises(AgentNotReady, match=r"revision a-1 cannot be read by this version of the api") as raised:
+        resolved.get(caller("acme"), "a")
+    assert where in raised.value.message
+    assert raised.value.details == {"reason": "RevisionUnreadable"}
+
+
 def test_the_old_revision_serves_until_the_new_one_has_arrived(catalog: Catalog, resolved: ResolvedAgents) -> None:
     assert resolved.get(caller("acme"), "a").revision == "a-1"
     catalog.stores[Agent].put(agent("acme-default", "a", readyRevision="a-2", endpoint=SHARED))

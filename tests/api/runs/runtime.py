@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -21,6 +23,7 @@ from agentic_core.contract import (
     ToolStarted,
     Usage,
     UsageReported,
+    read_request,
 )
 
 
@@ -80,9 +83,11 @@ class Runtime:
     tokens: list[str] = field(default_factory=list)
     """The run tokens that came with them."""
     status: list[int] = field(default_factory=list)
-    """Statuses to answer with before serving, one a request."""
-    location: str = ""
-    """Where those answers lead."""
+    """Statuses to refuse with before serving, one a request."""
+    refusal: dict[str, str] = field(default_factory=dict)
+    """Headers of those refusals."""
+    problem: Any = None
+    """The problem document of those refusals."""
     headers: dict[str, str] = field(default_factory=dict)
     """More headers of the answers."""
     began: asyncio.Event = field(default_factory=asyncio.Event)
@@ -94,12 +99,12 @@ class Runtime:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """One run."""
-        wanted = RunRequest.model_validate_json(await request.read())
+        wanted = read_request(await request.read())
         _, _, token = request.headers["authorization"].partition("Bearer ")
         self.tokens.append(token)
         self.requests.append(wanted)
         if self.status:
-            return web.Response(status=self.status.pop(0), headers={"Location": self.location})
+            return self._refuse(self.status.pop(0))
         response = web.StreamResponse(headers={"Content-Type": contract.NDJSON} | self.headers)
         await response.prepare(request)
         answer = Answer(wanted, response)
@@ -109,6 +114,12 @@ class Runtime:
             self.dropped.set()
             raise
         return response
+
+    def _refuse(self, status: int) -> web.Response:
+        if self.problem is None:
+            return web.Response(status=status, headers=self.refusal)
+        headers = {"Content-Type": "application/problem+json"} | self.refusal
+        return web.Response(status=status, body=json.dumps(self.problem).encode(), headers=headers)
 
     async def hang(self, answer: Answer) -> None:
         """Say something, then nothing until the test says so."""

@@ -44,7 +44,14 @@ PEPPER = b"pepper"
 QUICK = RunTiming(
     driver=DriverTiming(retry=Backoff(first=0.01, longest=0.02), attempts=3),
     leases=LeaseTimes(lease_seconds=3.0, interval_seconds=0.3),
-    bounds=Bounds(silence_seconds=3.0, connect_seconds=1.0, line_bytes=100_000, total_bytes=1_000_000, events=5_000),
+    bounds=Bounds(
+        silence_seconds=3.0,
+        connect_seconds=1.0,
+        line_bytes=100_000,
+        total_bytes=1_000_000,
+        events=5_000,
+        retry_after_seconds=1.0,
+    ),
     drain_seconds=0.2,
 )
 """Times that a test can wait for, and that a process on a busy machine does not take between two steps."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import time
 from http.cookies import SimpleCookie
 from typing import Any
 
@@ -73,9 +74,75 @@ async def test_a_refusal_is_not_repeated(client: httpx2.AsyncClient, runtime: Ru
     assert (run["status"], run["error"]["code"], len(runtime.requests)) == ("failed", "runtime_protocol", 1)
 
 
+async def test_the_words_of_a_refusal_are_the_runs_error(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    runtime.status = [422]
+    runtime.problem = {"code": "contract_version_unsupported", "detail": "Use a newer\0 runtime image.", "new": 1}
+    run = await executed(client, "hello")
+    words = {"code": "contract_version_unsupported", "message": "Use a newer\ufffd runtime image."}
+    assert (run["status"], run["error"], len(runtime.requests)) == ("failed", words, 1)
+
+
+async def test_a_refusal_shows_no_credential_and_is_bounded(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    async def refused(detail: str) -> str:
+        runtime.status, runtime.problem = [403], {"code": "forbidden", "detail": detail}
+        run = await executed(client, "hello")
+        assert run["error"]["code"] == "forbidden"
+        message: str = run["error"]["message"]
+        return message
+
+    await client.post(EXECUTE, json={"input": "the token of a run"})
+    told = await refused(f"Not with {runtime.tokens[0]} nor with Bearer {runtime.tokens[0]} or key-0123456789.")
+    assert told == "Not with *** nor with *** or ***"
+    assert len(await refused("x" * 10_000)) == 500
+
+
+@pytest.mark.parametrize(
+    ("status", "problem"),
+    [
+        (400, {"code": "No Code", "detail": "x"}),
+        (400, {"code": "c" * 65, "detail": "x"}),
+        (400, {"code": 5}),
+        (400, ["invalid"]),
+        (400, {"code": "invalid", "detail": "x" * 20_000}),
+        (500, {"code": "internal", "detail": "x"}),
+        (302, {"code": "invalid", "detail": "x"}),
+    ],
+    ids=["no code", "a long code", "a number", "a list", "endless", "a server error", "a redirect"],
+)
+async def test_a_refusal_without_a_good_problem_is_a_breach_of_the_contract(
+    client: httpx2.AsyncClient, runtime: Runtime, status: int, problem: Any
+) -> None:
+    runtime.status, runtime.problem = [status], problem
+    run = await executed(client, "hello")
+    message = f"The runtime refused the run with status {status}."
+    assert run["error"] == {"code": "runtime_protocol", "message": message}
+    assert len(runtime.requests) == 1
+
+
+@pytest.mark.parametrize("code", ["runtime_busy", "runtime_draining"])
+@pytest.mark.parametrize("status", [409, 500])
+async def test_a_runtime_that_cannot_take_a_run_is_asked_again(
+    client: httpx2.AsyncClient, runtime: Runtime, status: int, code: str
+) -> None:
+    runtime.status, runtime.problem = [status], {"code": code, "detail": "Not now."}
+    run = await executed(client, "hello")
+    assert (run["status"], len(runtime.requests)) == ("succeeded", 2)
+
+
+@pytest.mark.parametrize(("after", "seconds"), [("1", 1.0), ("99", 1.0), ("soon", 0.0), ("-5", 0.0), (None, 0.0)])
+async def test_a_runtime_that_is_asked_too_much_is_left_alone_for_a_while(
+    client: httpx2.AsyncClient, runtime: Runtime, after: str | None, seconds: float
+) -> None:
+    runtime.status, runtime.refusal = [429], {"Retry-After": after} if after else {}
+    begun = time.monotonic()
+    run = await executed(client, "hello")
+    assert (run["status"], len(runtime.requests)) == ("succeeded", 2)
+    assert time.monotonic() - begun >= seconds
+
+
 async def test_a_runtime_leads_the_api_nowhere(client: httpx2.AsyncClient, runtime: Runtime) -> None:
     async with stand_in.runtime() as elsewhere:
-        runtime.status, runtime.location = [307], f"{elsewhere.url}/v1/run"
+        runtime.status, runtime.refusal = [307], {"Location": f"{elsewhere.url}/v1/run"}
         run = await executed(client, "hello")
         assert (run["status"], run["error"]["code"]) == ("failed", "runtime_protocol")
         assert not elsewhere.requests
@@ -124,6 +191,35 @@ async def test_what_a_runtime_reports_as_error_is_the_runs_error(client: httpx2.
     assert run["output"] == "be"
 
 
+async def test_an_unknown_error_code_is_the_runs_error(client: httpx2.AsyncClient, runtime: Runtime) -> None:
+    async def fail(answer: Answer) -> None:
+        await answer.send(Failed(error=RunError(code="quota.of_tomorrow", message="no more")))
+
+    runtime.scripts["hello"] = fail
+    run = await executed(client, "hello")
+    assert (run["status"], run["error"]) == ("failed", {"code": "quota.of_tomorrow", "message": "no more"})
+
+
+async def test_unknown_events_are_stored_and_passed_on_and_change_nothing(
+    client: httpx2.AsyncClient, runtime: Runtime
+) -> None:
+    unknown = b'{"type":"thought","text":"hm\\u0000",\r"depth":{"n":[1,null]},"type2":1e999}\n'
+
+    async def think(answer: Answer) -> None:
+        await answer.write(unknown)
+        await answer.say("done")
+
+    runtime.scripts["hello"] = think
+    run = await executed(client, "hello")
+    assert (run["status"], run["output"]) == ("succeeded", "done")
+    assert [item["content"] for item in run["messages"]] == ["hello", "done"]
+    events = (await client.get(f"/api/v1/runs/{run['id']}/events")).text.split("\n\n")
+    number, kind, data = events[1].split("\n")
+    assert (number, kind) == ("id: 1", "event: thought")
+    kept = {"type": "thought", "text": "hm\ufffd", "depth": {"n": [1, None]}, "type2": None}
+    assert orjson.loads(data.removeprefix("data: ")) == kept
+
+
 async def test_calls_that_stay_open_are_answered_so_that_the_conversation_can_go_on(
     client: httpx2.AsyncClient, runtime: Runtime
 ) -> None:
@@ -145,7 +241,10 @@ async def test_calls_that_stay_open_are_answered_so_that_the_conversation_can_go
 
 NONSENSE = {
     "not json": b"hello\n",
-    "not an event": b'{"type":"surprise"}\n',
+    "not an event": b'{"kind":"surprise"}\n',
+    "an event of the api": b'{"type":"run.finished","status":"succeeded"}\n',
+    "a type that is no name": b'{"type":"two\\nlines"}\n',
+    "a code that is no name": b'{"type":"error","error":{"code":"It\'s broken","message":""}}\n',
     "not utf-8": b'{"type":"message.delta","text":"\xff"}\n',
     "half a surrogate": b'{"type":"message.delta","text":"\\ud800"}\n',
     "a long line": b'{"type":"message.delta","text":"' + b"a" * 200_000 + b'"}\n',

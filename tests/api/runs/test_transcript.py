@@ -9,7 +9,6 @@ from agentic_api.runs.lifecycle.leases import INTERRUPTED, interruption
 from agentic_api.runs.states import RunStatus
 from agentic_api.runs.storage.records import StoredEvent
 from agentic_core.contract import (
-    EVENT,
     Event,
     Failed,
     Final,
@@ -65,7 +64,7 @@ def test_tools_that_ended_and_that_did_not() -> None:
 
 
 def stored(*events: Event) -> list[StoredEvent]:
-    return [StoredEvent(n, event.type, EVENT.dump_json(event).decode()) for n, event in enumerate(events, 1)]
+    return [StoredEvent(n, event.type, event.model_dump_json()) for n, event in enumerate(events, 1)]
 
 
 def test_an_interruption_adds_its_error_to_the_events() -> None:

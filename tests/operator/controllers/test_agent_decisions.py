@@ -46,7 +46,7 @@ def latest(of: Agent) -> str:
 
 
 def test_a_shared_agent_is_one_revision() -> None:
-    one = agent(systemPrompt="Be brief.", tools=[{"builtin": "clock"}])
+    one = agent(systemPrompt="Be brief.", tools=[{"name": "time", "builtin": "clock"}])
     wanted = desired(one, observed(one), PLATFORM)
     (revision,) = wanted.objects
     assert revision == {
@@ -70,7 +70,9 @@ def test_a_shared_agent_is_one_revision() -> None:
                 "wire": "openai",
                 "models": [{"provider": "p", "name": "m"}],
                 "maxOutputTokens": 4096,
-                "tools": ["clock"],
+                "tools": [
+                    {"name": "time", "kind": "builtin", "builtin": "clock", "policy": {"maxResultBytes": 400000}}
+                ],
                 "limits": {"maxTokens": 100000, "maxExecutionTime": 300, "maxIterations": 25},
             },
         },

@@ -150,7 +150,7 @@ async def test_the_shared_runtime_goes_with_the_last_shared_agent(plane: Control
 async def test_a_dedicated_agent_has_pods_of_its_own(plane: ControlPlane) -> None:
     async with world(plane) as w:
         runtime = {"mode": "Dedicated", "image": "mine:2", "autoscaling": {"maxReplicas": 3}}
-        await w.agent("one", tools=[{"builtin": "mine"}], runtime=runtime)
+        await w.agent("one", tools=[{"name": "mine", "builtin": "mine"}], runtime=runtime)
         await w.roll_out("agent-one", ready=2)
         status = await ready(w)
         assert status["endpoint"] == f"http://agent-one.{w.namespace}.svc:8080"

@@ -20,7 +20,7 @@ from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import Closing, RunEnd
 from agentic_core import telemetry
 from agentic_core.backoff import Backoff
-from agentic_core.contract import EVENT, Event, Failed, Final, RunError, RunRequest
+from agentic_core.contract import ErrorCode, Event, Failed, Final, RunError, RunRequest, write_request
 from agentic_core.db import Database, faults
 
 log = telemetry.logger(__name__)
@@ -108,7 +108,7 @@ class Driver:
     def lose(self) -> None:
         """Another replica has closed the run: stop and write nothing more."""
         self._lost = True
-        self.stop(RunError(code="interrupted", message="Another replica has closed the run."))
+        self.stop(RunError(code=ErrorCode.INTERRUPTED, message="Another replica has closed the run."))
 
     async def _consume_until_stopped(self) -> RunError | None:
         if self._stop is not None:
@@ -127,18 +127,20 @@ class Driver:
         except Stopped as stopped:
             return stopped.error
         except TimeoutError:
-            return RunError(code="max_execution_time_exceeded", message=f"The run took longer than {limit:.0f} s.")
+            return RunError(
+                code=ErrorCode.MAX_EXECUTION_TIME_EXCEEDED, message=f"The run took longer than {limit:.0f} s."
+            )
         return None
 
     async def _send_until_started(self) -> None:
-        body = self.request.model_dump_json(by_alias=True).encode()
+        body = write_request(self.request)
         self._reserve(len(body))
         timing = self._context.timing
         for failures in range(1, timing.attempts):
             try:
                 await self._send(body)
             except NotStarted as reason:
-                pause = timing.retry.pause(failures)
+                pause = max(timing.retry.pause(failures), reason.retry_after)
                 log.info("runtime not reached", run=str(self.live.id), reason=str(reason), retry_in=round(pause, 3))
                 await asyncio.sleep(pause)
             else:
@@ -149,24 +151,28 @@ class Driver:
         response = self._context.runtimes.run(self.task.new.agent.endpoint, body, self._token)
         async with aclosing(response) as events:
             async for event in events:
-                if not self.live.events and isinstance(event, Failed) and event.error.code == "runtime_draining":
+                if (
+                    not self.live.events
+                    and isinstance(event, Failed)
+                    and event.error.code == ErrorCode.RUNTIME_DRAINING
+                ):
                     raise NotStarted(event.error.message)
                 self._add(event)
                 if isinstance(event, Final | Failed):
                     return
 
     def _add(self, event: Event) -> None:
-        payload = EVENT.dump_json(event)
-        self._reserve(len(payload) + EVENT_BYTES)
+        payload = event.model_dump_json()  # with defaults, unlike the runtime's line: clients rely on each field
+        self._reserve(len(payload.encode()) + EVENT_BYTES)
         self._transcript.add(event)
-        self.live.publish(event.type, payload.decode())
+        self.live.publish(event.type, payload)
         if self._timer is None and self._flushing is None:
             self._schedule_flush()
 
     def _reserve(self, amount: int) -> None:
         if not self.task.slot.reserve(amount):
             raise Stopped(
-                "memory_exceeded",
+                ErrorCode.MEMORY_EXCEEDED,
                 "This tenant's active runs exceed its memory share on this replica of the api. Run fewer at once.",
             )
 
@@ -209,7 +215,7 @@ class Driver:
     async def _close(self, error: RunError | None) -> RunSummary | None:
         if error is not None and not self._transcript.ended:
             self._transcript.fail(error)
-            self.live.publish("error", EVENT.dump_json(Failed(error=error)).decode())
+            self.live.publish("error", Failed(error=error).model_dump_json())
         events = self.live.events
         closing = self._transcript.closing(events[self._stored :], last_seq=len(events))
         end = await faults.retry_while_unavailable(

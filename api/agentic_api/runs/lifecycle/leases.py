@@ -15,11 +15,11 @@ from agentic_api.runs.lifecycle.driver import Driver
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import Closing, StoredEvent
 from agentic_core import telemetry
-from agentic_core.contract import EVENT, Failed, RunError
+from agentic_core.contract import ErrorCode, Failed, RunError, read_event
 from agentic_core.db import Database, faults, functions
 
-INTERRUPTED = RunError(code="interrupted", message="The api replica that drove the run is gone.")
-CANCELLED = RunError(code="cancelled", message="The run was cancelled.")
+INTERRUPTED = RunError(code=ErrorCode.INTERRUPTED, message="The api replica that drove the run is gone.")
+CANCELLED = RunError(code=ErrorCode.CANCELLED, message="The run was cancelled.")
 BATCH = 100
 log = telemetry.logger(__name__)
 
@@ -115,9 +115,9 @@ async def _all_events(journal: Journal, run_id: UUID) -> list[StoredEvent]:
 
 def interruption(stored: list[StoredEvent]) -> Closing:
     """The end of a run of which only the stored events are left."""
-    found = transcript.of([EVENT.validate_json(event.payload) for event in stored], INTERRUPTED)
+    found = transcript.of([read_event(event.payload) for event in stored], INTERRUPTED)
     seq = stored[-1].seq if stored else 0
     if found.error is not INTERRUPTED:
         return found.closing([], last_seq=seq)
-    error = StoredEvent(seq + 1, "error", EVENT.dump_json(Failed(error=INTERRUPTED)).decode())
+    error = StoredEvent(seq + 1, "error", Failed(error=INTERRUPTED).model_dump_json())
     return found.closing([error], last_seq=error.seq)

@@ -22,12 +22,12 @@ from agentic_api.runs.lifecycle.metrics import RunMetrics
 from agentic_api.runs.lifecycle.runtime import Bounds, RuntimeClient
 from agentic_api.runs.schemas import RunSummary
 from agentic_core import attributes, tasks, telemetry
-from agentic_core.contract import RunError, RunRequest
+from agentic_core.contract import ErrorCode, RunError, RunRequest
 from agentic_core.db import Database
 from agentic_core.db.notices import Notices
 
 CHANNEL = "agentic_runs"
-DRAINED = RunError(code="interrupted", message="The api replica that drove the run was shut down.")
+DRAINED = RunError(code=ErrorCode.INTERRUPTED, message="The api replica that drove the run was shut down.")
 KEEP_SECONDS = 2.0
 """How long a run that has ended stays in memory, for requests that wait for it or are repeated."""
 log = telemetry.logger(__name__)

@@ -9,6 +9,7 @@ from agentic_api.runs.schemas import ERROR_CHARACTERS, OUTPUT_CHARACTERS, RunFai
 from agentic_api.runs.states import RunStatus
 from agentic_api.runs.storage.records import Closing, StoredEvent
 from agentic_core.contract import (
+    ErrorCode,
     Event,
     Failed,
     Final,
@@ -19,6 +20,7 @@ from agentic_core.contract import (
     ToolCall,
     ToolEnded,
     ToolStarted,
+    UnknownEvent,
     Usage,
     UsageReported,
 )
@@ -26,7 +28,10 @@ from agentic_core.contract import (
 MESSAGE_CHARACTERS = 4 * 1024 * 1024
 """How much is kept of the text of a message that a runtime began and did not end: as much as fits into a line."""
 UNANSWERED = "The run ended before this tool answered."
-OUTCOMES: dict[str, RunStatus] = {"cancelled": RunStatus.CANCELLED, "interrupted": RunStatus.INTERRUPTED}
+OUTCOMES: dict[str, RunStatus] = {
+    ErrorCode.CANCELLED: RunStatus.CANCELLED,
+    ErrorCode.INTERRUPTED: RunStatus.INTERRUPTED,
+}
 """Codes of errors that have a status of their own; all others are failures."""
 
 
@@ -62,6 +67,8 @@ class Transcript:
                 self._complete(event.output)
             case Failed():
                 self.fail(event.error)
+            case UnknownEvent():
+                pass
 
     def fail(self, error: RunError) -> None:
         """The run ends here without success; what there is of it stays."""

@@ -2,7 +2,8 @@
 
 from agentic_core import names
 from agentic_core.cluster.kinds import Object, Ref
-from agentic_crds import Agent, AgentRevisionSpec
+from agentic_core.resolve import stored
+from agentic_crds import Agent
 from agentic_crds.agent import AgentRuntime, Resources, RuntimeMode
 from agentic_crds.agent_revision import Definition
 from agentic_operator.controllers.agent.observed import REVISION, ObservedAgent
@@ -33,9 +34,8 @@ def agent_revision(agent: Agent, definition: Definition, *, digest: str, tenant:
     """The immutable record of what the agent resolves to."""
     name, namespace = agent.metadata.name, agent.metadata.namespace
     labels = metadata.labels(tenant=tenant) | {names.AGENT: name}
-    spec = AgentRevisionSpec(agent=name, hash=digest, definition=definition)
     body = metadata.object_of(REVISION, names.revision_name(name, digest), namespace, labels)
-    return body | {"spec": spec.model_dump(mode="json", by_alias=True, exclude_none=True)}
+    return body | {"spec": {"agent": name, "hash": digest, "definition": stored(definition)}}
 
 
 def own_runtime(agent: Agent, tenant: str, platform: PlatformSettings) -> list[Object]:

@@ -1,4 +1,4 @@
-"""Collects a streamed answer of a model into one message. The middleware feeds it chunk by chunk.
+"""Collects a streamed response of a model into one message. The middleware feeds it chunk by chunk.
 
 Tool calls are parsed strictly, unlike LangChain's own merging, which completes broken JSON: a call cut off in the
 middle must never run with half of its arguments.
@@ -15,12 +15,12 @@ from langchain_core.messages import ToolCall as LangChainToolCall
 from agentic_core.contract import Usage
 
 PROMPT_TOKENS = "prompt_tokens"
-"""Key of the metadata with the tokens of the prompt that a server told at the start of its answer."""
+"""Key of the metadata with the tokens of the prompt, where a server reports them at the start of its response."""
 LENGTH_REASONS = frozenset({"length", "max_tokens"})
 
 
 @dataclass
-class _Call:
+class _PartialCall:
     id: str = ""
     name: str = ""
     arguments: list[str] = field(default_factory=list)
@@ -33,15 +33,15 @@ def clean(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-class Answer:
-    """An answer in progress."""
+class StreamedMessage:
+    """A response in progress."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
-        self._calls: dict[int | str, _Call] = {}
+        self._calls: dict[int | str, _PartialCall] = {}
         self._prompt_tokens = 0
         self.usage: Usage | None = None
-        """What the provider counted; None when it never said."""
+        """What the provider counted; None when it did not report it."""
         self.cut = False
         """Whether the provider stopped at the allowed length."""
         self.malformed: dict[str, str] = {}
@@ -53,11 +53,11 @@ class Answer:
         produced = text
         if text:
             self._text.append(text)
-        for piece in chunk.tool_call_chunks:
-            call = self._calls.setdefault(_index(piece.get("index"), self._calls), _Call())
-            call.id = piece.get("id") or call.id
-            call.name = call.name or piece.get("name") or ""
-            arguments = piece.get("args") or ""
+        for part in chunk.tool_call_chunks:
+            call = self._calls.setdefault(_index(part.get("index"), self._calls), _PartialCall())
+            call.id = part.get("id") or call.id
+            call.name = call.name or part.get("name") or ""
+            arguments = part.get("args") or ""
             call.arguments.append(arguments)
             produced += arguments
         self._metadata(chunk)
@@ -77,7 +77,7 @@ class Answer:
 
     @property
     def started(self) -> bool:
-        """Whether the model said anything, which costs something even if the rest never came."""
+        """Whether the model produced anything, which costs something even if the rest never came."""
         return bool(self._text or self._calls or self.usage)
 
     @property
@@ -86,11 +86,11 @@ class Answer:
         return "".join(self._text)
 
     def message(self) -> AIMessage:
-        """The whole answer. A call whose arguments are broken has none, and is listed in `malformed`."""
+        """The whole response. A call whose arguments are broken has none, and is listed in `malformed`."""
         calls = [self._tool_call(call) for call in self._calls.values()]
         return AIMessage(self.text, tool_calls=calls)
 
-    def _tool_call(self, call: _Call) -> LangChainToolCall:
+    def _tool_call(self, call: _PartialCall) -> LangChainToolCall:
         identity = call.id or f"call_{uuid4().hex}"
         arguments: Any = {}
         try:
@@ -103,10 +103,10 @@ class Answer:
             self.malformed[identity] = (
                 "The arguments are not a JSON object. Call the tool again with correct arguments."
             )
-        known = identity not in self.malformed
-        return LangChainToolCall(name=call.name, args=arguments if known else {}, id=identity, type="tool_call")
+        well_formed = identity not in self.malformed
+        return LangChainToolCall(name=call.name, args=arguments if well_formed else {}, id=identity, type="tool_call")
 
 
-def _index(index: int | str | None, calls: dict[int | str, _Call]) -> int | str:
+def _index(index: int | str | None, calls: dict[int | str, _PartialCall]) -> int | str:
     """Compatible servers leave the index out of the chunks of their only call."""
     return index if index is not None else max(len(calls) - 1, 0)

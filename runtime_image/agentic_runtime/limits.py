@@ -1,12 +1,12 @@
-"""What a run has used of its limits: pure counting, asked before, during and after each model call.
+"""What a run has used of its limits: pure counting, checked before, during and after each model call.
 
-The middleware of the loop drives it. Streams do not tell their tokens before they end, so text in flight is estimated
-and replaced by the provider's own count once that arrives.
+The middleware of the loop calls it. Streams report their tokens only at their end, so text in flight is estimated and
+replaced by the provider's own count once that arrives.
 """
 
 from typing import NoReturn
 
-from agentic_core.contract import Usage
+from agentic_core.contract import ErrorCode, Usage
 from agentic_crds.agent import Limits
 from agentic_runtime.failures import RunFailed
 
@@ -23,7 +23,7 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode(errors="replace"))
 
 
-class Guard:
+class LimitMeter:
     """Counts tokens and model calls of one run; raises `RunFailed` when a limit is passed."""
 
     def __init__(self, limits: Limits) -> None:
@@ -37,7 +37,7 @@ class Guard:
         """A model call with a prompt of about so many tokens begins. Returns how many tokens may still be used."""
         if self._calls >= self._limits.max_iterations:
             raise RunFailed(
-                "max_iterations_exceeded",
+                ErrorCode.MAX_ITERATIONS_EXCEEDED,
                 f"The run made {self._calls} model calls and its limit is {self._limits.max_iterations}:"
                 " raise limits.maxIterations or give the agent a smaller task.",
             )
@@ -49,7 +49,7 @@ class Guard:
         return left
 
     def streamed(self, text: str) -> None:
-        """More text of the answer arrived."""
+        """More text of the response arrived."""
         self._streamed += _size(text) / BYTES_PER_TOKEN
         so_far = self._used + self._prompt + int(self._streamed)
         if so_far > self._limits.max_tokens:
@@ -63,16 +63,16 @@ class Guard:
             raise self._tokens_exceeded(self._used)
 
     def exhausted(self) -> NoReturn:
-        """The provider stopped because no more tokens were left to allow."""
+        """The provider stopped because no tokens were left."""
         raise self._tokens_exceeded(self._limits.max_tokens)
 
     def in_flight(self) -> Usage:
-        """The estimate of the call in progress, for a stream that ended without telling its usage."""
+        """The estimate of the call in progress, for a stream that ended without reporting its usage."""
         return Usage(input_tokens=self._prompt, output_tokens=int(self._streamed))
 
     def _tokens_exceeded(self, used: int) -> RunFailed:
         return RunFailed(
-            "max_tokens_exceeded",
+            ErrorCode.MAX_TOKENS_EXCEEDED,
             f"The run used about {used} tokens and its limit is {self._limits.max_tokens}: raise limits.maxTokens"
             " or shorten the conversation.",
         )
