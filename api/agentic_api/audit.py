@@ -17,7 +17,7 @@ from agentic_core.db.audit import AuditRepository
 from agentic_core.errors import PlatformError, Timeout, Unavailable
 
 PATIENCE_SECONDS = 2.0
-"""How long the answer to a change that was made waits for a database that is unavailable."""
+"""How long the response to a change that was made waits for a database that is unavailable."""
 log = telemetry.logger(__name__)
 
 
@@ -68,7 +68,7 @@ class Audit:
 
 
 def _failure(error: BaseException) -> dict[str, str]:
-    """How a change failed. When something did not answer, or not in time, nobody knows whether it was made."""
+    """How a change failed. Without a response, or without one in time, it may have been made."""
     if isinstance(error, asyncio.CancelledError):
         return {"outcome": "unknown", "code": Timeout.code}
     known = isinstance(error, PlatformError) and not isinstance(error, Unavailable)

@@ -28,7 +28,7 @@ IfMatch = Annotated[
 
 @router.post("", status_code=201)
 async def create_agent(body: NewAgent, caller: Developer, context: Ctx, response: Response) -> AgentView:
-    """Create an agent. It runs as soon as the operator has resolved it: see `status` of what GET answers."""
+    """Create an agent. It runs as soon as the operator has resolved it: see `status` of what GET returns."""
     created = await context.agents.create(caller, body)
     shown = translate.view(created)
     response.headers["Location"] = f"/api/v1/agents/{shown.id}"

@@ -18,7 +18,7 @@ OfTenant = Annotated[TenantName | None, Query(description="Name of the tenant; f
 
 @router.post("", status_code=201)
 async def create_key(body: NewKeyBody, caller: AnyCaller, context: Ctx) -> CreatedKey:
-    """Make an API key. The answer is the only place where the key itself is ever shown."""
+    """Make an API key. The response is the only place where the key itself is ever shown."""
     return await context.keys.create(caller, body)
 
 

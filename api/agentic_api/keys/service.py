@@ -25,7 +25,7 @@ class Keys:
         self._clock = clock
 
     async def create(self, caller: Caller, body: NewKeyBody) -> CreatedKey:
-        """Make a key. Its secret is in the answer and nowhere else."""
+        """Make a key. Its secret is in the response and nowhere else."""
         if (body.role is Role.PLATFORM_ADMIN) and (not isinstance(caller, PlatformAdmin) or body.tenant):
             raise Forbidden("Keys with the role platform-admin are made by a platform admin, without a tenant.")
         scope = PLATFORM_TENANT if body.role is Role.PLATFORM_ADMIN else self._tenant(caller, body.tenant)
@@ -50,7 +50,7 @@ class Keys:
         """Stop a key."""
         async with self._database.session(self._scope(caller, tenant)) as session:
             if not await KeyRepository(session).revoke(key_id):
-                raise NotFound(f"There is no key {key_id[:32]!r}. List yours with GET /api/v1/keys.")
+                raise NotFound(f"API key {key_id[:32]!r} not found. List yours with GET /api/v1/keys.")
             await AuditRepository(session).record(actor=caller.subject, action="key.revoke", target=key_id)
 
     def _scope(self, caller: Caller, tenant: str | None) -> UUID:
@@ -66,5 +66,5 @@ class Keys:
         if not caller.may(Role.OWNER):
             raise Forbidden(f"Keys are managed by the role owner; this credential has {caller.shown_roles}.")
         if tenant not in (None, caller.tenant):
-            raise NotFound(f"There is no tenant {tenant!r}.")
+            raise NotFound(f"Tenant {tenant!r} not found.")
         return caller.tenant_id

@@ -32,7 +32,7 @@ KINDS: dict[int, tuple[type[PlatformError], str]] = {
     400: (Malformed, "The request body is not valid JSON: unexpected end of data."),
     401: (Unauthenticated, "The API key is not valid: it is unknown, expired or revoked."),
     403: (Forbidden, "This needs the role developer or more; this credential has viewer."),
-    404: (NotFound, "There is no agent 'support'. List yours with GET /api/v1/agents."),
+    404: (NotFound, "Agent 'support' not found in the namespaces of your tenant."),
     408: (RequestTimeout, "The request body did not arrive within 15 s."),
     409: (Conflict, "Agent acme-default.support is not ready: ModelProvider acme-default/openai not found"),
     412: (errors.PreconditionFailed, "The agent has changed since: it has version 4 now, you sent 3."),
