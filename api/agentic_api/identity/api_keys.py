@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from cachetools import TTLCache
 
-from agentic_api.identity.authenticator import unauthenticated
+from agentic_api.identity.authenticator import INVALID, unauthenticated
 from agentic_api.identity.principal import Caller, PlatformAdmin, Principal, Proof
 from agentic_core.auth import api_keys
 from agentic_core.auth.api_keys import Role
@@ -51,7 +51,7 @@ class ApiKeys:
         record = await self._records.get(key.id, lambda: self._load(key.id))
         matches = api_keys.matches(key.secret, record.hash if record else BLANK, pepper=self._pepper)
         if record is None or not matches or not self._in_force(record):
-            raise unauthenticated("The API key is not valid: it is unknown, expired or revoked.")
+            raise unauthenticated(INVALID)
         if record.tenant_id == PLATFORM_TENANT:
             return PlatformAdmin(subject=key.id, proof=Proof.API_KEY)
         return Principal(

@@ -10,6 +10,9 @@ from agentic_api.identity.principal import Caller
 from agentic_core.errors import Unauthenticated
 from agentic_core.web import bearer
 
+INVALID = "The credential is not valid: it is unknown, expired or revoked."
+"""The same for every scheme and every mistake, so that nothing is learnt about credentials by trying."""
+
 
 class Scheme(Protocol):
     """One kind of credential."""
@@ -39,7 +42,7 @@ class Authenticator:
             for scheme in self._schemes:
                 if caller := await scheme.caller(credential):
                     return caller
-        raise unauthenticated("The credential is not valid: it is unknown, expired or revoked.")
+        raise unauthenticated(INVALID)
 
 
 def unauthenticated(message: str) -> Unauthenticated:

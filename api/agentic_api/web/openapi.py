@@ -30,7 +30,7 @@ ALWAYS = (400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 """What every authenticated endpoint can answer."""
 KINDS: dict[int, tuple[type[PlatformError], str]] = {
     400: (Malformed, "The request body is not valid JSON: unexpected end of data."),
-    401: (Unauthenticated, "The API key is not valid: it is unknown, expired or revoked."),
+    401: (Unauthenticated, "The credential is not valid: it is unknown, expired or revoked."),
     403: (Forbidden, "This needs the role developer or more; this credential has viewer."),
     404: (NotFound, "Agent 'support' not found in the namespaces of your tenant."),
     408: (RequestTimeout, "The request body did not arrive within 15 s."),

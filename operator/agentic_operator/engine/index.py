@@ -17,6 +17,7 @@ import orjson
 
 from agentic_core import names
 from agentic_core.cluster.kinds import LOCAL, NAMESPACE, Kind, Object, Ref, ref_of
+from agentic_core.cluster.store import compact
 from agentic_operator.engine.key import ReconcileKey
 
 KeyT = TypeVar("KeyT")
@@ -209,7 +210,7 @@ class Index:
             (lookup.name, sys.intern(value)) for lookup in self._lookups[ref.kind] for value in lookup.keys(obj)
         )
         owner = self._owner(metadata.get("labels") or {})
-        return IndexEntry(metadata["uid"], version, metadata.get("generation", 0), owner, found, orjson.dumps(obj))
+        return IndexEntry(metadata["uid"], version, metadata.get("generation", 0), owner, found, compact(obj))
 
     def _owner(self, labels: Mapping[str, str]) -> ReconcileKey | None:
         """Users may write labels: half of an owner's name is none, and neither is an unknown controller."""
