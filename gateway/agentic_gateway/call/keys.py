@@ -51,7 +51,7 @@ class KeyRing:
 
     def __init__(self, secrets: SecretReader, *, seconds: float) -> None:
         self._secrets = secrets
-        self._cache: TTLCache[KeyLocation, ProviderKey] = TTLCache(MAX_KEYS, seconds)
+        self._cache: TTLCache[KeyLocation, ProviderKey] = TTLCache(MAX_KEYS, ttl=seconds, timer=monotonic)
         self._flights = SingleFlight[KeyLocation, ProviderKey](self._cache)
 
     async def key(self, backend: Backend, *, newer_than: float = 0.0) -> ProviderKey:

@@ -6,8 +6,6 @@ The usage queue decides by it what to retry and what to halve.
 import json
 from dataclasses import asdict
 
-import asyncpg
-
 from agentic_core.db import faults
 from agentic_gateway.ledger import UsageRow
 
@@ -23,8 +21,8 @@ def is_unavailable(error: Exception) -> bool:
 
 def about_rows(error: Exception) -> bool:
     """Whether other rows may be stored where these were not."""
-    statement = isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(STATEMENT_CLASS)
-    return not statement and not is_unavailable(error)
+    sqlstate = getattr(error, "sqlstate", None) or ""
+    return not sqlstate.startswith(STATEMENT_CLASS) and not is_unavailable(error)
 
 
 def as_text(row: UsageRow) -> str:
