@@ -9,7 +9,7 @@ response does not bring back an object that its watch has already seen end; a de
 
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -107,12 +107,6 @@ class Index:
     def refs(self, kind: Kind) -> list[Ref]:
         """All objects of a kind."""
         return list(self._objects[kind])
-
-    def objects(self, kind: Kind, namespace: str | None = None) -> Iterator[Object]:
-        """All objects of a kind, parsed one by one; for few objects only, else use a lookup."""
-        for ref, entry in list(self._objects[kind].items()):
-            if namespace in (None, ref.namespace):
-                yield orjson.loads(entry.data)
 
     def by(self, kind: Kind, lookup: str, value: str) -> list[Ref]:
         """The objects of `kind` that `lookup` finds under `value`, sorted by name."""

@@ -1,5 +1,5 @@
-"""Which changes are the operator's own writes: the reconciler and the children write through it, watches
-report changes to it, and the dispatcher gets each change once, with the key that wrote it.
+"""Which changes are the operator's own: the reconciler and the children write through it, watches report changes to it,
+and the dispatcher gets each change once, with the key that wrote it.
 
 A write and its event arrive in any order. Invariants:
 

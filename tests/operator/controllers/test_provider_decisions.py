@@ -7,12 +7,12 @@ import pytest
 from agentic_core.cluster.kinds import Object
 from agentic_crds import ModelProvider
 from agentic_operator.controllers.model_provider.desired import desired
-from agentic_operator.controllers.model_provider.observed import PENDING, ObservedProvider, ProbeResult, ProviderKey
+from agentic_operator.controllers.model_provider.observed import PENDING, ObservedKey, ObservedProvider, ProbeResult
 from agentic_operator.controllers.model_provider.status import INTERVAL, PERMISSION_PAUSE, SOON, assess
 from agentic_operator.desired import access
 from tests.operator.controllers.decisions import NOW, PLATFORM, condition, shown
 
-FOUND = ProviderKey("Found", "abc")
+FOUND = ObservedKey("Found", "abc")
 ANSWERS = ProbeResult("True", "Answers", "http://x answers")
 REFUSED = ProbeResult("False", "KeyRefused", "check the Secret")
 FAILED = ProbeResult("False", "ProviderFailed", "http://x answers with status 500")
@@ -45,7 +45,7 @@ def test_operator_and_gateway_may_read_the_one_secret() -> None:
 
 @pytest.mark.parametrize(
     "observed",
-    [ObservedProvider(None, ProviderKey("NotPermitted")), ObservedProvider("acme", ProviderKey("NotNeeded"))],
+    [ObservedProvider(None, ObservedKey("NotPermitted")), ObservedProvider("acme", ObservedKey("NotNeeded"))],
 )
 def test_without_tenant_or_secret_nothing_is_given(observed: ObservedProvider) -> None:
     assert desired(provider(secret=observed.tenant is None), observed, PLATFORM).objects == ()
@@ -77,10 +77,10 @@ HOMELESS = "Namespace acme-default belongs to no Tenant; use a namespace of a Te
 @pytest.mark.parametrize(
     ("observed", "conditions"),
     [
-        (ObservedProvider(None, ProviderKey("NotPermitted")), trouble("Stalled", "NoTenant", HOMELESS)),
-        (ObservedProvider("acme", ProviderKey("SecretMissing")), trouble("Stalled", "SecretMissing", MISSING)),
+        (ObservedProvider(None, ObservedKey("NotPermitted")), trouble("Stalled", "NoTenant", HOMELESS)),
+        (ObservedProvider("acme", ObservedKey("SecretMissing")), trouble("Stalled", "SecretMissing", MISSING)),
         (
-            ObservedProvider("acme", ProviderKey("NotPermitted")),
+            ObservedProvider("acme", ObservedKey("NotPermitted")),
             trouble("Reconciling", "PermissionPending", "Waiting for the right to read the Secret"),
         ),
         (
@@ -110,8 +110,8 @@ def test_what_was_known_before_a_restart_stands_until_the_first_answer() -> None
     assessment = assess(provider(**before), pending, NOW)
     assert shown(assessment) == before
     assert assessment.requeue_after == SOON
-    rotated = ObservedProvider("acme", ProviderKey("Found", "new"), PENDING, probing=True)
+    rotated = ObservedProvider("acme", ObservedKey("Found", "new"), PENDING, probing=True)
     assert shown(assess(provider(**before), rotated, NOW))["conditions"][0]["reason"] == "Probing"
     assert (
-        assess(provider(), ObservedProvider("acme", ProviderKey("NotPermitted")), NOW).requeue_after == PERMISSION_PAUSE
+        assess(provider(), ObservedProvider("acme", ObservedKey("NotPermitted")), NOW).requeue_after == PERMISSION_PAUSE
     )

@@ -7,7 +7,7 @@ from agentic_core.cluster.kinds import SECRET
 from agentic_crds import ModelProvider, Tenant
 from agentic_crds.model_provider import KEY_SECRET_TYPE
 from agentic_operator.controllers import tenancy
-from agentic_operator.controllers.model_provider.observed import KeyState, ObservedProvider, ProviderKey
+from agentic_operator.controllers.model_provider.observed import KeyState, ObservedKey, ObservedProvider
 from agentic_operator.controllers.model_provider.probe import Prober, ProbeTarget
 from agentic_operator.controllers.parsed import Parsed
 from agentic_operator.engine.controller import ReconcileContext
@@ -19,13 +19,13 @@ async def observe(
     """The provider's tenant, key and last probe."""
     tenant = tenancy.tenant_of(provider.metadata.namespace or "", ctx.index, tenants)
     if tenant is None:
-        return ObservedProvider(None, ProviderKey("NotPermitted"))
+        return ObservedProvider(None, ObservedKey("NotPermitted"))
     state, text = await _key(provider, ctx)
     if state not in ("NotNeeded", "Found"):
-        return ObservedProvider(tenant.metadata.name, ProviderKey(state))
+        return ObservedProvider(tenant.metadata.name, ObservedKey(state))
     target = ProbeTarget(provider.metadata.uid, provider.spec, text)
     result, probing = prober.last_result(target)
-    return ObservedProvider(tenant.metadata.name, ProviderKey(state, target.key_hash or None), result, probing)
+    return ObservedProvider(tenant.metadata.name, ObservedKey(state, target.key_hash or None), result, probing)
 
 
 async def _key(provider: ModelProvider, ctx: ReconcileContext) -> tuple[KeyState, str | None]:

@@ -9,7 +9,7 @@ KeyState = Literal["NotNeeded", "Found", "NotPermitted", "SecretMissing", "KeyMi
 
 
 @dataclass(frozen=True)
-class ProviderKey:
+class ObservedKey:
     """The provider's API key; the key itself stays in the probe."""
 
     state: KeyState
@@ -33,7 +33,7 @@ class ObservedProvider:
     """What a provider needs, and how it is."""
 
     tenant: str | None
-    key: ProviderKey
+    key: ObservedKey
     probe: ProbeResult | None = None
     """Whether the provider responds; None when it cannot be probed."""
     probing: bool = False
