@@ -34,7 +34,7 @@ class ExpiredRun:
 
 
 @dataclass(frozen=True)
-class Held:
+class ExtendedLease:
     """A run whose lease was extended."""
 
     run_id: UUID
@@ -81,12 +81,14 @@ async def expired_runs(database: Database, *, limit: int) -> list[ExpiredRun]:
     return [ExpiredRun(row.tenant_id, row.run_id) for row in rows]
 
 
-async def extend_leases(database: Database, replica: UUID, run_ids: Sequence[UUID], *, seconds: float) -> list[Held]:
+async def extend_leases(
+    database: Database, replica: UUID, run_ids: Sequence[UUID], *, seconds: float
+) -> list[ExtendedLease]:
     """Extend the leases that this replica still holds; a run that is missing from the result was closed by another."""
     values = {"replica": replica, "run_ids": list(run_ids), "seconds": seconds}
     async with database.platform() as connection:
         rows = (await connection.execute(_EXTEND, values)).all()
-    return [Held(row.run_id, row.cancel_requested) for row in rows]
+    return [ExtendedLease(row.run_id, row.cancel_requested) for row in rows]
 
 
 async def expire_events(database: Database, *, before: datetime, limit: int) -> int:

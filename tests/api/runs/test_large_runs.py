@@ -196,6 +196,7 @@ def memory(process: int) -> int:
     return int(fields[1]) * 4096
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("part", ["", "/messages"])
 async def test_responses_that_nobody_reads_are_bounded_in_memory(

@@ -42,7 +42,8 @@ class Remote:
         """`send` sends a notice to all replicas."""
         self._database = database
         self._send = send
-        self._shared = SingleFlight[Hashable, Any](TTLCache(CACHE_BYTES, CACHE_SECONDS, getsizeof=_size))
+        cache: TTLCache[Any, Any] = TTLCache(CACHE_BYTES, CACHE_SECONDS, getsizeof=_size)
+        self._shared = SingleFlight[Hashable, Any](cache)
         self._waiting: dict[UUID, set[asyncio.Future[None]]] = {}
 
     async def read(self, tenant_id: UUID, run_id: UUID, *, after: int) -> RunProgress | None:
@@ -87,7 +88,7 @@ class Remote:
                 del self._waiting[run_id]
 
 
-def _size(result: RunProgress | RunSummary | None) -> int:
+def _size(result: Any) -> int:
     """Bytes of a result, about."""
     match result:
         case RunProgress():

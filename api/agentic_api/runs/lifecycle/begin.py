@@ -82,10 +82,10 @@ async def begin(database: Database, new: NewRun, admit: Callable[[], RunSlot]) -
         begun = await faults.retry_while_unavailable(
             lambda: _attempt(database, new, admit, again=next(attempts) > 0), seconds=RETRY_SECONDS
         )
+        return begun
     finally:
         if admit.cache_info().currsize and not isinstance(begun, RunTask):
             admit().release()
-    return begun
 
 
 async def _attempt(database: Database, new: NewRun, admit: Callable[[], RunSlot], *, again: bool) -> RunTask | UUID:

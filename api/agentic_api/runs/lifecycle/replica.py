@@ -58,7 +58,7 @@ class Replica:
         notices: Callable[..., Notices] = Notices,
         left: Callable[[], float] = lambda: 0.0,
     ) -> None:
-        """`left` returns the seconds that runs may still go on after the process was told to end."""
+        """`left` returns the seconds that runs may still go on after the process has begun to shut down."""
         self.id = uuid4()
         self.timing = timing
         self.slots = Slots(capacity)

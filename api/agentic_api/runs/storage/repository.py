@@ -66,14 +66,14 @@ class RunRepository(Repository):
         if row is None:
             return None
         part: dict[str, int] = {"limit": MAX_ITEMS, "max_bytes": INLINE_BYTES // 2, "at_least": 0} if large else {}
-        said = await self._rows(self._messages(run_id), **part)
-        did = await self._rows(self._tool_calls(run_id), **part)
+        added = await self._rows(self._messages(run_id), **part)
+        calls = await self._rows(self._tool_calls(run_id), **part)
         return Run(
             **_summary(row),
-            messages=[message(one) for one in said],
-            messages_truncated=len(said) < measured.messages,
-            tool_calls=[_tool(one) for one in did],
-            tool_calls_truncated=len(did) < measured.tool_calls,
+            messages=[message(one) for one in added],
+            messages_truncated=len(added) < measured.messages,
+            tool_calls=[_tool(one) for one in calls],
+            tool_calls_truncated=len(calls) < measured.tool_calls,
         )
 
     async def messages(self, run_id: UUID, *, after: int, limit: int) -> BoundedPage[tuple[int, RunMessage]]:
@@ -113,9 +113,8 @@ class RunRepository(Repository):
         found = sa.select(items).order_by(items.c.position)
         if page:
             measured = query.subquery()
-            keys = pages.page_keys(
-                sa.select(measured.c.position.label("key"), measured.c.size).order_by(measured.c.position), **page
-            )
+            ordered: Any = sa.select(measured.c.position.label("key"), measured.c.size).order_by(measured.c.position)
+            keys = pages.page_keys(ordered, **page)
             found = found.add_columns(keys.c.candidates).join(keys, keys.c.key == items.c.position)
         return list(await self.session.execute(found))
 
@@ -132,16 +131,17 @@ class RunRepository(Repository):
 
     def _measure(self, run_id: UUID) -> sa.Select[Any]:
         """How many messages and tool calls a run has, and the bytes of them and of the output, without reading them."""
-        said, did = (
+        added, calls = (
             sa.select(sa.func.count().label("count"), sa.func.coalesce(sa.func.sum(items.c.size), 0).label("size"))
             .select_from(items)
             .subquery()
             for items in (self._messages(run_id).subquery(), self._tool_calls(run_id).subquery())
         )
         output = self.select(runs, sa.func.octet_length(runs.c.output)).where(runs.c.id == run_id).scalar_subquery()
-        size = said.c.size + did.c.size + sa.func.coalesce(output, 0)
-        counts = said.c.count.label("messages"), did.c.count.label("tool_calls")
-        return sa.select(size.label("size"), *counts).select_from(said.join(did, sa.true()))
+        size = added.c.size + calls.c.size + sa.func.coalesce(output, 0)
+        columns = size.label("size"), added.c.count.label("messages"), calls.c.count.label("tool_calls")
+        found: Any = sa.select(*columns).select_from(added.join(calls, sa.true()))
+        return found
 
     def _summaries(self, *more: sa.ColumnElement[Any], whole: bool = False) -> sa.Select[Any]:
         """Runs with their usage; with the whole output, or its start."""
