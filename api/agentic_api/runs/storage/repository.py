@@ -140,7 +140,7 @@ class RunRepository(Repository):
         output = self.select(runs, sa.func.octet_length(runs.c.output)).where(runs.c.id == run_id).scalar_subquery()
         size = added.c.size + calls.c.size + sa.func.coalesce(output, 0)
         columns = size.label("size"), added.c.count.label("messages"), calls.c.count.label("tool_calls")
-        found: Any = sa.select(*columns).select_from(added.join(calls, sa.true()))
+        found: sa.Select[Any] = sa.select().add_columns(*columns).select_from(added.join(calls, sa.true()))
         return found
 
     def _summaries(self, *more: sa.ColumnElement[Any], whole: bool = False) -> sa.Select[Any]:
