@@ -25,7 +25,6 @@ from agentic_api.web.middleware.failures import Failures
 from agentic_api.web.middleware.record import Recording
 from agentic_api.web.middleware.slow_readers import SlowReaders
 from agentic_core.errors import Forbidden
-from agentic_core.web.linger import Lingering
 from agentic_core.web.metrics import HttpMetrics
 from agentic_core.web.problems import response
 
@@ -94,7 +93,6 @@ def _middleware(settings: ApiSettings, metrics: HttpMetrics) -> list[Middleware]
     return [
         Middleware(Recording, metrics=metrics),
         *([cors] if settings.cors_origins else []),
-        Middleware(Lingering),
         Middleware(Failures),
         Middleware(SlowReaders),
         Middleware(Deadline, seconds=settings.request_timeout),

@@ -10,8 +10,7 @@ import uvloop
 from agentic_core import garbage, names, telemetry
 from agentic_core.cluster import Cluster, credentials
 from agentic_core.web.exposition import exposed
-from agentic_core.web.heads import HeadGuard, HeadLimits
-from agentic_core.web.linger import Lingering
+from agentic_core.web.heads import HeadLimits
 from agentic_core.web.server import Server, server
 from agentic_gateway.app import Gateway, GatewayContext
 from agentic_gateway.composition import GatewayParts, running
@@ -54,10 +53,7 @@ def make_server(
     limits = HeadLimits(
         head_bytes=settings.max_header_bytes,
         head_seconds=settings.receive_seconds,
-        chunked_bytes=8 * settings.max_request_bytes,
+        chunked_bytes=2 * settings.max_request_bytes,
     )
     app: Any = Gateway(lifespan)  # starlette's ASGI types are mutable mappings, its own are dicts
-    guard = HeadGuard(Lingering(app), limits)
-    return server(
-        guard, host=settings.host, port=settings.port, shutdown_seconds=settings.drain_seconds, http=guard.connection
-    )
+    return server(app, host=settings.host, port=settings.port, shutdown_seconds=settings.drain_seconds, heads=limits)

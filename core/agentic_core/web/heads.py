@@ -1,16 +1,16 @@
-"""Bounds of request heads, for a program that has no proxy in front: the gateway, which tenants' pods call directly.
+"""Bounds of request heads, for programs that tenants' pods call directly, with no proxy in front: api and gateway.
 
 uvicorn bounds neither the size of a head nor the time that it takes. `HeadGuard` stands between a connection and
 uvicorn's protocol, both of them asyncio protocols, and closes the connections that break a bound; as an ASGI layer it
-learns what body a request has, and when all of it was read.
+learns what body a request has, and when all of it was read. `linger` closes connections whose body was not.
 
-Invariants: bytes count for a head from a connection's start, or from the end of a body, up to the next blank line, so
-no body is taken for a head; and whatever follows a head is bounded, by the length that it declares where it does.
+Invariants: bytes count for a head from a connection's start, or from the end of a request, up to the next blank line,
+so no body is taken for a head; and whatever follows a head is bounded, by the length that it declares where it does.
 """
 
 import asyncio
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -27,12 +27,12 @@ Peer = tuple[str, int]
 class HeadLimits:
     """What a request may be before it is parsed."""
 
-    head_bytes: int
+    head_bytes: int = 64 * 1024
     """Bytes of the request line and the headers."""
-    head_seconds: float
+    head_seconds: float = 10.0
     """Seconds in which they must arrive, from the first byte or from the opening of the connection."""
-    chunked_bytes: int
-    """Bytes of a body that does not declare its length; the application refuses it long before."""
+    chunked_bytes: int = 64 * 1024 * 1024
+    """Bytes of a body that does not declare its length, as it is encoded."""
 
 
 class HeadGuard:
@@ -53,10 +53,12 @@ class HeadGuard:
         if connection is None:
             await self._app(scope, receive, send)
             return
-        if declared := body.declared(scope["headers"]):
-            connection.allow(declared + self.limits.head_bytes)
-        elif not body.expected(scope["headers"]):
+        if not body.expected(scope["headers"]):
             connection.expect_head()
+        elif declared := body.declared(scope["headers"]):
+            connection.expect_body(declared + self.limits.head_bytes)
+        else:
+            connection.expect_body(self.limits.chunked_bytes)
 
         async def reading() -> Message:
             message = await receive()
@@ -83,8 +85,7 @@ class _Connection(asyncio.Protocol):
         self._tail = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - servers have these
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
         self._peer: Peer = transport.get_extra_info("peername")[:2]
         self._guard.connections[self._peer] = self
         self._start_timer()
@@ -119,9 +120,10 @@ class _Connection(asyncio.Protocol):
         if not self._in_head:
             self._in_head, self._size, self._tail = True, 0, b""
 
-    def allow(self, size: int) -> None:
-        """So many bytes may follow the head of the request in progress."""
-        self._allowed = size
+    def expect_body(self, max_bytes: int) -> None:
+        """A head ends here: so many bytes may follow before the next one."""
+        self._stop_timer()
+        self._in_head, self._size, self._allowed = False, 0, max_bytes
 
     def _count_head(self, data: bytes) -> None:
         if self._timer is None:
@@ -133,8 +135,7 @@ class _Connection(asyncio.Protocol):
             return
         self._size += end - len(self._tail)
         if self._size <= self._guard.limits.head_bytes:
-            self._in_head, self._size, self._allowed = False, 0, self._guard.limits.chunked_bytes
-            self._stop_timer()
+            self.expect_body(self._guard.limits.chunked_bytes)
 
     def _refuse(self) -> None:
         assert self._transport is not None  # noqa: S101 - data comes after the connection

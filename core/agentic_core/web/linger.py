@@ -1,7 +1,8 @@
-"""Lets a client that is refused while it still sends read why: what it sends is read on for a moment, and thrown away.
+"""Ends connections whose request was not read to its end, and lets the client read the response before.
 
-A socket that is closed with unread bytes resets the connection, and the response is lost with it. An ASGI layer; the
-api and the gateway put it around their applications.
+A socket that is closed with unread bytes resets the connection, and the response is lost with it. So what the client
+still sends is read on for a moment, and thrown away. An ASGI layer; the api and the gateway put it around their
+applications.
 """
 
 import asyncio
@@ -11,9 +12,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentic_core.web import body
 
+CLOSE = (b"connection", b"close")
+
 
 class Lingering:
-    """Holds the end of a response that closes its connection until the request has arrived, for `seconds` at most."""
+    """Holds the end of a response that closes its connection until the request has arrived, for `seconds` at most.
+
+    Invariant: after a response either all of the request was received through `receive`, or the connection closes; so
+    what follows on a connection that is kept is the next request's head.
+    """
 
     def __init__(self, app: ASGIApp, *, seconds: float = 2.0) -> None:
         self.app = app
@@ -24,7 +31,7 @@ class Lingering:
         if scope["type"] != "http" or not body.expected(scope["headers"]):
             await self.app(scope, receive, send)
             return
-        arrived = closes = False
+        arrived = False
 
         async def reading() -> Message:
             nonlocal arrived
@@ -32,17 +39,26 @@ class Lingering:
             arrived = not message.get("more_body", False)
             return message
 
+        async def read_on(seconds: float) -> None:
+            """With 0 seconds, what is buffered already."""
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    while not arrived:
+                        await reading()
+
         async def sending(message: Message) -> None:
-            nonlocal closes
-            if message["type"] == "http.response.start":
-                closes = any(name.lower() == b"connection" for name, _ in message.get("headers", ()))
-            elif closes and not arrived and not message.get("more_body", False):
+            if message["type"] == "http.response.start" and not arrived:
+                await read_on(0)
+                if not arrived:
+                    message["headers"] = [*_without_connection(message), CLOSE]
+            elif message["type"] == "http.response.body" and not arrived and not message.get("more_body", False):
                 await send({**message, "more_body": True})
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self.seconds):
-                        while not arrived:
-                            await reading()
+                await read_on(self.seconds)
                 message = {"type": "http.response.body", "body": b""}
             await send(message)
 
         await self.app(scope, reading, sending)
+
+
+def _without_connection(start: Message) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in start.get("headers", ()) if name.lower() != b"connection"]

@@ -10,6 +10,9 @@ import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.config import STARTUP_FAILURE
 
+from agentic_core.web.heads import HeadGuard, HeadLimits
+from agentic_core.web.linger import Lingering
+
 KEEP_ALIVE_SECONDS = 75
 """Longer than clients and proxies keep idle connections, so that it is they who close them."""
 
@@ -48,18 +51,23 @@ class Server(uvicorn.Server):
 
 
 def server(
-    app: ASGIApp, *, host: str, port: int, shutdown_seconds: int, drain: Drain = _at_once, http: Any = "httptools"
+    app: ASGIApp,
+    *,
+    host: str,
+    port: int,
+    shutdown_seconds: int,
+    drain: Drain = _at_once,
+    heads: HeadLimits | None = None,
 ) -> Server:
-    """A server of the app. What is still in progress `shutdown_seconds` after the drain is cut off.
-
-    `http` is uvicorn's: the name or the factory of the protocol of its connections.
-    """
+    """A server of the app. What is still in progress `shutdown_seconds` after the drain is cut off."""
+    guard = HeadGuard(Lingering(app), heads or HeadLimits())
+    connection: Any = guard.connection  # uvicorn takes a class here, and only calls it
     config = uvicorn.Config(
-        app,
+        guard,
         host=host,
         port=port,
         loop="uvloop",
-        http=http,
+        http=connection,
         ws="none",
         interface="asgi3",
         lifespan="on",

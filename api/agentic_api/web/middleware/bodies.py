@@ -1,7 +1,4 @@
-"""The layer that bounds request bodies: their bytes, and the seconds in which they arrive.
-
-The head of a request, and clients that hold connections without one, are for the proxy in front of the api.
-"""
+"""The layer that bounds request bodies: their bytes, and the seconds in which they arrive."""
 
 import asyncio
 
