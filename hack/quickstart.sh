@@ -95,7 +95,7 @@ install_platform() {
     forget_killed_attempt
     helm upgrade --install agentic-crds "$helm_charts/agentic-crds" --namespace agentic-system --wait --timeout 2m
     helm upgrade --install agentic-platform "$helm_charts/agentic-platform" --namespace agentic-system \
-      --values "$hack/dev-services/values.yaml" --set "images.registry=$registry,images.tag=$platform_tag" --timeout 5m
+      --values "$hack/dev-services/values.yaml" --set-string "images.registry=$registry,images.tag=$platform_tag" --timeout 5m
   fi
   local program
   for program in operator api gateway; do

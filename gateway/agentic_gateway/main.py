@@ -53,7 +53,7 @@ def make_server(
     limits = HeadLimits(
         head_bytes=settings.max_header_bytes,
         head_seconds=settings.receive_seconds,
-        chunked_bytes=2 * settings.max_request_bytes,
+        chunked_bytes=max(HeadLimits.chunked_bytes, 2 * settings.max_request_bytes),
     )
     app: Any = Gateway(lifespan)  # starlette's ASGI types are mutable mappings, its own are dicts
     return server(app, host=settings.host, port=settings.port, shutdown_seconds=settings.drain_seconds, heads=limits)

@@ -248,11 +248,24 @@ async def test_rows_that_follow_a_rejected_one_do_not_wait_for_it() -> None:
     assert len(store.letters) == 60
 
 
-async def test_what_is_no_ones_fault_makes_no_dead_letters() -> None:
-    """The schema is not migrated, or the app lacks a right: no row could be stored, and none is given up."""
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.UndefinedColumnError,
+        asyncpg.ReadOnlySQLTransactionError,
+        asyncpg.InvalidPasswordError,
+        asyncpg.InvalidCatalogNameError,
+        asyncpg.DeadlockDetectedError,
+        asyncpg.LockNotAvailableError,
+        asyncpg.InternalServerError,
+    ],
+    ids=lambda kind: kind.__name__,
+)
+async def test_what_is_not_about_the_rows_makes_no_dead_letters(error: type[asyncpg.PostgresError]) -> None:
+    """No row could be stored: the schema is not migrated, the database takes no writes; and none is given up."""
     store = ScriptedStore()
     store.failures = 6
-    store.error = asyncpg.UndefinedColumnError("column does not exist")
+    store.error = error("not now")
     made = [row(UUID(int=1)) for _ in range(3)]
     await settle(add(usage_queue(store), *made))
     assert (store.rows, store.letters) == (made, [])

@@ -6,23 +6,30 @@ The usage queue decides by it what to retry and what to halve.
 import json
 from dataclasses import asdict
 
-from agentic_core.db import faults
 from agentic_gateway.ledger import UsageRow
 
+ROW_CLASSES = ("22", "23", "54")
+"""Classes of SQLSTATE: values that no column takes, broken constraints, and what exceeds a limit of the server."""
 STATEMENT_CLASS = "42"
 """Class of SQLSTATE: the schema or the rights do not fit the statement, whatever its rows are."""
 MAX_ERROR_CHARACTERS = 1_000
 
 
-def is_unavailable(error: Exception) -> bool:
-    """Whether the database could not be reached; the driver's complaints about values count as interface errors too."""
-    return faults.is_unavailable(error) and not isinstance(error, ValueError)
-
-
 def about_rows(error: Exception) -> bool:
-    """Whether other rows may be stored where these were not."""
-    sqlstate = getattr(error, "sqlstate", None) or ""
-    return not sqlstate.startswith(STATEMENT_CLASS) and not is_unavailable(error)
+    """Whether other rows may be stored where these were not.
+
+    All other failures may pass: a database that cannot be reached, that takes no writes or no such password, a deadlock.
+    """
+    return isinstance(error, ValueError) or _sqlstate(error).startswith(ROW_CLASSES)
+
+
+def is_lasting(error: Exception) -> bool:
+    """Whether a row that could not be dead-lettered for this reason never can be."""
+    return about_rows(error) or _sqlstate(error).startswith(STATEMENT_CLASS)
+
+
+def _sqlstate(error: Exception) -> str:
+    return getattr(error, "sqlstate", None) or ""
 
 
 def as_text(row: UsageRow) -> str:

@@ -222,13 +222,13 @@ class UsageQueue:
         self._finish(batch)
 
     async def _dead_letter(self, batch: Batch, error: Exception) -> bool:
-        """Store the row apart, or in the log when that cannot be either; False when the database is unavailable."""
+        """Store the row apart, or in the log when that cannot be either; False when a later attempt may store it."""
         row, reason = batch.rows[0].row, rejections.reason(error)
         stored = True
         try:
             await self._store.dead_letter(row, reason)
         except Exception as failure:  # noqa: BLE001 - whatever the database says, the row must not be lost
-            if rejections.is_unavailable(failure):
+            if not rejections.is_lasting(failure):
                 self._put_back(batch)
                 return False
             stored = False
