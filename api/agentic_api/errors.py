@@ -36,6 +36,12 @@ class AgentNotReady(Conflict):
     code, title = "agent_not_ready", "Agent not ready"
 
 
+class Unreadable(Conflict):
+    """A resource breaks a rule that its kind did not have when it was written."""
+
+    code, title = "unreadable", "Resource of another version"
+
+
 class GitOpsOnly(Conflict):
     """Agents are written by Git, not by this api."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-LOCK_TIMEOUT = "30s"
+LOCK_TIMEOUT = "4s"
 """How long a statement waits for a lock, and with it whatever comes after it to the same table."""
 
 

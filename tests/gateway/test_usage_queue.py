@@ -54,7 +54,7 @@ class NoAccount:
     def dead_lettered(self, row: UsageRow) -> None: ...
 
 
-class RowRejected(Exception):
+class RowRejected(asyncpg.CheckViolationError):  # type: ignore[misc]  # ships no type information
     """What a store says of a row that it cannot store."""
 
 

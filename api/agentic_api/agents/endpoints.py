@@ -39,7 +39,7 @@ async def create_agent(body: NewAgent, caller: Developer, context: Ctx, response
 async def list_agents(caller: Viewer, context: Ctx, page: PageParams) -> Page[AgentView]:
     """List the agents of the tenant by namespace and name."""
     found, after = context.catalog.page(Agent, caller, limit=page.limit, after=page.after)
-    return Page(items=[translate.view(item) for item in found], next_cursor=cursor(after) if after else None)
+    return Page(items=translate.views(found), next_cursor=cursor(after) if after else None)
 
 
 @router.get("/{agent_id}")

@@ -6,13 +6,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from agentic_api.agents.schemas import AgentBody, AgentState, AgentView
-from agentic_api.errors import invalid
+from agentic_api.errors import Unreadable, invalid
 from agentic_api.resources.writer import Draft
-from agentic_core import names
+from agentic_core import names, telemetry
 from agentic_core.cluster.kinds import CONFIG_MAP, Object, Ref
 from agentic_crds import Agent, AgentSpec
 from agentic_crds.base import ConfigMapKeyRef
 
+log = telemetry.logger(__name__)
 MAX_INLINE_PROMPT = 8192
 """Most characters of a prompt inside the resource; longer ones go into a ConfigMap beside it."""
 
@@ -59,8 +60,8 @@ def prompts(resource: Object) -> list[Ref]:
 
 
 def view(resource: Object) -> AgentView:
-    """The resource as JSON for clients."""
-    agent = Agent.model_validate(resource)
+    """The resource as JSON for clients; raises `Unreadable` for one that was stored by the rules of another version."""
+    agent = read(resource)
     meta = agent.metadata
     return AgentView.model_validate(
         agent.spec.model_dump(exclude_none=True)
@@ -91,7 +92,31 @@ def state(agent: Agent) -> AgentState:
 
 def body(resource: Object) -> Object:
     """The definition of the resource as a client would have sent it: what a merge patch is applied to."""
-    return Agent.model_validate(resource).spec.model_dump(mode="json", exclude_none=True)
+    return read(resource).spec.model_dump(mode="json", exclude_none=True)
+
+
+def read(resource: Object) -> Agent:
+    """The resource; raises `Unreadable` for one that was stored by the rules of another version."""
+    try:
+        return Agent.model_validate(resource)
+    except ValidationError as error:
+        mistake, meta = error.errors(include_url=False, include_input=False)[0], resource["metadata"]
+        where = ".".join(map(str, mistake["loc"]))
+        raise Unreadable(
+            f"Agent {meta['namespace']}.{meta['name']} was stored by the rules of another version of its kind:"
+            f" {where}: {mistake['msg']}. Apply its manifest again, or replace it with PUT."
+        ) from error
+
+
+def views(resources: list[Object]) -> list[AgentView]:
+    """Those of the resources that can be read: one that cannot must not hide the others."""
+    found: list[AgentView] = []
+    for resource in resources:
+        try:
+            found.append(view(resource))
+        except Unreadable as error:
+            log.warning("agent left out of a list", reason=error.message)
+    return found
 
 
 def patched(resource: Object, changes: Object) -> Object:

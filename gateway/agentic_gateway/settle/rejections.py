@@ -18,7 +18,7 @@ MAX_ERROR_CHARACTERS = 1_000
 def about_rows(error: Exception) -> bool:
     """Whether other rows may be stored where these were not.
 
-    All other failures may pass: a database that cannot be reached, that takes no writes or no such password, a deadlock.
+    All other failures may pass: a database that cannot be reached or takes no writes, a wrong password, a deadlock.
     """
     return isinstance(error, ValueError) or _sqlstate(error).startswith(ROW_CLASSES)
 

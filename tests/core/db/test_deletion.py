@@ -121,6 +121,17 @@ async def test_a_deletion_goes_on_where_it_was_interrupted_children_before_paren
     assert set((await counts(database, tenant)).values()) == {0}
 
 
+async def test_replicas_of_the_version_before_can_delete_a_tenant_too(
+    database: Database, postgres: PostgresDatabase
+) -> None:
+    mine, _ = await stored(database)
+    other, _ = await stored(database)
+    async with database.platform() as connection:
+        await connection.execute(sa.text("select delete_tenant(:tenant_id)"), {"tenant_id": mine})
+    assert set((await counts(database, mine)).values()) == {0}
+    assert 0 not in (await counts(database, other)).values()
+
+
 async def test_the_platforms_own_tenant_stays(database: Database) -> None:
     with pytest.raises(DBAPIError, match="cannot be deleted"):
         await functions.delete_tenant(database, PLATFORM_TENANT, max_rows=1)

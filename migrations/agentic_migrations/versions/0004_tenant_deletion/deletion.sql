@@ -104,3 +104,21 @@ $$;
 
 revoke all on function tenant_tables(), delete_rows(regclass, uuid, integer), delete_tenant(uuid, integer) from public;
 grant execute on function delete_tenant(uuid, integer) to agentic_app;
+
+-- For replicas of the version before, which go on during an upgrade and after a rollback: all in one statement, as it was.
+create function delete_tenant(tenant uuid)
+returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+    batch record;
+begin
+    loop
+        select * into batch from public.delete_tenant(tenant, 10000);
+        exit when batch.done;
+        perform pg_sleep(0.05) where batch.deleted = 0; -- another replica is at it
+    end loop;
+end
+$$;
+revoke all on function delete_tenant(uuid) from public;
+grant execute on function delete_tenant(uuid) to agentic_app;
