@@ -44,7 +44,7 @@ async def test_functions_of_the_owner_are_pinned_and_for_the_app_alone(postgres:
     found = await connection.fetch(DEFINERS)
     await connection.close()
     assert [item["proname"] for item in found] == [
-        "authenticate_key", "delete_tenant", "expire_events", "expired_runs", "extend_leases"
+        "authenticate_key", "delete_tenant", "delete_tenant", "expire_events", "expired_runs", "extend_leases"
     ]  # fmt: skip
     for item in found:
         assert item["owner"] == "agentic_owner"
