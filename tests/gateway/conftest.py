@@ -1,6 +1,6 @@
 """A gateway for each test, on a fresh database."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
 import pytest
@@ -35,3 +35,9 @@ def mocked(gateway: support.Running, aimock: Aimock) -> support.Running:
     gateway.resources.provider("mock", f"{aimock.url}/v1", *models, key=aimock_support.KEY)
     gateway.resources.provider("claude", aimock.url, *models, kind="anthropic", key=aimock_support.KEY)
     return gateway
+
+
+@pytest.fixture
+def log_text(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """What was logged: to the terminal, or, where a test before has configured telemetry, to the log of the process."""
+    return lambda: "".join(capfd.readouterr()) + caplog.text

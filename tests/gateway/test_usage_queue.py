@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -167,20 +167,20 @@ async def test_a_flood_of_one_tenant_leaves_others_their_share() -> None:
 
 
 async def test_a_row_that_takes_too_long_goes_to_the_log_and_is_committed_all_the_same(
-    capfd: pytest.CaptureFixture[str],
+    log_text: Callable[[], str],
 ) -> None:
     store = ScriptedStore()
     store.open.clear()
     queue = usage_queue(store, wait_seconds=0.05)
     made = row(uuid4())
     await settle(add(queue, made))
-    assert str(made.id) in "".join(capfd.readouterr())
+    assert str(made.id) in log_text()
     store.open.set()
     await queue.aclose()
     assert store.rows == [made]
 
 
-async def test_closing_writes_what_waits(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_closing_writes_what_waits(log_text: Callable[[], str]) -> None:
     store = ScriptedStore()
     queue = usage_queue(store, writers=1)
     add(queue, *(row(uuid4()) for _ in range(5)))
@@ -191,7 +191,7 @@ async def test_closing_writes_what_waits(capfd: pytest.CaptureFixture[str]) -> N
     stuck = usage_queue(store, wait_seconds=0.05)
     add(stuck, lost)
     await stuck.aclose()
-    assert str(lost.id) in "".join(capfd.readouterr()), "what cannot be written is at least in the log"
+    assert str(lost.id) in log_text(), "what cannot be written is at least in the log"
 
 
 async def test_closing_does_not_wait_for_batches_that_are_retried_later() -> None:
@@ -280,13 +280,13 @@ async def test_what_the_driver_cannot_encode_is_the_fault_of_a_row() -> None:
     assert (store.rows, store.letters) == ([], [made])
 
 
-async def test_a_dead_letter_that_cannot_be_stored_is_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+async def test_a_dead_letter_that_cannot_be_stored_is_in_the_log(log_text: Callable[[], str]) -> None:
     store = ScriptedStore()
     store.letter_error = asyncpg.UndefinedTableError("relation does not exist")
     made = row(uuid4(), input_tokens=10**30, model="odd \0 \ud800")
     store.poison = {made.id}
     await settle(add(usage_queue(store), made))
-    logged = next(line for line in "".join(capfd.readouterr()).splitlines() if "log only" in line)
+    logged = next(line for line in log_text().splitlines() if "log only" in line)
     assert all(part in logged for part in (str(made.id), str(10**30), r"odd \\u0000 \\ud800"))
 
 
