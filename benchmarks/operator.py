@@ -150,7 +150,7 @@ def namespace_of(number: int) -> str:
     return f"bench-{number % TENANTS}-default"
 
 
-def agent(number: int, mode: str, prompt: str = "Answer in one sentence.") -> Object:
+def agent(number: int, mode: str, prompt: str = "Answer in one sentence.", *, tools: bool = True) -> Object:
     """An agent with a prompt of ordinary length."""
     return {
         "apiVersion": AGENT.api_version,
@@ -160,13 +160,13 @@ def agent(number: int, mode: str, prompt: str = "Answer in one sentence.") -> Ob
             "description": "An agent of the benchmark",
             "systemPrompt": prompt + " You are a careful assistant." * 15,
             "model": {"provider": "models", "name": "m"},
-            "tools": [{"name": "calculator", "builtin": "calculator"}],
             "runtime": {"mode": mode},
-        },
+        }
+        | ({"tools": [{"name": "calculator", "builtin": "calculator"}]} if tools else {}),
     }
 
 
-async def prepare(user: Cluster) -> None:
+async def prepare(user: Cluster, *, tools: bool = True) -> None:
     """Tenants with a provider and one agent, and the runtime that Kubernetes would have started."""
     for number in range(TENANTS):
         spec = {"quotas": {"agents": 1000000}}
@@ -180,7 +180,8 @@ async def prepare(user: Cluster) -> None:
         provider = {"type": "openai", "baseUrl": "http://192.0.2.1/v1", "models": [{"name": "m"}]}
         await user.apply(_object(PROVIDER.name, "models", provider, namespace_of(number)), "bench")
         await user.apply(
-            agent(number, "Shared") | {"metadata": {"name": "first", "namespace": namespace_of(number)}}, "bench"
+            agent(number, "Shared", tools=tools) | {"metadata": {"name": "first", "namespace": namespace_of(number)}},
+            "bench",
         )
     for number in range(TENANTS):
         await _start_runtime(user, namespace_of(number))
