@@ -36,7 +36,7 @@ from agentic_core.web.rate_limit import RateLimiter
 
 
 @dataclass(frozen=True)
-class Resources:
+class ResourceSource:
     """Where custom resources come from."""
 
     catalog: Catalog
@@ -47,7 +47,7 @@ class Resources:
 
 
 @asynccontextmanager
-async def of_cluster(settings: ApiSettings, database: Database) -> AsyncGenerator[Resources]:
+async def of_cluster(settings: ApiSettings, database: Database) -> AsyncGenerator[ResourceSource]:
     """The resources of the cluster, watched inside the block; tenants get their rows."""
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(Cluster(credentials.load(settings.kubeconfig)))
@@ -56,7 +56,7 @@ async def of_cluster(settings: ApiSettings, database: Database) -> AsyncGenerato
         watches = Watches(cluster, catalog.stores.values())
         await stack.enter_async_context(watches.running())
         await stack.enter_async_context(sync.running(catalog))
-        yield Resources(catalog, None if settings.gitops_only else cluster, lambda: watches.synced)
+        yield ResourceSource(catalog, None if settings.gitops_only else cluster, lambda: watches.synced)
 
 
 def database_of(settings: ApiSettings) -> Database:
@@ -73,7 +73,7 @@ class Parts:
     """What the composition is made of, with the defaults of production; tests replace single parts."""
 
     database: Callable[[ApiSettings], Database] = database_of
-    resources: Callable[[ApiSettings, Database], AbstractAsyncContextManager[Resources]] = of_cluster
+    resources: Callable[[ApiSettings, Database], AbstractAsyncContextManager[ResourceSource]] = of_cluster
     runtimes: Callable[[], aiohttp.ClientSession] = runtime.session
     notices: Callable[..., Notices] = Notices
     clock: Clock = field(default_factory=Clock)

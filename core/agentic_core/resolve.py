@@ -25,7 +25,7 @@ MAX_LISTED = 8
 
 
 @dataclass(frozen=True)
-class Problem:
+class ResolutionProblem:
     """Why an agent cannot be resolved: a word for programs, a sentence that says what to do for people."""
 
     reason: str
@@ -54,12 +54,12 @@ class Resolution:
     definition: Definition | None = None
     digest: str = ""
     """SHA-256 of the definition's canonical JSON, as hex digits."""
-    problems: tuple[Problem, ...] = ()
+    problems: tuple[ResolutionProblem, ...] = ()
 
 
 def resolve(agent: AgentSpec, around: Surroundings) -> Resolution:
     """The definition of an agent in its surroundings."""
-    problems: list[Problem] = []
+    problems: list[ResolutionProblem] = []
     prompt = _prompt(agent, around, problems.append)
     models = _models(agent, around, problems.append)
     tools = _tools(agent, around, problems.append)
@@ -112,14 +112,14 @@ def _matches(pattern: str, text: str) -> bool:
     return text.startswith(first) and text.endswith(last) and len(text) - len(last) >= position
 
 
-Report = Callable[[Problem], None]
+Report = Callable[[ResolutionProblem], None]
 
 
 def _sized(definition: Definition) -> Resolution:
     body = canonical(definition)
     if len(body) > MAX_DEFINITION:
         message = f"The definition has {len(body)} bytes, more than {MAX_DEFINITION}; shorten the prompt"
-        return Resolution(problems=(Problem("PromptTooLarge", message),))
+        return Resolution(problems=(ResolutionProblem("PromptTooLarge", message),))
     return Resolution(definition=definition, digest=hashlib.sha256(body).hexdigest())
 
 
@@ -131,17 +131,17 @@ def _prompt(agent: AgentSpec, around: Surroundings, report: Report) -> str:
     if len(text) > MAX_PROMPT:
         where = f"Key {ref.key} of ConfigMap {around.namespace}/{ref.name}"
         message = f"{where} has {len(text)} characters; a prompt may have {MAX_PROMPT}"
-        report(Problem("PromptTooLarge", message))
+        report(ResolutionProblem("PromptTooLarge", message))
     return text
 
 
 def _referenced_prompt(ref: ConfigMapKeyRef, around: Surroundings, report: Report) -> str:
     where = f"ConfigMap {around.namespace}/{ref.name}"
     if around.prompts is None:
-        report(Problem("PromptNotFound", f"{where} not found; systemPromptFrom refers to it"))
+        report(ResolutionProblem("PromptNotFound", f"{where} not found; systemPromptFrom refers to it"))
         return ""
     if ref.key not in around.prompts:
-        report(Problem("PromptNotFound", f"{where} has no key {ref.key}; it has {_listed(around.prompts)}"))
+        report(ResolutionProblem("PromptNotFound", f"{where} has no key {ref.key}; it has {_listed(around.prompts)}"))
         return ""
     return around.prompts[ref.key]
 
@@ -162,7 +162,9 @@ def _model(ref: ModelRef, around: Surroundings, report: Report) -> ResolvedModel
     if model_allowed(around.allowed_models, model.ref):
         return model
     allowed = _listed(around.allowed_models)
-    report(Problem("ModelNotAllowed", f"Model {model.ref} is not allowed for this tenant; allowed are {allowed}"))
+    report(
+        ResolutionProblem("ModelNotAllowed", f"Model {model.ref} is not allowed for this tenant; allowed are {allowed}")
+    )
     return None
 
 
@@ -171,11 +173,11 @@ def _named_provider(ref: ModelRef, around: Surroundings, report: Report) -> str 
     where = f"ModelProvider {around.namespace}/{name}"
     provider = around.providers.get(name)
     if provider is None:
-        report(Problem("ProviderNotFound", f"{where} not found"))
+        report(ResolutionProblem("ProviderNotFound", f"{where} not found"))
         return None
     if provider.model(ref.name) is None:
         offered = _listed(model.name for model in provider.models)
-        report(Problem("ModelNotOffered", f"Model {ref.name} is not offered by {where}; it offers {offered}"))
+        report(ResolutionProblem("ModelNotOffered", f"Model {ref.name} is not offered by {where}; it offers {offered}"))
         return None
     return name
 
@@ -186,13 +188,13 @@ def _only_provider(ref: ModelRef, around: Surroundings, report: Report) -> str |
         return offering[0]
     if offering:
         message = f"Model {ref.name} is offered by several providers: {_listed(offering)}; set model.provider to one"
-        report(Problem("ProviderAmbiguous", message))
+        report(ResolutionProblem("ProviderAmbiguous", message))
     elif around.providers:
         message = f"Model {ref.name} is not offered by any ModelProvider of namespace {around.namespace}"
-        report(Problem("ModelNotOffered", f"{message}; there are {_listed(sorted(around.providers))}"))
+        report(ResolutionProblem("ModelNotOffered", f"{message}; there are {_listed(sorted(around.providers))}"))
     else:
         message = f"Namespace {around.namespace} has no ModelProvider; create one that offers {ref.name}"
-        report(Problem("ProviderNotFound", message))
+        report(ResolutionProblem("ProviderNotFound", message))
     return None
 
 
@@ -203,7 +205,7 @@ def _check_wires(models: Sequence[ResolvedModel], around: Surroundings, report: 
         wire = around.providers[other.provider].type
         if _protocol(wire) != _protocol(spoken):
             message = f"Fallback {other.ref} speaks {wire}, but {first.ref} speaks {spoken}; take one of the same type"
-            report(Problem("FallbackOfAnotherType", message))
+            report(ResolutionProblem("FallbackOfAnotherType", message))
 
 
 def _protocol(wire: ProviderType) -> ProviderType:
@@ -221,7 +223,7 @@ def _builtin(name: str, builtin: str, around: Surroundings, report: Report | Non
         return DefinitionTool(name=name, kind=BUILTIN, builtin=builtin, policy=DEFAULT_POLICY)
     if builtin not in around.installed_tools:
         installed = _listed(sorted(around.installed_tools))
-        report(Problem("ToolNotInstalled", f"Tool {builtin} is not installed; installed are {installed}"))
+        report(ResolutionProblem("ToolNotInstalled", f"Tool {builtin} is not installed; installed are {installed}"))
     declared = BUILTINS.get(builtin)
     return DefinitionTool(
         name=name,

@@ -66,7 +66,7 @@ class ClusterStore:
         if found is None:
             try:
                 found = await self.cluster.create(self._manifest(name, generate()), names.API_MANAGER)
-            except errors.Conflict:
+            except errors.ObjectConflict:
                 found = await self.cluster.get(ref) or {}
         return {key: base64.b64decode(value).decode() for key, value in found.get("data", {}).items()}
 

@@ -99,7 +99,7 @@ class ResourceWriter:
             current = await self._current(cluster, key, version=version)
             try:
                 return await self._replace(cluster, current, edit(current))
-            except errors.Conflict as error:
+            except errors.ObjectConflict as error:
                 if attempt + 1 < MAX_ATTEMPTS and FIELD_CONFLICT not in error.message:
                     continue  # another write came between our reading and our writing
                 raise self._meaning(key, error) from error
@@ -174,15 +174,15 @@ class ResourceWriter:
         said = error.message.partition(": ")[2] or error.message
         which = f"{self._kind.kind_name} {key}"
         match error:
-            case errors.Invalid():
+            case errors.ObjectInvalid():
                 return Invalid(f"{which} is not accepted: {said}")
-            case errors.Conflict() if error.reason == "AlreadyExists":
+            case errors.ObjectConflict() if error.reason == "AlreadyExists":
                 return AlreadyExists(f"{which} exists already; change it instead, or choose another name.")
-            case errors.Conflict():
+            case errors.ObjectConflict():
                 return Conflict(f"{which} was not changed: {said}")
-            case errors.NotFound():
+            case errors.ObjectNotFound():
                 return NotFound(f"{which}, or its namespace, does not exist any more.")
-            case errors.Forbidden():
+            case errors.RequestForbidden():
                 return Forbidden(f"The cluster does not allow this: {said}")
             case _:
                 return Unavailable(f"The cluster is unavailable; try again. {which} may not have been changed.")

@@ -144,7 +144,7 @@ class TenantSync:
         self._settled.discard(meta["uid"])
         try:
             await self._cluster.apply(_finalizers(tenant, []), names.API_MANAGER)
-        except (errors.NotFound, errors.Conflict):
+        except (errors.ObjectNotFound, errors.ObjectConflict):
             return  # another replica was faster
         log.info("rows of the tenant are deleted", tenant=meta["name"], rows=deleted)
 

@@ -53,7 +53,7 @@ class Cluster:
         request = ApiRequest(method="GET", path=ref.path, verb="get", kind=ref.kind.name, headers=headers)
         try:
             return await self.transport.call(request)
-        except errors.NotFound:
+        except errors.ObjectNotFound:
             return None
 
     async def list(self, kind: Kind, namespace: str | None = None, *, labels: str = "") -> list[Object]:
@@ -84,7 +84,7 @@ class Cluster:
         request = ApiRequest(method="GET", path=f"/apis/{api_version}", verb="discover")
         try:
             await self.transport.call(request)
-        except (errors.NotFound, errors.Forbidden):
+        except (errors.ObjectNotFound, errors.RequestForbidden):
             return False
         except errors.ServerError as failure:
             if failure.http_status != UNAVAILABLE:
@@ -96,7 +96,7 @@ class Cluster:
         return await self._apply(obj, manager, "apply", force=force)
 
     async def apply_status(self, obj: Object, manager: str, *, force: bool = True) -> Object:
-        """Server-side apply of the status. With metadata.uid in `obj`, a successor of the same name raises Conflict."""
+        """Server-side apply of the status. With metadata.uid, ObjectConflict for a successor of the same name."""
         return await self._apply(obj, manager, "apply_status", force=force)
 
     async def _apply(self, obj: Object, manager: str, verb: str, *, force: bool) -> Object:
@@ -113,20 +113,20 @@ class Cluster:
         return await self.transport.call(request)
 
     async def create(self, obj: Object, manager: str) -> Object:
-        """Create the object; Conflict when it exists."""
+        """Create the object; ObjectConflict when it exists."""
         ref = ref_of(obj)
         path, params = ref.kind.path(ref.namespace), {"fieldManager": manager}
         request = ApiRequest(method="POST", path=path, verb="create", kind=ref.kind.name, params=params, body=obj)
         return await self.transport.call(request)
 
     async def replace(self, obj: Object, manager: str) -> Object:
-        """Replace the object; Conflict when its metadata.resourceVersion is not the newest."""
+        """Replace the object; ObjectConflict when its metadata.resourceVersion is not the newest."""
         ref, params = ref_of(obj), {"fieldManager": manager}
         request = ApiRequest(method="PUT", path=ref.path, verb="replace", kind=ref.kind.name, params=params, body=obj)
         return await self.transport.call(request)
 
     async def patch(self, ref: Ref, change: Mapping[str, Any], manager: str) -> Object:
-        """Merge patch; with metadata.resourceVersion in `change` it raises Conflict when that is not the newest."""
+        """Merge patch; with metadata.resourceVersion in `change` ObjectConflict when it is not the newest."""
         request = ApiRequest(
             method="PATCH",
             path=ref.path,
@@ -152,6 +152,6 @@ class Cluster:
         try:
             request = ApiRequest(method="DELETE", path=ref.path, verb="delete", kind=ref.kind.name, body=body)
             await self.transport.call(request)
-        except (errors.NotFound, errors.Conflict):
+        except (errors.ObjectNotFound, errors.ObjectConflict):
             return False
         return True

@@ -15,11 +15,11 @@ class ClusterError(errors.UpstreamFailed):
     """The `reason` of the API server's Status object, for example AlreadyExists."""
 
 
-class NotFound(ClusterError):
+class ObjectNotFound(ClusterError):
     """The object, or its kind, does not exist."""
 
 
-class Conflict(ClusterError):
+class ObjectConflict(ClusterError):
     """The object was changed, replaced or created by another client meanwhile."""
 
 
@@ -27,11 +27,11 @@ class Gone(ClusterError):
     """The resource version or the continue token is too old: list again."""
 
 
-class Invalid(ClusterError):
+class ObjectInvalid(ClusterError):
     """The API server does not accept the object."""
 
 
-class Forbidden(ClusterError):
+class RequestForbidden(ClusterError):
     """Permission, a quota or an admission policy denies it."""
 
 

@@ -10,15 +10,15 @@ from agentic_core.backoff import Backoff
 from agentic_core.cluster import errors
 
 ERRORS: Mapping[int, type[errors.ClusterError]] = {
-    400: errors.Invalid,
+    400: errors.ObjectInvalid,
     401: errors.Unauthorized,
-    403: errors.Forbidden,
-    404: errors.NotFound,
-    409: errors.Conflict,
+    403: errors.RequestForbidden,
+    404: errors.ObjectNotFound,
+    409: errors.ObjectConflict,
     410: errors.Gone,
-    413: errors.Invalid,
-    415: errors.Invalid,
-    422: errors.Invalid,
+    413: errors.ObjectInvalid,
+    415: errors.ObjectInvalid,
+    422: errors.ObjectInvalid,
     429: errors.TooManyRequests,
 }
 BACKOFF = Backoff(first=0.2, longest=5.0, jitter=0.5)

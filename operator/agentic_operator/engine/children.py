@@ -15,7 +15,7 @@ from agentic_operator.engine.writes import Writes
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ChildRefusal:
     """A child that could not be made, for a reason that only a person can change."""
 
     ref: Ref
@@ -58,9 +58,9 @@ class Children:
         elif self._index.entry(owner.ref) and not _deleting(self._index.get(owner.ref)):
             self._lost.add(ref)
 
-    async def apply(self, owner: Owner, wanted: Wanted) -> list[Refusal]:
+    async def apply(self, owner: Owner, wanted: Wanted) -> list[ChildRefusal]:
         """Create or change what differs. Contents of a namespace that was refused are left out."""
-        refusals: list[Refusal] = []
+        refusals: list[ChildRefusal] = []
         refused_namespaces: set[str] = set()
         for child in wanted.objects:
             if child["metadata"].get("namespace") in refused_namespaces:
@@ -113,7 +113,7 @@ class Children:
         ref = kinds.NAMESPACE.ref(child.namespace, cluster=child.cluster)
         return ref in surplus or _deleting(self._index.get(ref))
 
-    async def _apply(self, owner: Owner, child: Object, cluster: str) -> Refusal | None:
+    async def _apply(self, owner: Owner, child: Object, cluster: str) -> ChildRefusal | None:
         ref = ref_of(child, cluster)
         try:
             found = self._index.get(ref)
@@ -122,8 +122,8 @@ class Children:
             if found is None or not owner.has(found):
                 return await self._adopt_or_apply(owner, child, ref)
             await self._change(owner, child, found=found, ref=ref)
-        except (errors.Forbidden, errors.Invalid, errors.UnknownCluster) as refused:
-            return Refusal(ref, foreign=False, message=refused.message)
+        except (errors.RequestForbidden, errors.ObjectInvalid, errors.UnknownCluster) as refused:
+            return ChildRefusal(ref, foreign=False, message=refused.message)
         return None
 
     async def _create(self, owner: Owner, child: Object, ref: Ref) -> bool:
@@ -131,12 +131,12 @@ class Children:
         call = self.client(ref.cluster).create(child, owner.controller.manager)
         try:
             await self._writes.write(ref, owner.key, call)
-        except errors.Conflict:
+        except errors.ObjectConflict:
             return False
         await self._report_restored(owner, ref)
         return True
 
-    async def _adopt_or_apply(self, owner: Owner, child: Object, ref: Ref) -> Refusal | None:
+    async def _adopt_or_apply(self, owner: Owner, child: Object, ref: Ref) -> ChildRefusal | None:
         """The index lacks the object, or it lost its marks: the API server has it with its field managers."""
         found = await self.client(ref.cluster).get(ref, metadata_only=True)
         ours = found is None or owner.has(found)
@@ -187,11 +187,11 @@ def _deleting(found: Object | None) -> bool:
     return bool(found and found["metadata"].get("deletionTimestamp"))
 
 
-def _foreign(ref: Ref, found: Object) -> Refusal:
+def _foreign(ref: Ref, found: Object) -> ChildRefusal:
     present = found["metadata"].get("labels") or {}
     kind, other = present.get(names.OWNER_KIND), present.get(names.OWNER_NAME)
     whose = f"belongs to {kind} {other}" if kind and other else "was not made by the platform"
     if controller := present.get(names.OWNER_CONTROLLER):
         whose += f" (controller {controller})"
     advice = f"rename one of the two, delete it, or annotate it {names.ADOPT}=true"
-    return Refusal(ref, foreign=True, message=f"{ref} exists and {whose}: {advice}")
+    return ChildRefusal(ref, foreign=True, message=f"{ref} exists and {whose}: {advice}")

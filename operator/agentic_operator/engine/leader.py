@@ -76,7 +76,7 @@ class LeaderLease:
             try:
                 async with asyncio.timeout(max(0.0, self._until - self._clock())):
                     await self._renew()
-            except errors.Conflict as taken:
+            except errors.ObjectConflict as taken:
                 self._until = float("-inf")
                 raise LeadershipLost("another operator has taken the lease") from taken
             except (errors.ClusterError, TimeoutError) as failure:
@@ -105,7 +105,7 @@ class LeaderLease:
                 self._record(await self._cluster.replace(self._taken(found), self._identity), started)
             else:
                 return False
-        except errors.Conflict:
+        except errors.ObjectConflict:
             return False
         return True
 

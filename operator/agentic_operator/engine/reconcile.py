@@ -11,7 +11,7 @@ from agentic_core.cluster import Cluster, errors
 from agentic_core.cluster.kinds import Object, ref_of
 from agentic_crds.base import Status
 from agentic_operator.engine import status
-from agentic_operator.engine.children import Children, Owner, Refusal
+from agentic_operator.engine.children import ChildRefusal, Children, Owner
 from agentic_operator.engine.controller import Controllers, ReconcileContext
 from agentic_operator.engine.key import ReconcileKey
 from agentic_operator.engine.writes import Writes
@@ -93,7 +93,7 @@ class Reconciler:
         outcome = ReconcileOutcome.REFUSED if refusals else ReconcileOutcome.SETTLED
         return ReconcileResult(outcome, assessment.requeue_after)
 
-    def _with_refusals(self, owner: Owner, assessed: Status, refusals: list[Refusal]) -> Status:
+    def _with_refusals(self, owner: Owner, assessed: Status, refusals: list[ChildRefusal]) -> Status:
         if not refusals:
             return assessed
         generation = owner.obj["metadata"].get("generation", 0)
@@ -134,7 +134,7 @@ class Reconciler:
         call = self._cluster.apply_status(status.patch(owner.obj, body), owner.controller.status_manager)
         try:
             await self._writes.write(ref, owner.key, call)
-        except errors.NotFound:
+        except errors.ObjectNotFound:
             self._index.evict(ref)
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from agentic_core import names
 from agentic_core.cluster.kinds import Object
 from agentic_crds.base import Condition, Status
-from agentic_operator.engine.children import Refusal
+from agentic_operator.engine.children import ChildRefusal
 from agentic_operator.engine.controller import AnyController
 
 MAX_MESSAGE = 32768
@@ -58,7 +58,7 @@ def patch(obj: Object, body: dict[str, Any]) -> Object:
 
 
 def with_refusals(
-    status: Status, refusals: Sequence[Refusal], *, controller: AnyController, generation: int, now: datetime
+    status: Status, refusals: Sequence[ChildRefusal], *, controller: AnyController, generation: int, now: datetime
 ) -> Status:
     """The status with the summary False for children that could not be made, and Conflict True for foreign ones."""
     foreign = [refusal for refusal in refusals if refusal.foreign]

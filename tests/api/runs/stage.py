@@ -21,7 +21,7 @@ import agentic_crds as crds
 from agentic_api import composition
 from agentic_api.app import create_app
 from agentic_api.catalog.catalog import Catalog
-from agentic_api.composition import Parts, Resources
+from agentic_api.composition import Parts, ResourceSource
 from agentic_api.keys.repository import KeyRepository
 from agentic_api.runs.lifecycle.capacity import Capacity
 from agentic_api.runs.lifecycle.driver import DriverTiming
@@ -132,8 +132,8 @@ async def serving(
     """A replica in this process, composed as in production but for the catalog."""
 
     @asynccontextmanager
-    async def resources(_settings: ApiSettings, _database: Database) -> AsyncGenerator[Resources]:
-        yield Resources(catalog, cluster=None, synced=lambda: True)
+    async def resources(_settings: ApiSettings, _database: Database) -> AsyncGenerator[ResourceSource]:
+        yield ResourceSource(catalog, cluster=None, synced=lambda: True)
 
     registry, lifecycle = CollectorRegistry(), Lifecycle()
     metrics, parts = HttpMetrics(registry), Parts(resources=resources, timing=timing)

@@ -53,17 +53,17 @@ async def test_metadata_only_leaves_the_content_out(plane: ControlPlane, namespa
 async def test_each_refusal_has_its_error(plane: ControlPlane, namespace: str) -> None:
     async with Cluster(plane.credentials) as cluster:
         made = await cluster.create(config_map(namespace), "tests")
-        with pytest.raises(errors.Conflict) as exists:
+        with pytest.raises(errors.ObjectConflict) as exists:
             await cluster.create(config_map(namespace), "tests")
         assert exists.value.reason == "AlreadyExists"
         await cluster.apply(config_map(namespace, key="new"), "tests")
-        with pytest.raises(errors.Conflict, match="modified"):
+        with pytest.raises(errors.ObjectConflict, match="modified"):
             await cluster.replace(made, "tests")
-        with pytest.raises(errors.Conflict):
+        with pytest.raises(errors.ObjectConflict):
             await cluster.apply(config_map(namespace, key="newer"), "others", force=False)
-        with pytest.raises(errors.NotFound, match="nowhere"):
+        with pytest.raises(errors.ObjectNotFound, match="nowhere"):
             await cluster.apply(config_map("nowhere"), "tests")
-        with pytest.raises(errors.Invalid):
+        with pytest.raises(errors.ObjectInvalid):
             await cluster.apply(config_map(namespace, name="Not a name"), "tests")
 
 

@@ -103,7 +103,7 @@ async def test_a_released_lease_is_free_at_once() -> None:
 
 async def test_somebody_quicker_is_noticed() -> None:
     world = World(holderIdentity="", renewTime="x")
-    world.failures = [errors.Conflict("taken")]
+    world.failures = [errors.ObjectConflict("taken")]
     await world.lease().acquire()
     assert world.calls == ["get", "replace"] * 2
 
@@ -123,7 +123,7 @@ async def test_a_conflict_ends_the_leadership_at_once() -> None:
     world = World()
     lease = world.lease()
     await lease.acquire()
-    world.failures = [errors.Conflict("changed")]
+    world.failures = [errors.ObjectConflict("changed")]
     with pytest.raises(LeadershipLost, match="another operator"):
         await lease.hold()
     assert not lease.may_write()

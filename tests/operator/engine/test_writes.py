@@ -74,8 +74,8 @@ async def test_a_write_that_fails_hides_no_change() -> None:
     world = World()
     task, response = await world.begin(TINY)
     world.event(4)
-    response.set_exception(errors.Conflict("changed"))
-    with pytest.raises(errors.Conflict):
+    response.set_exception(errors.ObjectConflict("changed"))
+    with pytest.raises(errors.ObjectConflict):
         await task
     assert world.seen == [(4, None)]
     world.event(7)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from agentic_core import conditions, names
 from agentic_core.conditions import Observation
-from agentic_core.resolve import Problem
+from agentic_core.resolve import ResolutionProblem
 from agentic_crds import Agent, AgentStatus
 from agentic_crds.agent import RuntimeMode
 from agentic_operator.controllers.agent import runtime
@@ -38,17 +38,17 @@ def assess(agent: Agent, observed: ObservedAgent, now: datetime) -> Assessment:
     return Assessment(status)
 
 
-def problems_of(agent: Agent, observed: ObservedAgent) -> tuple[Problem, ...]:
+def problems_of(agent: Agent, observed: ObservedAgent) -> tuple[ResolutionProblem, ...]:
     """Why there is no definition; empty when there is one."""
     if observed.tenant is None:
         message = (
             f"Namespace {agent.metadata.namespace} belongs to no Tenant; create the agent in a namespace of a Tenant"
         )
-        return (Problem("NoTenant", message),)
+        return (ResolutionProblem("NoTenant", message),)
     return observed.resolution.problems
 
 
-def observations(problems: tuple[Problem, ...], state: RuntimeState, latest: str | None) -> list[Observation]:
+def observations(problems: tuple[ResolutionProblem, ...], state: RuntimeState, latest: str | None) -> list[Observation]:
     """Ready sums up the two others: first what the user has to do, then what comes by itself."""
     serves = conditions.true if state.available else conditions.false
     runtime_ready = serves(names.RUNTIME_READY, state.reason, state.message)

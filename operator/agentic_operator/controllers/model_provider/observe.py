@@ -34,7 +34,7 @@ async def _key(provider: ModelProvider, ctx: ReconcileContext) -> tuple[KeyState
         return "NotNeeded", None
     try:
         secret = await ctx.cluster.get(SECRET.ref(ref.name, provider.metadata.namespace))
-    except errors.Forbidden:
+    except errors.RequestForbidden:
         return "NotPermitted", None
     if secret is None:
         return "SecretMissing", None
