@@ -18,7 +18,7 @@ from agentic_gateway.settings import GatewaySettings
 
 NAMESPACE = "bench-default"
 TENANT_ID = "5b2c8d1e-0000-4000-8000-000000000001"
-SECRET = {"data": {"api-key": "c2stYmVuY2g="}}
+SECRET = {"metadata": {"labels": {"agentic.io/provider-key": "true"}}, "data": {"api-key": "c2stYmVuY2g="}}
 API = {"apiVersion": "agentic.io/v1alpha1"}
 
 

@@ -113,7 +113,8 @@ agent() {
   if [ "$provider" = local ]; then
     kubectl apply -f "$samples/provider.yaml"
   else
-    kubectl -n acme-default create secret generic "$provider" --from-literal="api-key=$key" --dry-run=client -o yaml | kubectl apply -f -
+    kubectl -n acme-default create secret generic "$provider" --from-literal="api-key=$key" --dry-run=client -o yaml |
+      kubectl label --local -f - agentic.io/provider-key=true -o yaml | kubectl apply -f -
     kubectl apply -f "$root/manifests/samples/provider-$provider.yaml"
   fi
   sed -e "s/provider: local/provider: $provider/" -e "s/name: smollm2/name: $model/" "$samples/agent.yaml" | kubectl apply -f -

@@ -72,7 +72,8 @@ class ModelProviderSpec(Model):
     base_url: Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
     """Base URL of the API. OpenAI and compatible ones include the version, for example https://host/v1."""
     secret_ref: SecretKeyRef | None = None
-    """The key of a Secret in the same namespace that holds the API key; without it calls carry no key."""
+    """The key of a Secret in the same namespace that holds the API key; without it calls carry no key. The Secret is
+    labelled agentic.io/provider-key=true."""
     models: Annotated[list[ProviderModel], Field(min_length=1, max_length=256), map_list("name")]
     """The models that may be called through this provider."""
 

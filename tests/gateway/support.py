@@ -14,6 +14,7 @@ import asyncpg
 import openai
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from agentic_core import names
 from agentic_core.auth import run_tokens
 from agentic_core.auth.run_tokens import RunClaims
 from agentic_core.cluster.kinds import ref_of
@@ -41,6 +42,7 @@ class WrittenDown(ParsedResources):
         super().__init__()
         self.secrets: dict[tuple[str, str], dict[str, str]] = {}
         self.secret_type = "Opaque"
+        self.secret_labels: dict[str, str] = {names.PROVIDER_KEY: "true"}
         self.reads: list[tuple[str, str]] = []
         self.tenant()
 
@@ -80,7 +82,8 @@ class WrittenDown(ParsedResources):
         self.reads.append((namespace, name))
         if (namespace, name) not in self.secrets:
             raise NotFound("it does not exist.")
-        return {"type": self.secret_type, "data": self.secrets[namespace, name]}
+        metadata = {"labels": self.secret_labels}
+        return {"type": self.secret_type, "metadata": metadata, "data": self.secrets[namespace, name]}
 
 
 def _kind(name: str) -> dict[str, str]:

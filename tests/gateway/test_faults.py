@@ -248,6 +248,20 @@ async def test_only_keys_are_sent_to_providers(gateway: Running, upstream: Fault
     assert upstream.requests == []
 
 
+@pytest.mark.parametrize("labels", [{}, {"agentic.io/provider-key": "false"}, {"agentic.io/tenant": "acme"}])
+async def test_only_secrets_that_opted_in_are_sent_to_providers(
+    gateway: Running, upstream: FaultServer, labels: dict[str, str]
+) -> None:
+    """Whoever may write ModelProviders names a Secret and a URL: the Secret's own writer has to permit it."""
+    gateway.resources.provider("a", upstream.url, "m")
+    gateway.resources.secret_labels = labels
+    with pytest.raises(openai.InternalServerError, match="is not labelled") as error:
+        await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK)
+    assert error.value.code == "provider_misconfigured"
+    assert "kubectl -n acme-default label secret a-key agentic.io/provider-key=true" in error.value.message
+    assert upstream.requests == []
+
+
 async def test_a_provider_without_a_secret_is_called_without_a_key(gateway: Running, upstream: FaultServer) -> None:
     gateway.resources.provider("a", upstream.url, "m", key=None)
     upstream.plays(answer(200, completion()))

@@ -17,6 +17,7 @@ import asyncpg
 import httpx2
 import pytest
 
+from agentic_core import names
 from agentic_core.auth import run_tokens
 from agentic_core.auth.run_tokens import RunClaims
 from tests.gateway.faults import DONE, FaultServer, answer, chunk, completion, delta, stream, usage
@@ -92,7 +93,8 @@ class Site:
         tenant = {"metadata": {"name": self._tenant}, "spec": {"ai": {"models": {"allowed": list(allowed)}}}}
         made = self._put(f"{API}/tenants", self._tenant, kind | {"kind": "Tenant"} | tenant)
         self.tenant_id = UUID(made["metadata"]["uid"])
-        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mock-key"}}
+        labels = {names.PROVIDER_KEY: "true"}
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "mock-key", "labels": labels}}
         data = {"data": {"api-key": b64encode(b"sk-real").decode()}}
         self._put(f"/api/v1/namespaces/{self._namespace}/secrets", "mock-key", secret | data)
         models = [{"name": "m", "price": {"input": "2", "output": "8"}}]

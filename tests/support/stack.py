@@ -170,7 +170,11 @@ def _write_resources(control: ControlPlane, ports: dict[str, int], model: Model 
     control.create_namespace(NAMESPACE, **{names.TENANT: "bench"})
     control.request("POST", f"{GROUP}/tenants", tenant)
     if model:
-        body = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "echo"}, "stringData": {"key": model.key}}
+        head = {"apiVersion": "v1", "kind": "Secret"}
+        body = head | {
+            "metadata": {"name": "echo", "labels": {names.PROVIDER_KEY: "true"}},
+            "stringData": {"key": model.key},
+        }
         control.request("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", body)
     for plural, body in (("modelproviders", provider), ("agents", agent), ("agentrevisions", revision)):
         control.request("POST", f"{GROUP}/namespaces/{NAMESPACE}/{plural}", body)

@@ -1,7 +1,5 @@
 """The providers' keys: each read by a `get` of exactly its Secret, kept for seconds, never written anywhere."""
 
-from base64 import b64decode
-from binascii import Error as NotBase64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import monotonic
@@ -10,8 +8,8 @@ from typing import Any, Final, NamedTuple, Protocol
 from cachetools import TTLCache
 
 from agentic_core.errors import PlatformError
+from agentic_core.provider_keys import UnusableSecret, provider_key
 from agentic_core.single_flight import SingleFlight
-from agentic_crds.model_provider import KEY_SECRET_TYPE
 from agentic_gateway.problems import ProviderForbidden
 from agentic_gateway.route.routing import Backend
 
@@ -73,20 +71,8 @@ class KeyRing:
             secret = await self._secrets.secret(where.namespace, where.name)
         except PlatformError as error:
             raise ProviderForbidden(f"The provider's Secret {where} cannot be read: {error.message}") from error
-        return ProviderKey(_value(secret, where), started)
-
-
-def _value(secret: Mapping[str, Any], where: KeyLocation) -> str:
-    if (kind := secret.get("type", KEY_SECRET_TYPE)) != KEY_SECRET_TYPE:
-        raise ProviderForbidden(
-            f"Secret {where} is of type {kind}; keys of providers are in Secrets of type {KEY_SECRET_TYPE}."
-        )
-    try:
-        value = b64decode(secret["data"][where.entry], validate=True).decode("ascii").strip()
-    except (KeyError, TypeError):
-        raise ProviderForbidden(f"Secret {where} has no key {where.entry!r}; the provider needs it.") from None
-    except (NotBase64, ValueError):
-        value = ""
-    if not value.isprintable() or not value:
-        raise ProviderForbidden(f"Key {where.entry!r} of Secret {where} is not an API key: it is empty or not text.")
-    return value
+        try:
+            value = provider_key(secret, where.entry, namespace=where.namespace, name=where.name)
+        except UnusableSecret as error:
+            raise ProviderForbidden(f"{error.message}.") from error
+        return ProviderKey(value, started)

@@ -70,7 +70,10 @@ def trouble(kind: str, reason: str, message: str) -> list[object]:
     return [condition("Ready", "False", reason, message), condition(kind, "True", reason, message)]
 
 
-MISSING = "Secret acme-default/keys not found; create it with the API key under api-key"
+MISSING = (
+    "Secret acme-default/keys not found; create it with the API key under api-key, "
+    "labelled agentic.io/provider-key=true"
+)
 HOMELESS = "Namespace acme-default belongs to no Tenant; use a namespace of a Tenant"
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
+from agentic_core import names
 from agentic_core.cluster.kinds import ROLE, ROLE_BINDING
 from tests.operator.harness import PROVIDER, World, world
 from tests.requirements import requirement
@@ -35,11 +36,12 @@ async def server(seen: list[str]) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-async def secret(w: World, name: str = "keys", kind: str = "Opaque", **data: str) -> None:
-    """A Secret."""
+async def secret(w: World, name: str = "keys", kind: str = "Opaque", label: str | None = "true", **data: str) -> None:
+    """A Secret that may be sent to providers, unless it says otherwise."""
     encoded = {key: base64.b64encode(value.encode()).decode() for key, value in data.items()}
     body = {"apiVersion": "v1", "kind": "Secret", "type": kind, "data": encoded}
-    await w.cluster.apply(body | {"metadata": {"name": name, "namespace": w.namespace}}, "kubectl")
+    labels = {names.PROVIDER_KEY: label} if label else {}
+    await w.cluster.apply(body | {"metadata": {"name": name, "namespace": w.namespace, "labels": labels}}, "kubectl")
 
 
 async def says(w: World, name: str, status: str, reason: str) -> dict[str, Any]:
@@ -81,15 +83,35 @@ async def test_a_credential_of_a_registry_is_sent_to_no_provider(plane: ControlP
     async with server(seen) as url, world(plane) as w:
         await secret(w, "registry", "kubernetes.io/dockerconfigjson", **{".dockerconfigjson": '{"auths":{}}'})
         await w.provider("thief", baseUrl=url, secretRef={"name": "registry", "key": ".dockerconfigjson"})
-        assert "of another type than Opaque" in (await says(w, "thief", "False", "KeyUnusable"))["message"]
+        message = (await says(w, "thief", "False", "KeyUnusable"))["message"]
+        assert "is of type kubernetes.io/dockerconfigjson; keys of providers are in Secrets of type Opaque" in message
         assert seen == []
+
+
+async def test_a_secret_that_did_not_opt_in_is_sent_to_no_provider(plane: ControlPlane) -> None:
+    seen: list[str] = []
+    async with server(seen) as url, world(plane) as w:
+        await secret(w, "database", label=None, password=KEY)
+        await secret(w, "almost", label="false", password=KEY)
+        for name in ("database", "almost"):
+            await w.provider(f"thief-of-{name}", baseUrl=url, secretRef={"name": name, "key": "password"})
+            found = await says(w, f"thief-of-{name}", "False", "SecretNotLabelled")
+            advice = f"kubectl -n {w.namespace} label secret {name} agentic.io/provider-key=true"
+            assert found["message"].endswith(advice)
+        assert seen == []
+        await secret(w, "database", password=KEY)
+        await w.provider("thief-of-database", baseUrl=f"{url}/", secretRef={"name": "database", "key": "password"})
+        await says(w, "thief-of-database", "True", "Converged")
 
 
 async def test_what_is_wrong_with_a_provider_is_told(plane: ControlPlane) -> None:
     async with server([]) as url, world(plane) as w:
         await w.provider("lost", secretRef={"name": "missing"})
         found = await says(w, "lost", "False", "SecretMissing")
-        assert found["message"] == f"Secret {w.namespace}/missing not found; create it with the API key under api-key"
+        assert (
+            found["message"] == f"Secret {w.namespace}/missing not found; create it with the API key under api-key, "
+            "labelled agentic.io/provider-key=true"
+        )
         await secret(w, wrong="not the key", bad="Ünï")
         await w.provider("lost", secretRef={"name": "keys"})
         assert "has no key api-key" in (await says(w, "lost", "False", "KeyMissing"))["message"]

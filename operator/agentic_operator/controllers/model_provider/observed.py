@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from agentic_core.conditions import State
+from agentic_core.provider_keys import Reason
 
-KeyState = Literal["NotNeeded", "Found", "NotPermitted", "SecretMissing", "KeyMissing", "KeyUnusable"]
+KeyState = Literal["NotNeeded", "Found", "NotPermitted", "SecretMissing"] | Reason
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,8 @@ class ObservedKey:
 
     state: KeyState
     hash: str | None = None
+    problem: str = ""
+    """What is wrong with a Secret that exists."""
 
 
 @dataclass(frozen=True)

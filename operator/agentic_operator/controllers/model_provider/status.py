@@ -5,7 +5,6 @@ from datetime import datetime
 from agentic_core import conditions, names
 from agentic_core.conditions import Observation
 from agentic_crds import ModelProvider, ModelProviderStatus
-from agentic_crds.model_provider import KEY_SECRET_TYPE
 from agentic_operator.controllers.model_provider.observed import PENDING, ObservedProvider, ProbeResult
 from agentic_operator.engine.decision import Assessment
 
@@ -66,14 +65,10 @@ def _without_key(provider: ModelProvider, observed: ObservedProvider) -> list[Ob
     ref = provider.spec.secret_ref
     if ref is None or observed.key.state == "NotPermitted":
         return conditions.reconciling("PermissionPending", "Waiting for the right to read the Secret")
-    where = f"Secret {provider.metadata.namespace}/{ref.name}"
-    messages = {
-        "SecretMissing": f"{where} not found; create it with the API key under {ref.key}",
-        "KeyMissing": f"{where} has no key {ref.key}; add it, or set secretRef.key",
-    }
-    wrong = f"it is empty, not plain text, or of another type than {KEY_SECRET_TYPE}"
-    default = f"Key {ref.key} of {where} is no API key: {wrong}"
-    return conditions.stalled(observed.key.state, messages.get(observed.key.state, default))
+    missing = f"Secret {provider.metadata.namespace}/{ref.name} not found; create it with the API key under {ref.key}"
+    return conditions.stalled(
+        observed.key.state, observed.key.problem or f"{missing}, labelled {names.PROVIDER_KEY}=true"
+    )
 
 
 def _pause(observed: ObservedProvider) -> float | None:
