@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Asks an agent and prints its answer as it comes: `ask.py AGENT TEXT`. quickstart.sh calls it.
 
-AGENTIC_URL and AGENTIC_API_KEY say where and as whom. The exit code tells whether the run succeeded.
+AGENTIC_URL and AGENTIC_API_KEY are the API's URL and the caller's key. The exit code is 0 when the run succeeded.
 """
 
 import json
@@ -20,8 +20,8 @@ def events(agent: str, text: str) -> Iterator[dict[str, Any]]:
         data=json.dumps({"input": text, "stream": True}).encode(),
         headers={"Authorization": f"Bearer {os.environ['AGENTIC_API_KEY']}", "Content-Type": "application/json"},
     )
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=300) as answer:
-        for line in answer:
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=300) as response:
+        for line in response:
             if line.startswith(b"data:"):
                 yield json.loads(line[5:])
 

@@ -1,6 +1,6 @@
-"""What no transaction of a change can record: denied requests, and changes outside the database.
+"""Audit records that cannot be part of a change's transaction: denied requests, and changes outside the database.
 
-`app` notes every request that the caller's role does not allow, the agents' service its writes to the API server. All
+`app` records every request that the caller's role does not allow, the resource writer its writes to the API server. All
 other changes are recorded by the services, in the transaction of the change.
 """
 
@@ -22,13 +22,13 @@ log = telemetry.logger(__name__)
 
 
 class Audit:
-    """Records what was refused, intended, and done."""
+    """Records denied requests, and changes before and after they are made."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def denied(self, caller: Caller, what: str, *, code: str) -> None:
-        """Note that the caller may not do `what`. The request is refused also when this cannot be written."""
+        """Record that the caller may not do `what`. The request is denied also when this cannot be written."""
         try:
             await self._record(caller, "denied", target=what, code=code)
         except Exception:
@@ -36,9 +36,10 @@ class Audit:
 
     @asynccontextmanager
     async def intended(self, caller: Principal, action: str, *, target: str) -> AsyncGenerator[dict[str, Any]]:
-        """Note what the caller is about to change in the block, and afterwards how that went; yields details of it.
+        """Record what the caller is about to change in the block, and afterwards the outcome; yields details of it.
 
-        Without the first note nothing is changed. An intention without an outcome is of a process that ended between.
+        When the first record cannot be written, nothing is changed and it raises `Unavailable`. A record
+        `intended` without an outcome is of a process that ended in between.
         """
         try:
             intent = await self._record(caller, action, target=target, outcome="intended")
@@ -71,11 +72,11 @@ def _failure(error: BaseException) -> dict[str, str]:
     """How a change failed. Without a response, or without one in time, it may have been made."""
     if isinstance(error, asyncio.CancelledError):
         return {"outcome": "unknown", "code": Timeout.code}
-    known = isinstance(error, PlatformError) and not isinstance(error, Unavailable)
-    return {"outcome": "refused" if known else "unknown", "code": getattr(error, "code", "internal")}
+    refused = isinstance(error, PlatformError) and not isinstance(error, Unavailable)
+    return {"outcome": "refused" if refused else "unknown", "code": getattr(error, "code", "internal")}
 
 
 def _unnoted() -> Unavailable:
-    error = Unavailable("The change cannot be noted in the audit log now, so it was not made; try again in a moment.")
+    error = Unavailable("The audit log is unavailable, so the change was not made; try again in a moment.")
     error.headers["Retry-After"] = "1"
     return error

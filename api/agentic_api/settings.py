@@ -36,7 +36,7 @@ class ApiSettings(Settings):
     requests_per_minute: Annotated[int, Field(ge=0)] = 6000
     """Requests that one API key may make in a minute; 0 means any number."""
     runs_per_tenant: Annotated[int, Field(ge=1)] = 200
-    """Runs that one tenant may have in progress at a replica; the next are answered with 429."""
+    """Runs that one tenant may have in progress at a replica; further ones are rejected with 429."""
     followers_per_tenant: Annotated[int, Field(ge=1)] = 1000
     """Requests of one tenant that may wait for runs, or follow them, at a replica."""
     live_bytes: Annotated[int, Field(ge=1024 * 1024)] = 128 * 1024 * 1024

@@ -1,6 +1,6 @@
 """How long to wait before a retry: exponential backoff with jitter, computed the same way everywhere.
 
-Loops that retry ask `pause`; where a decision is pure, the random generator is passed in.
+Loops that retry call `pause`; where a decision is pure, the random generator is passed in.
 """
 
 import random

@@ -40,22 +40,22 @@ def false(kind: str, reason: str, message: str = "") -> Observation:
 
 
 def unknown(kind: str, reason: str, message: str = "") -> Observation:
-    """Nobody knows yet whether the condition `kind` holds."""
+    """Whether the condition `kind` holds cannot be determined yet."""
     return Observation(kind, "Unknown", reason, message)
 
 
 def ready(message: str) -> list[Observation]:
-    """All is well and nothing is left to do."""
+    """Converged: there is nothing left to do."""
     return [true(names.READY, CONVERGED, message)]
 
 
 def reconciling(reason: str, message: str) -> list[Observation]:
-    """Not there yet, but on the way without anybody's help."""
+    """Not converged yet; it will be without any change by a user."""
     return [false(names.READY, reason, message), true(names.RECONCILING, reason, message)]
 
 
 def stalled(reason: str, message: str) -> list[Observation]:
-    """Not there, and it will not be before somebody changes something."""
+    """Not converged, and it will not be until a user changes something."""
     return [false(names.READY, reason, message), true(names.STALLED, reason, message)]
 
 

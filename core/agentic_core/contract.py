@@ -109,7 +109,7 @@ class RunRequest(Wire):
     """All that a runtime needs for a run."""
 
     version: int = 1
-    """The contract version of the api, so that a runtime can tell which events it reads."""
+    """The contract version of the api, which determines the events that it reads."""
     requires: int = 1
     """The contract version that a runtime must support to carry this run out: the lowest that suffices."""
     run_id: str

@@ -1,7 +1,7 @@
 """Logs, traces and metrics of every program; each composition root calls `configure` once.
 
 Logs are JSON lines on standard error with the trace, tenant and run of the moment. Traces follow OpenTelemetry's GenAI
-conventions and are exported when an endpoint is set. No prompt or answer text goes into any of them.
+conventions and are exported when an endpoint is set. None of them contains the text of a prompt or a response.
 """
 
 import atexit
@@ -73,7 +73,7 @@ def _add_trace(_logger: WrappedLogger, _method: str, event: EventDict) -> EventD
 
 
 def _configure_traces(service: str, endpoint: str | None) -> None:
-    # Without an endpoint spans are ids for logs, answers and the next program: nothing is recorded for nobody.
+    # Without an endpoint spans only carry ids for logs, responses and the next program; nothing is recorded.
     sampler = None if endpoint else ALWAYS_OFF
     provider = TracerProvider(sampler, Resource.create({"service.name": service}), shutdown_on_exit=False)
     if endpoint:
@@ -81,14 +81,14 @@ def _configure_traces(service: str, endpoint: str | None) -> None:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 - only with an endpoint
 
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces")))
-        # While a collector is away, one line for each lost batch is enough; the exporter tells each attempt.
+        # While a collector is unavailable, one record for each lost batch is enough; the exporter logs each attempt.
         logging.getLogger("opentelemetry.exporter").setLevel(logging.ERROR)
         atexit.register(_send_rest, provider)
     trace.set_tracer_provider(provider)
 
 
 def _send_rest(provider: TracerProvider) -> None:
-    """Send the last spans; not by the provider's own way, which waits half a minute for a collector that is away."""
+    """Send the last spans. The provider's own exit handler waits half a minute for a collector that is unavailable."""
     sending = threading.Thread(target=provider.shutdown, daemon=True)
     sending.start()
     sending.join(FLUSH_SECONDS)

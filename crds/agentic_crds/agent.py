@@ -52,7 +52,7 @@ class AgentModel(ModelRef):
     temperature: Temperature | None = None
     """Sampling temperature, from 0 to 2. Without it the provider decides."""
     max_output_tokens: Annotated[int, Field(ge=1, le=1000000), NUMERIC] = 4096
-    """Most tokens that one answer of the model may have."""
+    """Maximum number of tokens in one response of the model."""
     fallbacks: Annotated[list[ModelRef], Field(max_length=8)] = []
     """Models tried in order when this one fails. Their providers speak the same wire protocol."""
 
@@ -70,7 +70,7 @@ TOOL_RULE = exactly_one("builtin")
 
 
 class Limits(Model):
-    """Bounds of one run. They hold also in the middle of an answer."""
+    """Bounds of one run. They hold also in the middle of a response."""
 
     max_tokens: Annotated[int, Field(ge=1, le=1000000000), NUMERIC] = 100000
     """Input and output tokens of all model calls of a run."""

@@ -54,7 +54,7 @@ class DefinitionTool(Model):
 
 
 class Definition(Model):
-    """All that a runtime needs to know of an agent.
+    """All that a runtime needs of an agent.
 
     It can grow without a new revision of any agent: `agentic_core.resolve.stored` leaves out optional fields that have
     their default. So the default of an optional field says nothing (None, empty, false), now and for ever. Numbers that
@@ -71,7 +71,7 @@ class Definition(Model):
     temperature: Temperature | None = None
     """Sampling temperature."""
     max_output_tokens: Annotated[int, Field(ge=1, le=1000000), NUMERIC]
-    """Most tokens of one answer of the model."""
+    """Maximum number of tokens in one response of the model."""
     tools: Annotated[list[DefinitionTool], Field(max_length=64), map_list("name")] = []
     """What the model may call."""
     limits: Limits

@@ -62,7 +62,7 @@ DataKey = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA
 """A key inside a Secret or a ConfigMap."""
 
 ModelName = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][-A-Za-z0-9._:/@]*$")]
-"""The name by which a provider knows a model, for example `claude-sonnet-4` or `meta/llama-3:8b`."""
+"""The name of a model at its provider, for example `claude-sonnet-4` or `meta/llama-3:8b`."""
 
 Money = Annotated[str, Field(max_length=20, pattern=r"^(0|[1-9][0-9]{0,8})(\.[0-9]{1,9})?$")]
 """An amount in US dollars as a decimal string, for example "2.50"."""

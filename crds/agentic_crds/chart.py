@@ -1,4 +1,4 @@
-"""Writes what the platform's chart has to know of the kinds: `python -m agentic_crds.chart FILE`.
+"""Writes what the platform's chart needs of the kinds: `python -m agentic_crds.chart FILE`.
 
 The ClusterRoles of api and gateway and the admission policies read the file.
 """

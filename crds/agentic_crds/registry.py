@@ -1,4 +1,4 @@
-"""The registry of kinds: what the platform has to know of a kind beyond its model, in one entry for each.
+"""The registry of kinds: what the platform needs of a kind beyond its model, in one entry for each.
 
 `agentic_crds` registers the kinds. Definitions, rights, admission policies, quotas, watches, the api's catalog and the
 reference are made from the entries; an entry grants no right that is not written in it.

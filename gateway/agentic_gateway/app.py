@@ -135,7 +135,9 @@ class Gateway:
             return await _report(operation, exchange, ResponseTimedOut("The time for the request is over.")), None
         except Exception:
             LOG.exception("request failed")
-            return await _report(operation, exchange, PlatformError("The gateway failed; its log tells why.")), None
+            return await _report(
+                operation, exchange, PlatformError("The gateway failed; its log has the reason.")
+            ), None
         return exchange.status, response
 
 

@@ -19,12 +19,12 @@ Send = Callable[[Message], Awaitable[None]]
 
 MAX_CONTAINERS: Final = 300_000
 MAX_VALUES: Final = 2_000_000
-"""What a body may consist of, by its brackets and commas, those in texts included: thirty megabytes of `[1],[1]` would
+"""Maximum counts of a body's brackets and commas, those in texts included: thirty megabytes of `[1],[1]` would
 become a gigabyte of objects."""
 
 
 class CallerGone(Exception):
-    """The caller closed the connection; nobody is left to respond to."""
+    """The caller closed the connection; there is no caller to respond to."""
 
 
 class HttpExchange:
@@ -73,7 +73,7 @@ class HttpExchange:
 
     @asynccontextmanager
     async def while_connected(self) -> AsyncGenerator[None]:
-        """Cancels the block when the caller goes away, and raises `CallerGone` then."""
+        """Cancels the block when the caller disconnects, and then raises `CallerGone`."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - coroutines run in tasks
         gone = False

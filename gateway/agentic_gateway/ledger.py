@@ -59,9 +59,9 @@ class CallOutcome(StrEnum):
 
     COMPLETED = "completed"
     CANCELLED = "cancelled"
-    """The caller went away."""
+    """The caller disconnected."""
     BROKEN = "broken"
-    """The provider went away, or time was over."""
+    """The provider disconnected, or the time was over."""
 
 
 @dataclass(frozen=True, slots=True)

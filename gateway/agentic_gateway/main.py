@@ -19,7 +19,7 @@ from agentic_gateway.settings import GatewaySettings
 
 
 def main() -> None:
-    """Serve until SIGTERM, then let open answers end and write all usage."""
+    """Serve until SIGTERM, then let open responses end and write all usage."""
     settings = GatewaySettings()  # pyright: ignore[reportCallIssue] - from the environment
     telemetry.configure(names.GATEWAY, settings)
     serve(settings, lambda: in_cluster(settings))

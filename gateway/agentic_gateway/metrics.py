@@ -39,7 +39,7 @@ SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 6
 
 
 def family(model: str) -> str:
-    """The family that a model's name tells, `other` when it tells none."""
+    """The family in a model's name, `other` when there is none."""
     name = model.lower().rpartition("/")[2]
     return next((one for one in FAMILIES if name.startswith(one)), "other")
 

@@ -1,4 +1,4 @@
-"""What the gateway refuses or cannot do, each with its status and stable code; every module here raises them.
+"""Errors of the gateway, each with its status and stable code; every module here raises them.
 
 A wire puts them into its own error format.
 """
@@ -28,7 +28,7 @@ class RunEnded(Unauthenticated):
 
 
 class RunUnknown(Unavailable):
-    """What the run has used cannot be read at the moment."""
+    """The run's usage cannot be read at the moment."""
 
     code, title = "run_unknown", "State of the run unknown"
 
@@ -40,7 +40,7 @@ class TenantGone(Unauthenticated):
 
 
 class Unpriced(Malformed):
-    """The request asks for something that the price list has no price for."""
+    """The request uses a feature that the price list has no price for."""
 
     code, title = "unpriced_feature", "Feature without a price"
 
@@ -58,7 +58,7 @@ class ModelNotFound(NotFound):
 
 
 class WrongWire(Malformed):
-    """The model's provider speaks another protocol than the request."""
+    """The model's provider has another protocol than the request."""
 
     code, title = "wrong_wire", "Wrong endpoint for this model"
 
@@ -76,7 +76,7 @@ class ProviderUnavailable(Unavailable):
 
 
 class ProviderForbidden(UpstreamFailed):
-    """The provider's address must not be called, or it does not accept its key."""
+    """The provider's address is not allowed, or it rejects its key."""
 
     code, title = "provider_misconfigured", "Model provider misconfigured"
 
@@ -88,6 +88,6 @@ class ResponseTimedOut(Timeout):
 
 
 class UsageBacklog(Unavailable):
-    """Usage cannot be recorded at the moment, so nothing that costs is done."""
+    """Usage cannot be recorded at the moment, so calls that cost are rejected."""
 
     code, title = "usage_backlog", "Usage cannot be recorded"

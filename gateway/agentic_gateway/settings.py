@@ -29,11 +29,11 @@ class GatewaySettings(Settings):
     max_request_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
     """Largest body of a request."""
     max_answer_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
-    """Largest answer that is not streamed, and largest event of one that is."""
+    """Largest response that is not streamed, and largest event of one that is."""
     max_header_bytes: int = Field(default=32 * 1024, gt=0)
     """Largest head of a request: request line and headers."""
     request_seconds: float = Field(default=600, gt=0)
-    """Longest time from a request to the end of its answer, retries included."""
+    """Longest time from a request to the end of its response, retries included."""
     receive_seconds: float = Field(default=30, gt=0)
     """Longest time in which a request has to arrive in full."""
     connect_seconds: float = Field(default=5, gt=0)
@@ -51,7 +51,7 @@ class GatewaySettings(Settings):
     key_seconds: float = Field(default=30, ge=0)
     """For how long a provider's key is kept in memory before its Secret is read again."""
     usage_wait_seconds: float = Field(default=5, gt=0)
-    """How long the end of an answer waits for its usage to be committed."""
+    """How long the end of a response waits for its usage to be committed."""
     usage_backlog: int = Field(default=10_000, ge=1)
     """With so many rows of usage not yet committed, requests are refused of tenants that hold their share of them."""
     database_pooler: bool = False
@@ -59,4 +59,4 @@ class GatewaySettings(Settings):
     database_connections: int = Field(default=4, ge=1, le=64)
     """Most connections to PostgreSQL."""
     drain_seconds: int = Field(default=50, ge=0)
-    """How long open answers may go on after SIGTERM; keep it below the pod's grace period."""
+    """How long open responses may go on after SIGTERM; keep it below the pod's grace period."""

@@ -1,7 +1,7 @@
 """The chat models: one client object and one connection pool to the gateway per SDK, shared by all agents.
 
-The loop asks for them. What differs between runs (model, token, temperature) goes along with each call, so that nothing
-of a run stays here. The SDKs are heavy: each is imported with the first run that needs it, or by `warm`.
+The loop takes them from here. What differs between runs (model, token, temperature) goes along with each call, so that
+nothing of a run stays here. The SDKs are heavy: each is imported with the first run that needs it, or by `warm`.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ UNCHOSEN = "chosen-by-each-call"
 UNUSED = object()
 """In the place of a synchronous client, which would be built otherwise."""
 PLACEHOLDER = "run-token-goes-with-each-call"
-"""The SDKs want a key when they are built; the real credential is a header of each call."""
+"""The SDKs require a key when they are built; the real credential is a header of each call."""
 
 
 class PlainCompletions:
@@ -65,7 +65,7 @@ class ChatModels:
 
     def _pool(self, client: type[httpx2.AsyncClient]) -> httpx2.AsyncClient:
         """A pool of connections to the gateway, by the client on aiohttp that each SDK brings: it takes a third less
-        CPU than httpx's own transport. How long an answer may take is the run's deadline, not a socket's."""
+        CPU than httpx's own transport. How long a response may take is the run's deadline, not a socket's."""
         if client not in self._pools:
             most = self._max_connections
             self._pools[client] = client(
@@ -93,7 +93,7 @@ class ChatModels:
 
     @cached_property
     def _compatible(self) -> BaseChatModel:
-        """Servers that follow OpenAI's older wire: they know `max_tokens`, not `max_completion_tokens`."""
+        """Servers that follow OpenAI's older wire: they read `max_tokens`, not `max_completion_tokens`."""
         from langchain_openai.chat_models.base import BaseChatOpenAI  # noqa: PLC0415 - heavy
 
         return BaseChatOpenAI(**self._openai_settings())
@@ -141,7 +141,7 @@ class ChatModels:
                 )
 
             def _make_message_chunk_from_anthropic_event(self, event: Any, **options: Any) -> tuple[Any, Any]:
-                """Keeps the size of the prompt, which some servers tell only at the start, where LangChain drops it."""
+                """Keeps the size of the prompt, which some servers report only first, where LangChain drops it."""
                 chunk, block = super()._make_message_chunk_from_anthropic_event(event, **options)
                 if chunk is not None and event.type == "message_start":
                     chunk.response_metadata[PROMPT_TOKENS] = event.message.usage.input_tokens

@@ -1,6 +1,6 @@
 """The LangChain loop, imported when it is first needed or by `warm`: the server is ready long before LangChain is.
 
-The composition root makes it. Imports happen in a thread, so that probes are answered meanwhile.
+The composition root makes it. Imports happen in a thread, so that probes get responses meanwhile.
 """
 
 import asyncio

@@ -26,7 +26,7 @@ async def serve(settings: RuntimeSettings) -> int:
     made = create_server(settings)
 
     async def drain() -> None:
-        """New runs are refused, but answered, while those in progress finish."""
+        """New runs are rejected with a response while those in progress finish."""
         log.info("draining", grace=settings.drain_grace)
         await asyncio.gather(made.runs.drain(grace=settings.drain_grace), asyncio.sleep(settings.drain_linger))
 

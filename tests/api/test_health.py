@@ -36,7 +36,7 @@ async def test_without_its_database_it_lives_but_is_not_ready(
         assert (await client.get("/healthz")).status_code == 200
         waiting = await client.get("/readyz")
         assert (waiting.status_code, waiting.json()["code"]) == (503, "unavailable")
-        assert "the database does not answer" in waiting.json()["detail"]
+        assert "the database does not respond" in waiting.json()["detail"]
         refused = await client.get("/api/v1/keys")
         assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
         assert refused.headers["retry-after"] == "1"

@@ -77,7 +77,7 @@ class ResolvedAgents:
         if not self._anywhere and endpoint not in runtimes(key):
             raise AgentNotReady(
                 f"Agent {key} is not ready: its status leads to {endpoint[:120]}, which is no runtime of its namespace;"
-                " the operator writes the status anew when the Agent changes.",
+                " the operator writes the status again when the Agent changes.",
                 reason="ForeignEndpoint",
             )
         if before is not None and before.revision == revision:

@@ -17,7 +17,7 @@ CHECK_SECONDS = 2.0
 
 
 class Health(BaseModel):
-    """The process answers."""
+    """The process responds."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -32,7 +32,7 @@ async def healthz() -> Health:
 
 @router.get("/readyz", responses=openapi.public(503))
 async def readyz(context: Ctx) -> Health:
-    """Whether the process can serve: the database answers, the catalog is complete, and it is not shutting down."""
+    """Whether the process can serve: the database responds, the catalog is complete, and it is not shutting down."""
     missing = await _missing(context)
     if missing:
         raise Unavailable(f"Not ready: {'; '.join(missing)}.")
@@ -48,6 +48,6 @@ async def _missing(context: Context) -> list[str]:
     try:
         async with asyncio.timeout(CHECK_SECONDS):
             await context.database.ready()
-    except Exception as error:  # noqa: BLE001 - whatever it is, the database does not answer
-        found.append(f"the database does not answer ({type(error).__name__})")
+    except Exception as error:  # noqa: BLE001 - whatever it is, the database does not respond
+        found.append(f"the database does not respond ({type(error).__name__})")
     return found

@@ -23,7 +23,7 @@ class Scheme(Protocol):
     async def caller(self, credential: str) -> Caller | None:
         """The caller that the credential proves; None when it is not a credential of this kind.
 
-        Raises `Unauthenticated`, without saying what was wrong, when it is one that proves nobody.
+        Raises `Unauthenticated`, without saying what was wrong, when it is of this kind but not valid.
         """
         ...
 

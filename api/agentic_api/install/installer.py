@@ -12,7 +12,7 @@ log = telemetry.logger(__name__)
 
 
 async def install(store: SecretStore, *, dsn: str) -> str:
-    """Make what is missing: secrets, tables, the admin key's row. Answers with the admin key."""
+    """Make what is missing: secrets, tables, the admin key's row. Returns the admin key."""
     found = {name: await store.ensure(name, generate) for name, generate in GENERATORS.items()}
     log.info("secrets are there", secrets=sorted(found))
     await migrate.upgrade(dsn)

@@ -38,7 +38,7 @@ class KeyView(BaseModel):
     id: str
     """Id of the key."""
     prefix: str
-    """What the key begins with, to tell it from others."""
+    """What the key begins with, to distinguish it from others."""
     name: str
     """What the key is for."""
     role: Role

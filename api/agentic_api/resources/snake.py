@@ -41,7 +41,7 @@ class Shorthand:
 class Twins:
     """Subclasses of models that differ in spelling alone: same fields, bounds, defaults, rules and descriptions.
 
-    One for each model that is reached from those asked for; in the OpenAPI document each is called as the model with
+    One for each model that is reached from those requested; in the OpenAPI document each is called as the model with
     `suffix`. Rules lose what only the API server reads, and their messages name fields in snake_case.
     """
 

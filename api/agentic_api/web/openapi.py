@@ -27,7 +27,7 @@ from agentic_crds.base import Model
 
 Responses = dict[int | str, dict[str, Any]]
 ALWAYS = (400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
-"""What every authenticated endpoint can answer."""
+"""The responses that every authenticated endpoint can have."""
 KINDS: dict[int, tuple[type[PlatformError], str]] = {
     400: (Malformed, "The request body is not valid JSON: unexpected end of data."),
     401: (Unauthenticated, "The credential is not valid: it is unknown, expired or revoked."),
@@ -40,8 +40,8 @@ KINDS: dict[int, tuple[type[PlatformError], str]] = {
     415: (errors.UnsupportedMediaType, "The request body must be JSON, sent with Content-Type: application/json."),
     422: (Invalid, "The request breaks a rule: body.model: Field required"),
     429: (RateLimited, "This key may make 6000 requests a minute; try again in 0.3 s."),
-    500: (PlatformError, "Something went wrong here; the logs know it as request 5f0c2c8c1f0e4b7d."),
-    503: (Unavailable, "The database does not answer now; try again."),
+    500: (PlatformError, "The request failed inside the API; its logs have the cause under request 5f0c2c8c1f0e4b7d."),
+    503: (Unavailable, "The database is unavailable; try again in a moment."),
     504: (Timeout, "The request took longer than 30 s and was given up."),
 }
 

@@ -1,4 +1,4 @@
-"""Pages of lists: `?limit=&cursor=`, answered by `{items, next_cursor}`."""
+"""Pages of lists: requested by `?limit=&cursor=`, returned as `{items, next_cursor}`."""
 
 import base64
 import binascii
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Page(BaseModel, Generic[T]):
-    """A piece of a list."""
+    """One page of a list."""
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
@@ -27,7 +27,7 @@ class Page(BaseModel, Generic[T]):
 
 @dataclass(frozen=True)
 class PageRequest:
-    """Which piece of a list is wanted."""
+    """Which page of a list to return."""
 
     limit: int
     after: str | None
@@ -40,10 +40,10 @@ def cursor(after: str) -> str:
 
 
 async def page_request(
-    limit: Annotated[int, Query(ge=1, le=200, description="Most items of a page.")] = 50,
+    limit: Annotated[int, Query(ge=1, le=200, description="Maximum number of items in a page.")] = 50,
     cursor: Annotated[str | None, Query(max_length=512, description="`next_cursor` of the page before.")] = None,
 ) -> PageRequest:
-    """The page that the query asks for."""
+    """The page that the query requests."""
     if not cursor:
         return PageRequest(limit, None)
     try:

@@ -87,7 +87,7 @@ def _of_status(request: Request, status: int) -> PlatformError:
             return RouteNotFound(f"There is no endpoint {where}. See /docs for all of them.")
         case 405:
             allowed = ", ".join(_methods(request))
-            error = MethodNotAllowed(f"The endpoint does not answer {where}, but {allowed}.")
+            error = MethodNotAllowed(f"There is no endpoint {where}; this path has {allowed}.")
             error.headers["Allow"] = allowed
             return error
         case 400:
@@ -97,7 +97,7 @@ def _of_status(request: Request, status: int) -> PlatformError:
 
 
 def _methods(request: Request) -> list[str]:
-    """Methods that the path answers: those of all its routes, since Starlette names the first route's only."""
+    """Methods of the path: those of all its routes, since Starlette names the first route's only."""
     path = request.url.path
     paths: dict[str, dict[str, Any]] = request.app.openapi()["paths"]
     found = [template for template in paths if _template(template).fullmatch(path)]

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.pool import PoolProxiedConnection
 
 PLANNED_ONCE = {"plan_cache_mode": "force_generic_plan"}
-"""By itself PostgreSQL plans these statements anew each time, for what few rows they have: it costs more than running
+"""By itself PostgreSQL plans these statements again each time, for what few rows they have: it costs more than running
 them. They find rows by the leading columns of indexes, so that no value of a parameter makes for another plan."""
 
 STATEMENT_SECONDS = 30.0

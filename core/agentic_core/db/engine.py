@@ -29,7 +29,7 @@ Session = AsyncSession
 
 
 class _TenantSession(sqlalchemy.orm.Session):
-    """A session that refuses to begin a transaction for nobody."""
+    """A session whose transactions all have a tenant: without one, beginning a transaction raises."""
 
 
 @event.listens_for(_TenantSession, "after_begin")
@@ -109,7 +109,7 @@ class Database:
             yield session
 
     def transaction(self, tenant_id: UUID) -> AbstractAsyncContextManager[Transaction]:
-        """The same on the bare driver, at a tenth of the CPU: for the statements that every run pays for."""
+        """The same on the bare driver, at a tenth of the CPU: for statements that every run executes."""
         return direct.transaction(self.engine, tenant_id)
 
     @asynccontextmanager
@@ -119,7 +119,7 @@ class Database:
             yield connection
 
     async def ready(self) -> None:
-        """Return when the database answers; raise what SQLAlchemy raises otherwise."""
+        """Return when the database responds; raises SQLAlchemy's error when it does not."""
         async with self.engine.connect() as connection:
             await connection.exec_driver_sql("select 1")
 

@@ -230,7 +230,7 @@ usage = sa.Table(
     _created_at(),
     sa.Index("usage_run", "tenant_id", "run_id"),
 )
-"""One row a model call, appended by the gateway before it ends the answer, so that a finished run's cost is complete.
+"""One row a model call, appended by the gateway before it ends the response, so that a finished run's cost is complete.
 
 `status` is completed, cancelled or broken; the tokens of `estimated` rows were counted for want of the provider's word.
 """

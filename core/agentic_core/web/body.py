@@ -10,7 +10,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 
 class Disconnected(Exception):
-    """The client closed the connection before its request was complete; nobody is left to respond to."""
+    """The client closed the connection before its request was complete; there is no client to respond to."""
 
 
 async def read(receive: Receive, *, max_bytes: int, seconds: float) -> bytes:

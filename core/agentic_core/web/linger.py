@@ -1,7 +1,7 @@
 """Ends connections whose request was not read to its end, and lets the client read the response before.
 
 A socket that is closed with unread bytes resets the connection, and the response is lost with it. So what the client
-still sends is read on for a moment, and thrown away. An ASGI layer; the api and the gateway put it around their
+still sends is read for a moment and discarded. An ASGI layer; the api and the gateway put it around their
 applications.
 """
 

@@ -11,12 +11,12 @@ class HttpMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self._duration = Histogram(
             "agentic_http_request_duration_seconds",
-            "Time from a request's first byte to its answer's last one.",
+            "Time from a request's first byte to its response's last one.",
             ("method", "route", "status"),
             registry=registry,
             buckets=BUCKETS,
         )
-        self._in_flight = Gauge("agentic_http_requests_in_flight", "Requests being answered.", registry=registry)
+        self._in_flight = Gauge("agentic_http_requests_in_flight", "Requests in progress.", registry=registry)
         self._denied = Counter(
             "agentic_http_denied_total", "Requests refused before an endpoint ran.", ("code",), registry=registry
         )
@@ -27,7 +27,7 @@ class HttpMetrics:
         self._in_flight.inc()
 
     def ended(self, method: str, route: str, status: int, *, seconds: float) -> None:
-        """A request has been answered."""
+        """The response to a request has been sent."""
         self._in_flight.dec()
         key = (method, route, status)
         child = self._children.get(key)

@@ -51,7 +51,7 @@ class RunBalance:
     - `reserve` grants at most what is left and reserves it in one step: no await between grant and spending.
     - Every token is counted once from its reservation to its commit: what is settled becomes uncommitted, and what is
       committed becomes used, in one step each.
-    - A call in progress is cancelled at most once, so that it can tell why.
+    - A call in progress is cancelled at most once, so that it can report why.
     """
 
     def __init__(self, tenant_id: UUID, run_id: UUID) -> None:

@@ -47,8 +47,8 @@ PRICED: Final[dict[str, tuple[Any, ...]]] = {
     "billing_policy": (),
     "thread": (),
 }
-"""Members of a request that change its price, or its usage beyond what answers tell, with the values by which they do
-not."""
+"""Members of a request that change its price, or its usage beyond what responses report, with the values by which they
+do not."""
 CALLERS_TOOL: Final = re.compile(r"custom|(bash|text_editor|computer|memory)_\d{8}")
 """Types of tools that the caller runs: they cost their tokens and no more."""
 LONG_CONTEXT: Final = b"context-1m"
@@ -56,7 +56,7 @@ LONG_CONTEXT: Final = b"context-1m"
 CACHE_WRITE: Final = 0.25
 """What writing a token to the prompt cache for minutes costs on top of reading it."""
 CACHE_WRITE_LONG: Final = 1.0
-"""The same for an hour, and for a time that is not told."""
+"""The same for an hour, and for a time that is not reported."""
 WRITTEN: Final = ("text", "thinking", "partial_json", "input")
 """Members of a content block or delta that the model writes."""
 
@@ -98,7 +98,7 @@ class Messages(Operation):
         return reported(_input(usage), count(usage.get("output_tokens")), _surcharge(usage))
 
     def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
-        """The first event tells the input; the counts of later ones are totals."""
+        """The first event has the input; the counts of later ones are totals."""
         message = event.get("message") if event.get("type") == "message_start" else event
         found = self.used(message) if isinstance(message, dict) else None
         if found is None or before is None:

@@ -26,7 +26,7 @@ class Tokens:
     output: int = 0
     surcharge: float = 0
     """Input tokens to pay on top, in quarters: what is written to a prompt cache costs more than other input. What is
-    read from one costs less, which no price list here tells; it is paid in full."""
+    read from one costs less, which no price list here has; it is paid in full."""
 
 
 class Operation(ABC):

@@ -120,20 +120,20 @@ class ChatCompletions(OpenAI):
         _refuse_audio(body["messages"])
 
     def max_output(self, body: JSON, kind: ProviderType) -> int:
-        asked = [body[name] for name in OUTPUT_LIMITS if body.get(name) is not None]
-        return min(asked) if asked else USUAL_OUTPUT[kind][1]
+        limits = [body[name] for name in OUTPUT_LIMITS if body.get(name) is not None]
+        return min(limits) if limits else USUAL_OUTPUT[kind][1]
 
     def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
-        asked = [name for name in OUTPUT_LIMITS if body.get(name) is not None]
-        limits = {name: min(body[name], max_output) for name in asked} or {USUAL_OUTPUT[kind][0]: max_output}
+        given = [name for name in OUTPUT_LIMITS if body.get(name) is not None]
+        limits = {name: min(body[name], max_output) for name in given} or {USUAL_OUTPUT[kind][0]: max_output}
         changed = body | {"model": model} | limits
         if body.get("stream"):
             changed["stream_options"] = (body.get("stream_options") or {}) | {"include_usage": True}
         return changed
 
     def hides(self, event: JSON, request: JSON) -> bool:
-        asked = (request.get("stream_options") or {}).get("include_usage")
-        return not asked and event.get("choices") == []
+        requested = (request.get("stream_options") or {}).get("include_usage")
+        return not requested and event.get("choices") == []
 
 
 class Embeddings(OpenAI):

@@ -194,7 +194,7 @@ class Engine:
 
 def watched_kinds(controllers: Iterable[AnyController]) -> list[WatchedKind]:
     """One watch for each kind: of all objects of primary kinds, of children by label, even where they are a primary
-    kind too, such as namespaces; unless a controller asks for another watch."""
+    kind too, such as namespaces; unless a controller declares another watch."""
     controllers = list(controllers)
     found = {controller.kind: WatchedKind(controller.kind) for controller in controllers}
     found |= {kind: WatchedKind(kind, ownership.SELECTOR) for controller in controllers for kind in controller.children}

@@ -54,7 +54,7 @@ class GuardedHttp:
             async with asyncio.timeout(seconds):
                 return await self._follow(url, max_bytes)
         except TimeoutError:
-            raise ToolFailed(f"The URL did not answer within {seconds:g} s.") from None
+            raise ToolFailed(f"The URL did not respond within {seconds:g} s.") from None
         except aiohttp.ClientConnectorError as error:
             raise ToolFailed(_connect_failure(error)) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -101,7 +101,7 @@ def _split(url: str) -> SplitResult:
 async def _read(response: aiohttp.ClientResponse, url: str, max_bytes: int) -> FetchedPage:
     kind = response.content_type
     if not kind.startswith(TEXT_TYPES) and not kind.endswith(TEXT_SUFFIXES):
-        raise ToolFailed(f"The URL answers {kind}, which is not text.")
+        raise ToolFailed(f"The URL returned {kind}, which is not text.")
     body = bytearray()
     async for chunk in response.content.iter_chunked(16384):
         body += chunk

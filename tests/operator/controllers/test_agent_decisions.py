@@ -142,7 +142,7 @@ def test_a_revision_that_is_not_there_is_not_named() -> None:
 def test_a_new_runtime_is_waited_for() -> None:
     one = agent(BEFORE, runtime={"mode": "Dedicated"})
     pods = deployment("agent-one", readyReplicas=0)
-    starting = "No pod of Deployment agent-one is ready yet; if that lasts, kubectl describe pods tells why"
+    starting = "No pod of Deployment agent-one is ready yet; if that lasts, kubectl describe pods shows why"
     assert shown(assess(one, observed(one, latest(one), dedicated=pods), NOW)) == BEFORE | {
         "observedGeneration": 3,
         "latestRevision": latest(one),

@@ -27,7 +27,7 @@ def test_each_namespace_gets_what_its_phase_allows() -> None:
     states = (
         NamespaceState("acme-a", "Pending"),
         NamespaceState("acme-b", "Active"),
-        NamespaceState("acme-c", "Conflict", "somebody else"),
+        NamespaceState("acme-c", "Conflict", "another owner"),
         NamespaceState("acme-d", "Terminating"),
         NamespaceState("acme-e", "Retained"),
     )

@@ -40,8 +40,8 @@ def _problem(error: Exception, request_id: str, route: str) -> PlatformError:
         return error
     if faults.is_unavailable(error):
         log.warning("database unavailable", request_id=request_id, route=route, error=repr(error))
-        unavailable = Unavailable("The database does not answer now; try again in a moment.")
+        unavailable = Unavailable("The database is unavailable; try again in a moment.")
         unavailable.headers["Retry-After"] = "1"
         return unavailable
     log.error("request failed", request_id=request_id, route=route, exc_info=error)
-    return PlatformError(f"Something went wrong here; the logs know it as request {request_id}.")
+    return PlatformError(f"The request failed inside the API; its logs have the cause under request {request_id}.")

@@ -47,7 +47,7 @@ def state(deployment: Object | None) -> RuntimeState:
     if failure := _failure(status):
         return RuntimeState(available, False, failure[0], f"Deployment {name}: {failure[1]}", failed=True)
     if not available:
-        message = f"No pod of Deployment {name} is ready yet; if that lasts, kubectl describe pods tells why"
+        message = f"No pod of Deployment {name} is ready yet; if that lasts, kubectl describe pods shows why"
         return RuntimeState(False, False, "RuntimeStarting", message)
     if _rolling(deployment, status, wanted):
         return RuntimeState(True, False, "RuntimeUpdating", f"Deployment {name} replaces its pods; the old ones serve")

@@ -1,6 +1,6 @@
 """What shall exist because of a ModelProvider: the right of operator and gateway to read exactly its Secret; pure.
 
-The operator may not give away rights that it does not have. In the provider's namespace it therefore first binds itself
+The operator may not grant rights that it does not have. In the provider's namespace it therefore first binds itself
 to a ClusterRole made for this, which is the only one that it may bind.
 """
 

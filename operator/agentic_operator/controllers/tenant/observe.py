@@ -74,4 +74,4 @@ def _foreign_owner(namespace: Object, tenant: Tenant) -> str:
         return ""
     labels = namespace["metadata"].get("labels") or {}
     kind, name = labels.get(names.OWNER_KIND), labels.get(names.OWNER_NAME)
-    return f"{kind} {name}" if kind and name else "somebody else"
+    return f"{kind} {name}" if kind and name else "another owner"
