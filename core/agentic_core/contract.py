@@ -38,8 +38,8 @@ KEEPALIVE_SECONDS = 5.0
 """The runtime sends a blank line after this long without an event; the api gives up after three times as long."""
 MAX_MILLISECONDS = 2**31 - 1
 """The longest duration that can be stored: a run whose events cannot be stored could never be closed."""
-API_EVENTS = "run."
-"""Prefix of the events that the api adds for its clients; a runtime sends none of them."""
+API_EVENTS = ("run.", "events.")
+"""Prefixes of the events that the api adds for its clients; a runtime sends none of them."""
 
 
 ValueT = TypeVar("ValueT")
@@ -221,7 +221,7 @@ class Failed(Wire):
 
 def _not_of_the_api(name: str) -> str:
     if name.startswith(API_EVENTS):
-        raise ValueError(f"events of a runtime do not begin with {API_EVENTS}")
+        raise ValueError(f"events of a runtime do not begin with {' or '.join(API_EVENTS)}")
     return name
 
 

@@ -102,6 +102,7 @@ BROKEN = [
     b'{"type":"a\\n"}',
     b'{"type":"' + b"a" * 65 + b'"}',
     b'{"type":"run.finished"}',
+    b'{"type":"events.expired"}',
     b'{"type":"error","error":{"code":"A","message":""}}',
     b'{"type":"error","error":{"code":"","message":""}}',
 ]

@@ -35,8 +35,9 @@ class ResolvedAgent:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What runs, and at which version of the Agent that was so: at none while its revision has not arrived."""
+    """What runs, and at which version of which Agent that was so: at none while its revision has not arrived."""
 
+    uid: str
     version: int
     agent: ResolvedAgent
 
@@ -63,13 +64,15 @@ class ResolvedAgents:
         ):
             return entry.agent
         self._resolved.pop(key, None)
-        entry = self._resolve(key, self._catalog.find(Agent, principal, agent_id), entry.agent if entry else None)
+        agent = self._catalog.find(Agent, principal, agent_id)
+        same = entry is not None and entry.uid == agent["metadata"]["uid"]  # else it was deleted and made again
+        entry = self._resolve(key, agent, entry.agent if entry and same else None)
         self._resolved[key] = entry
         return entry.agent
 
     def _resolve(self, key: NamespacedName, agent: Object, before: ResolvedAgent | None) -> _Entry:
         """What runs; what ran before while the watch of revisions is behind that of agents."""
-        status = agent.get("status", {})
+        status, uid = agent.get("status", {}), agent["metadata"]["uid"]
         revision, endpoint = status.get("readyRevision"), status.get("endpoint")
         if not revision or not endpoint:
             raise not_ready(key, agent)
@@ -85,12 +88,12 @@ class ResolvedAgents:
         else:
             found = self._revisions.get(key.namespace, revision)
             if found is None and before is not None:
-                return _Entry(-1, before)
+                return _Entry(uid, -1, before)
             if found is None:
                 raise not_ready(key, agent)
             definition = _definition(key, revision, found)
         version = int(agent["metadata"].get("resourceVersion") or 0)
-        return _Entry(version, ResolvedAgent(key.namespace, key.name, revision, definition, endpoint))
+        return _Entry(uid, version, ResolvedAgent(key.namespace, key.name, revision, definition, endpoint))
 
 
 def _definition(key: NamespacedName, revision: str, resource: Object) -> Definition:

@@ -217,6 +217,22 @@ def test_the_old_revision_serves_until_the_new_one_has_arrived(catalog: Catalog,
     assert resolved.get(caller("acme"), "a").definition.system_prompt == "new"
 
 
+def test_an_agent_that_was_made_again_is_not_served_by_what_the_old_one_had(
+    catalog: Catalog, resolved: ResolvedAgents
+) -> None:
+    """Though no request came while there was none of this name."""
+    old = resolved.get(caller("acme"), "a")
+    again = agent("acme-default", "a", readyRevision="a-2", endpoint=SHARED)
+    again["metadata"]["uid"] = str(UUID(int=2))
+    catalog.stores[Agent].put(again)
+    with pytest.raises(AgentNotReady):
+        resolved.get(caller("acme"), "a")
+    catalog.stores[AgentRevision].put(revision("acme-default", "a-2", prompt="new"))
+    new = resolved.get(caller("acme"), "a")
+    assert (new.revision, new.definition.system_prompt) == ("a-2", "new")
+    assert old.revision == "a-1"
+
+
 @pytest.mark.parametrize(
     "endpoint",
     [

@@ -103,7 +103,8 @@ DEFINITION = {
 
 
 def _resource(name: str, namespace: str, status: dict[str, Any]) -> dict[str, Any]:
-    return {"metadata": {"name": name, "namespace": namespace, "resourceVersion": "1"}, "status": status}
+    metadata = {"name": name, "namespace": namespace, "uid": str(uuid4()), "resourceVersion": "1"}
+    return {"metadata": metadata, "status": status}
 
 
 @dataclass(frozen=True)

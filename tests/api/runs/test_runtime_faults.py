@@ -242,7 +242,8 @@ async def test_calls_that_stay_open_are_answered_so_that_the_conversation_can_go
 NONSENSE = {
     "not json": b"hello\n",
     "not an event": b'{"kind":"surprise"}\n',
-    "an event of the api": b'{"type":"run.finished","status":"succeeded"}\n',
+    "an end of the api": b'{"type":"run.finished","status":"succeeded"}\n',
+    "a gap of the api": b'{"type":"events.expired"}\n',
     "a type that is no name": b'{"type":"two\\nlines"}\n',
     "a code that is no name": b'{"type":"error","error":{"code":"It\'s broken","message":""}}\n',
     "not utf-8": b'{"type":"message.delta","text":"\xff"}\n',

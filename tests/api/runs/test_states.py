@@ -10,10 +10,12 @@ import httpx2
 import pytest
 import sqlalchemy as sa
 
+from agentic_api.runs import states
 from agentic_api.runs.states import IN_PROGRESS, LEASED, PAUSED, RULES, RUN_FINISHED, TERMINAL, RunStatus, preceding
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import Closing, NewRun
 from agentic_api.runs.storage.repository import RunRepository
+from agentic_core.contract import API_EVENTS
 from agentic_core.db import Database, functions
 from agentic_core.db import tables as t
 from tests.api.runs.stage import Tenant
@@ -40,6 +42,12 @@ def test_what_every_rule_keeps_to(status: RunStatus) -> None:
     assert not rule.leased or rule.advances
     assert not rule.in_progress or RunStatus.CANCELLED in rule.following, "a user can end whatever is in progress"
     assert set(preceding(status)) == {before for before in STATUSES if status in RULES[before].following}
+
+
+def test_no_runtime_can_send_an_event_of_the_api() -> None:
+    own = [value for name, value in vars(states).items() if name.startswith(("RUN_", "EVENTS_"))]
+    assert len(own) == 5
+    assert all(name.startswith(API_EVENTS) for name in [*own, *(rule.event for rule in RULES.values())])
 
 
 async def constraint(postgres: PostgresDatabase, name: str) -> set[str]:

@@ -3,12 +3,13 @@
 import pytest
 
 from agentic_core.cluster.kinds import NAMESPACE
-from agentic_crds import Tenant
+from agentic_crds import KINDS, Tenant
 from agentic_operator.controllers.tenant import observe
 from agentic_operator.controllers.tenant.desired import desired
 from agentic_operator.controllers.tenant.observed import NamespaceState, ObservedTenant
-from agentic_operator.controllers.tenant.status import RECOUNT, SOON, assess
+from agentic_operator.controllers.tenant.status import RECOUNT, SOON, assess, observations
 from agentic_operator.desired import namespace
+from tests.crds.gadget import GADGET, RECORD
 from tests.operator.controllers.decisions import NOW, PLATFORM, condition, listed, shown
 
 TENANT = Tenant.model_validate(
@@ -116,8 +117,9 @@ def test_a_retained_namespace_is_told_and_harms_nothing() -> None:
         TENANT, ObservedTenant((NamespaceState("acme-a", "Active"), NamespaceState("acme-x", "Retained"))), NOW
     )
     message = (
-        "Namespace acme-x is not declared any more but has Agents or ModelProviders, which go on working; declare it "
-        "again, delete them, or annotate it with agentic.io/delete=true to delete it with all that is in it"
+        "Namespace acme-x is not declared any more but has objects of kind ModelProvider or Agent, which go on "
+        "working; declare it again, delete them, or annotate it with agentic.io/delete=true to delete it with all "
+        "that is in it"
     )
     assert shown(assessment)["conditions"] == [
         condition("Ready", "True", "Converged", "Namespaces in use: 1"),
@@ -125,3 +127,9 @@ def test_a_retained_namespace_is_told_and_harms_nothing() -> None:
     ]
     assert shown(assessment)["namespaces"][1] == {"name": "acme-x", "phase": "Retained"}
     assert shown(assessment)["quotas"][2] == {"resource": "pods", "used": "0", "hard": "200"}
+
+
+def test_a_retained_namespace_names_every_kind_that_keeps_it() -> None:
+    with KINDS.registered(GADGET, RECORD):
+        (retained,) = observations(ObservedTenant((NamespaceState("acme-x", "Retained"),)))[1:]
+    assert "has objects of kind ModelProvider or Agent or Gadget, which" in retained.message

@@ -7,7 +7,7 @@ from decimal import Decimal
 from agentic_core import conditions, names
 from agentic_core.conditions import Observation
 from agentic_core.quantity import format_quantity, parse_quantity
-from agentic_crds import Tenant, TenantStatus
+from agentic_crds import KINDS, Tenant, TenantStatus
 from agentic_crds.tenant import NamespaceStatus, QuotaStatus
 from agentic_operator.controllers.tenant.observed import NamespaceState, ObservedTenant
 from agentic_operator.desired.namespace import hard
@@ -70,8 +70,9 @@ def _conflict(state: NamespaceState) -> str:
 
 
 def _retention(name: str) -> str:
+    kinds = " or ".join(kind.name for kind in KINDS.counted)
     return (
-        f"Namespace {name} is not declared any more but has Agents or ModelProviders, which go on working; declare it "
+        f"Namespace {name} is not declared any more but has objects of kind {kinds}, which go on working; declare it "
         f"again, delete them, or annotate it with {names.DELETE}=true to delete it with all that is in it"
     )
 
