@@ -9,7 +9,7 @@ from fastapi.responses import StreamingResponse
 from agentic_api.runs import sse
 from agentic_api.runs.schemas import Execute, Run, RunMessage, RunSummary, ToolExecution
 from agentic_api.runs.service import RunService
-from agentic_api.runs.states import RunStatus
+from agentic_api.runs.states import RULES, RunStatus
 from agentic_api.web.auth import Viewer, WaitingInvoker, WaitingViewer
 from agentic_api.web.context import Ctx
 from agentic_api.web.middleware import record
@@ -35,8 +35,8 @@ RUN_OR_EVENTS: dict[int | str, dict[str, Any]] = {
     },
     202: {
         "model": RunSummary,
-        "description": "The run was carried out, and is too large for one response: read it at `Location`. Or it waits"
-        " for something, or for its turn.",
+        "description": "The run was carried out, and is too large for one response; or it is in progress still, as"
+        " `status` says, and waits for something or for its turn. Read it at `Location`.",
     },
 }
 EVENTS: dict[int | str, dict[str, Any]] = {
@@ -68,6 +68,8 @@ async def execute(
         run = await context.runs.summary(principal, begun) if isinstance(begun, UUID) else begun
         return _events(context.runs, principal, run, after=0, greet=True)
     result = await context.runs.result(principal, run_id)
+    if isinstance(result, Run) and RULES[result.status].in_progress:
+        result = result.summary()
     return Response(result.encoded, 200 if isinstance(result, Run) else 202, media_type="application/json")
 
 

@@ -60,8 +60,12 @@ class RunService:
         begun = await begin(self.database, new, lambda: self.replica.slots.run(principal.tenant_id))
         if not isinstance(begun, RunTask):
             return begun
-        request = begun.request(principal.tenant)
-        self.replica.drive(begun, request, self._token(principal, begun))
+        try:
+            request, token = begun.request(principal.tenant), self._token(principal, begun)
+        except Exception:  # the run is interrupted when its lease expires; nobody but this replica has its slot
+            begun.slot.release()
+            raise
+        self.replica.drive(begun, request, token)
         return begun.run
 
     def _token(self, principal: Principal, task: RunTask) -> str:
@@ -178,11 +182,10 @@ class RunService:
     async def cancel(self, principal: Principal, run_id: UUID) -> Run:
         """End a run; one that has ended stays as it is."""
         async with self.database.session(principal.tenant_id) as session:
-            runs = RunRepository(session)
-            driven = await runs.request_cancel(run_id)
-            if driven or await runs.cancel_paused(run_id, CANCELLED):
+            status = await RunRepository(session).cancel(run_id, CANCELLED)
+            if status is not None:
                 await AuditRepository(session).record(actor=principal.subject, action="run.cancel", target=str(run_id))
-        if driven:
+        if status is not None and RULES[status].leased:
             await self.replica.cancel(run_id)
             await self.result(principal, run_id)
         return await self.get(principal, run_id)

@@ -10,8 +10,10 @@ import httpx2
 import pytest
 
 from agentic_api.runs.follow.live import LiveRun
+from agentic_api.runs.lifecycle.begin import RunTask
 from agentic_api.runs.lifecycle.capacity import RUN_BYTES, Capacity, Slots, TooManyRuns
 from agentic_api.runs.storage.records import BATCH_BYTES, BATCH_EVENTS
+from agentic_core.auth import run_tokens
 from agentic_core.contract import Message, MessageDone
 from agentic_core.web.shares import Shares
 from tests.api.runs import stage
@@ -85,6 +87,28 @@ async def test_a_run_that_does_not_begin_takes_no_slot(
             answer = await client.post(EXECUTE, json={"input": "hello", "conversation_id": str(uuid4())})
             assert answer.status_code == 404
         assert (await client.post(EXECUTE, json={"input": "hello"})).status_code == 200
+
+
+@pytest.mark.parametrize("failing", [(RunTask, "request"), (run_tokens, "sign")], ids=["request", "token"])
+@pytest.mark.parametrize("both", [Capacity(runs_per_tenant=1)], indirect=True)
+async def test_a_run_that_cannot_be_driven_keeps_no_slot(
+    both: tuple[httpx2.AsyncClient, httpx2.AsyncClient], monkeypatch: pytest.MonkeyPatch, failing: tuple[object, str]
+) -> None:
+    client, _ = both
+
+    def fail(*_values: object, **_named: object) -> None:
+        raise RuntimeError("as when a key cannot be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*failing, fail)
+        assert (await client.post(EXECUTE, json={"input": "hello"})).status_code == 500
+    assert (await client.post(EXECUTE, json={"input": "hello"})).json()["status"] == "succeeded"
+
+    async def closed() -> bool:
+        runs = (await client.get("/api/v1/runs")).json()["items"]
+        return sorted(run["status"] for run in runs) == ["interrupted", "succeeded"]
+
+    await until(closed, what="the run that was not driven to be closed")
 
 
 @pytest.mark.parametrize("both", [Capacity(followers_per_tenant=2)], indirect=True)

@@ -10,6 +10,8 @@ import httpx2
 import orjson
 import pytest
 
+from agentic_api.runs.lifecycle.leases import CANCELLED
+from agentic_api.runs.states import RunStatus
 from agentic_api.runs.storage.repository import RunRepository
 from agentic_core.db import Database
 from tests.api.runs import stage
@@ -164,7 +166,7 @@ async def test_a_cancellation_arrives_without_any_notice(
     await runtime.began.wait()
     run_id = UUID((await client.get("/api/v1/runs")).json()["items"][0]["id"])
     async with database.session(tenant.id) as session:
-        assert await RunRepository(session).request_cancel(run_id)
+        assert await RunRepository(session).cancel(run_id, CANCELLED) is RunStatus.RUNNING
     assert (await running).json()["status"] == "cancelled"
 
 

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 
 from agentic_api.catalog.resolved import ResolvedAgent
-from agentic_api.runs.lifecycle.leases import Leases, LeaseTimes
+from agentic_api.runs.lifecycle.leases import CANCELLED, Leases, LeaseTimes
 from agentic_api.runs.states import RunStatus
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import Closing, NewRun, StoredEvent
@@ -159,7 +159,7 @@ ATTEMPTS: dict[str, tuple[Attempt, object]] = {
     "history": (lambda journal, run: journal.history(run.conversation_id, max_messages=9, max_bytes=999), []),
     "record": (lambda journal, run: journal.record(run.id, REPLICA, [LATE]), False),
     "lock_expired": (lambda journal, run: journal.lock_expired(run.id), None),
-    "move": (lambda journal, run: journal.move(run.id, RunStatus.WAITING), False),
+    "move": (lambda journal, run: journal.move(run.id, RunStatus.WAITING, holder=REPLICA), False),
     "close": (lambda journal, run: journal.close(run.id, closing("x"), holder=REPLICA, closer=REPLICA), None),
     "closed_by": (lambda journal, run: journal.closed_by(run.id, REPLICA), None),
     "progress": (lambda journal, run: journal.progress(run.id), None),
@@ -193,7 +193,7 @@ async def test_the_repository_knows_nothing_of_another_tenants_runs(
         repository = RunRepository(session)
         assert await repository.get(run.id) is None
         assert await repository.page(limit=9, before=None) == BoundedPage([], more=False)
-        assert not await repository.request_cancel(run.id)
+        assert await repository.cancel(run.id, CANCELLED) is None
     async with database.session(tenant.id) as session:
         assert len((await RunRepository(session).page(limit=9, before=None)).items) == 1
 

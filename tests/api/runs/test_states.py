@@ -79,9 +79,10 @@ def closing(status: RunStatus) -> Closing:
 
 async def moved(journal: Journal, run: NewRun, before: RunStatus, after: RunStatus) -> bool:
     """Whether the journal gives a run another status."""
+    holder = REPLICA if before in LEASED else None
     if RULES[after].in_progress:
-        return await journal.move(run.id, after, replica=REPLICA if RULES[after].leased else None, lease_seconds=60)
-    holder = None if before in PAUSED else REPLICA
+        replica = REPLICA if RULES[after].leased else None
+        return await journal.move(run.id, after, holder=holder, replica=replica, lease_seconds=60)
     return await journal.close(run.id, closing(after), holder=holder, closer=REPLICA) is not None
 
 
@@ -113,7 +114,7 @@ async def test_a_run_cannot_be_moved_without_what_its_status_needs(
 ) -> None:
     async with database.transaction(tenant.id) as transaction:
         with pytest.raises(ValueError, match=status.value):
-            await Journal(transaction).move(uuid4(), status, replica=replica)
+            await Journal(transaction).move(uuid4(), status, holder=None, replica=replica)
 
 
 @pytest.mark.parametrize("status", PAUSED)

@@ -97,16 +97,26 @@ class Journal:
         return row["replica"] if row else None
 
     async def move(
-        self, run_id: UUID, status: RunStatus, *, replica: UUID | None = None, lease_seconds: float = 0.0
+        self,
+        run_id: UUID,
+        status: RunStatus,
+        *,
+        holder: UUID | None,
+        replica: UUID | None = None,
+        lease_seconds: float = 0.0,
     ) -> bool:
-        """Give a run another status in which it is in progress; False when its present one does not permit that.
+        """Give a run that `holder` drives, None for one that no replica drives, another status that is in progress.
 
-        A status that is leased needs the `replica` that drives the run from now on, others take none.
+        False when the run is not held by it, when its present status does not permit that, or when it has to be
+        cancelled instead; nothing was written then. A status that is leased needs the `replica` that drives the run
+        from now on, others take none.
         """
         if not RULES[status].in_progress or RULES[status].leased != (replica is not None):
             raise ValueError(f"a run cannot be moved to {status} with replica {replica}")
         before = [one.value for one in preceding(status)]
-        row = await self._transaction.fetch_one(statements.MOVE, run_id, status.value, replica, lease_seconds, before)
+        row = await self._transaction.fetch_one(
+            statements.MOVE, run_id, status.value, holder, replica, lease_seconds, before
+        )
         return row is not None
 
     async def close(self, run_id: UUID, closing: Closing, *, holder: UUID | None, closer: UUID) -> RunEnd | None:

@@ -1,4 +1,4 @@
-"""The rows of runs as clients read them, and requests to cancel; the service calls it. `journal` writes the rows."""
+"""The rows of runs as clients read them, and their cancellation; the service calls it. `journal` writes the rows."""
 
 from typing import Any
 from uuid import UUID
@@ -16,7 +16,7 @@ from agentic_api.runs.schemas import (
     RunUsage,
     ToolExecution,
 )
-from agentic_api.runs.states import LEASED, PAUSED, RunStatus, preceding
+from agentic_api.runs.states import LEASED, RunStatus, preceding
 from agentic_core.contract import Failed, RunError
 from agentic_core.db import Repository, pages, tables
 from agentic_core.db.pages import BoundedPage
@@ -30,33 +30,38 @@ MAX_ITEMS = 1000
 class RunRepository(Repository):
     """Runs of a tenant."""
 
-    async def request_cancel(self, run_id: UUID) -> bool:
-        """Note that the replica that drives a run has to end it; False when no replica does."""
-        mine = (runs.c.tenant_id == self.tenant_id) & (runs.c.id == run_id) & runs.c.status.in_(LEASED)
-        noted = await self.session.execute(
-            sa.update(runs).where(mine).values(cancel_requested=True).returning(runs.c.id)
-        )
-        return noted.one_or_none() is not None
+    async def cancel(self, run_id: UUID, error: RunError) -> RunStatus | None:
+        """End a run in progress, or note that the replica that drives it has to; None when it is not in progress.
 
-    async def cancel_paused(self, run_id: UUID, error: RunError) -> bool:
-        """End a run in progress that no replica drives; False when there is no such run."""
-        before = set(PAUSED).intersection(preceding(RunStatus.CANCELLED))
-        last = self.select(run_events, sa.func.coalesce(sa.func.max(run_events.c.seq), 0)).where(
-            run_events.c.run_id == run_id
-        )
-        ended = await self.session.execute(
+        Returns the status that the run has then. One statement, so that a run that another transaction moves meanwhile
+        is cancelled as what it has become: the number of its last event is in its row for that, not in this snapshot.
+        """
+        driven = runs.c.status.in_(LEASED)
+        ended = {
+            "status": RunStatus.CANCELLED,
+            "finished_at": sa.func.now(),
+            "last_seq": runs.c.last_seq + 1,
+            "error_code": error.code,
+            "error_message": error.message,
+        }
+        cancelled = (
             sa.update(runs)
-            .where(runs.c.tenant_id == self.tenant_id, runs.c.id == run_id, runs.c.status.in_(before))
-            .values(status=RunStatus.CANCELLED, finished_at=sa.func.now(), last_seq=last.scalar_subquery() + 1)
-            .values(error_code=error.code, error_message=error.message)
-            .returning(runs.c.last_seq)
+            .where(runs.c.tenant_id == self.tenant_id, runs.c.id == run_id)
+            .where(runs.c.status.in_(preceding(RunStatus.CANCELLED)))
+            .values({name: sa.case((driven, runs.c[name]), else_=value) for name, value in ended.items()})
+            .values(cancel_requested=True)
+            .returning(runs.c.tenant_id, runs.c.id, runs.c.status, runs.c.last_seq)
+            .cte("cancelled")
         )
-        seq = ended.scalar_one_or_none()
-        if seq is None:
-            return False
-        event = {"seq": seq, "type": "error", "payload": Failed(error=error).model_dump_json()}
-        await self.session.execute(sa.insert(run_events).values(tenant_id=self.tenant_id, run_id=run_id, **event))
-        return True
+        payload = sa.literal(Failed(error=error).model_dump_json())
+        event = sa.select(cancelled.c.tenant_id, cancelled.c.id, cancelled.c.last_seq, sa.literal("error"), payload)
+        noted = sa.insert(run_events).from_select(
+            ["tenant_id", "run_id", "seq", "type", "payload"],
+            event.where(cancelled.c.status == RunStatus.CANCELLED),
+        )
+        found = await self.session.execute(sa.select(cancelled.c.status).add_cte(noted.cte("noted")))
+        status: str | None = found.scalar_one_or_none()
+        return RunStatus(status) if status else None
 
     async def get(self, run_id: UUID) -> Run | None:
         """A run with its messages and tool calls; only the first of them, and of the output, when it is large."""

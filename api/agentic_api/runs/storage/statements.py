@@ -111,11 +111,17 @@ group by closed.finished_at
 
 MOVE: Final = """
 update runs
-set status = $3::text, replica = $4::uuid,
-    lease_expires_at = case when $4 is not null then now() + make_interval(secs => $5::double precision) end
-where tenant_id = $1::uuid and id = $2::uuid and status = any($6::text[])
+set status = $3::text, replica = $5::uuid,
+    lease_expires_at = case when $5 is not null then now() + make_interval(secs => $6::double precision) end,
+    last_seq = greatest(
+        last_seq, (select max(e.seq) from run_events e where e.tenant_id = $1::uuid and e.run_id = $2::uuid)
+    )
+where tenant_id = $1 and id = $2 and status = any($7::text[]) and replica is not distinct from $4::uuid
+    and not cancel_requested
 returning id
 """
+"""Only the holder adds events, before it moves the run: so this snapshot has the last of them, and whoever cancels the
+run next finds its number in the row."""
 
 CLOSED_BY: Final = f"""
 select
