@@ -53,7 +53,7 @@ async def post(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -
 
 
 async def tenant_key(url: str, admin_key: str) -> str:
-    """A key for the benchmark's tenant, once the api knows the tenant."""
+    """A key for the benchmark's tenant, once the api has the tenant."""
     deadline = time.monotonic() + 30
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {admin_key}"}) as session:
         while True:

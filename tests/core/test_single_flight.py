@@ -1,4 +1,4 @@
-"""Callers share one call; nobody who leaves takes it from the others; errors are not kept."""
+"""Callers share one call; it goes on for the others when one is cancelled; errors are not cached."""
 
 import asyncio
 import itertools

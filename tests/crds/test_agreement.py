@@ -45,8 +45,8 @@ def agree(plane: ControlPlane, kind: type[Resource], body: dict[str, Any]) -> bo
     """
     theirs = create(plane, kind, body, NAMESPACE)
     ours = refusal(kind, body)
-    told = f"server: {theirs.message or 'accepts'}\nmodel: {ours or 'accepts'}\n{body}"
-    assert theirs.accepted == (not ours) or (not ours and '"null"' in theirs.message), told
+    both = f"server: {theirs.message or 'accepts'}\nmodel: {ours or 'accepts'}\n{body}"
+    assert theirs.accepted == (not ours) or (not ours and '"null"' in theirs.message), both
     if not ours:
         written = create(plane, kind, kind.model_validate(body).manifest(), NAMESPACE)
         assert written.accepted, f"{written.message}\n{body}"

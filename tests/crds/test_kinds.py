@@ -1,4 +1,4 @@
-"""The kinds on a real API server: what kubectl shows, what comes back, and what bad manifests are told."""
+"""The kinds on a real API server: what kubectl shows, what comes back, and the errors of bad manifests."""
 
 import re
 import secrets

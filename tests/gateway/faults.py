@@ -120,7 +120,7 @@ def chunk(data: bytes) -> bytes:
 
 
 def stream(*pieces: bytes, end: bool = True, hang: bool = False) -> Script:
-    """A stream of these pieces: ended as HTTP asks for, broken off, or silent after the last one."""
+    """A stream of these pieces: ended as HTTP requires, broken off, or silent after the last one."""
 
     async def script(_request: Request) -> AsyncIterator[bytes]:
         yield STREAM_HEAD
@@ -155,7 +155,7 @@ def delta(text: str, **more: Any) -> bytes:
 
 
 def usage(prompt: int, completion: int) -> bytes:
-    """The event that tells the usage, without choices."""
+    """The event that reports the usage, without choices."""
     return delta("", choices=[], usage={"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": 0})
 
 

@@ -1,4 +1,4 @@
-"""Bodies of requests, before anything is asked of a provider."""
+"""Bodies of requests, before any call of a provider."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def exchange(body: bytes) -> HttpExchange:
         return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(_message: Any) -> None:
-        raise AssertionError("nothing is answered here")
+        raise AssertionError("there is no response here")
 
     return HttpExchange({"path": "/", "headers": []}, receive, send)
 

@@ -63,7 +63,7 @@ async def test_row_21_a_retried_429_goes_to_the_next_backend(
         text = (await client.chat.completions.create(model="a/m", messages=ASK)).choices[0].message.content or ""
     assert text == "Hello."
     assert asked(upstream) == ["a", "b"]
-    assert time.monotonic() - started < 15, "nobody waits for the one that is limited"
+    assert time.monotonic() - started < 15, "no call waits for the one that is limited"
     (row,) = await gateway.rows()
     assert row["provider"] == "b"
 

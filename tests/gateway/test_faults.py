@@ -51,14 +51,14 @@ BAD: list[tuple[bytes, str]] = [
 
 
 @requirement("input-validation")
-@pytest.mark.parametrize(("body", "told"), BAD, ids=range(len(BAD)))
-async def test_malformed_requests_are_told_what_is_wrong(gateway: Running, body: bytes, told: str) -> None:
+@pytest.mark.parametrize(("body", "message"), BAD, ids=range(len(BAD)))
+async def test_the_error_of_a_malformed_request_says_what_is_wrong(gateway: Running, body: bytes, message: str) -> None:
     async with http(gateway) as client:
         answered = await client.post(CHAT, content=body)
     assert answered.status_code == 400
     error = answered.json()["error"]
     assert (error["code"], error["type"]) == ("malformed", "invalid_request_error")
-    assert told in error["message"]
+    assert message in error["message"]
 
 
 @requirement("input-validation")
@@ -214,8 +214,8 @@ async def test_a_changed_key_is_read_again_when_the_old_one_is_refused(gateway: 
 @requirement("secrets")
 async def test_a_key_is_never_told(gateway: Running, upstream: FaultServer, capfd: Any, caplog: Any) -> None:
     gateway.resources.provider("a", upstream.url, "m")
-    told = {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}}
-    upstream.plays(answer(401, told), answer(400, told))
+    leaked = {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}}
+    upstream.plays(answer(401, leaked), answer(400, leaked))
     client = gateway.openai("a/m")
     for kind in (openai.InternalServerError, openai.BadRequestError):
         with pytest.raises(kind) as error:

@@ -112,22 +112,22 @@ MIXED = {"ephemeral_5m_input_tokens": 600, "ephemeral_1h_input_tokens": 400}
 
 
 @pytest.mark.parametrize(
-    ("told", "paid"),
+    ("reported", "paid"),
     [
         ({"cache_read_input_tokens": 1000}, "1.1"),
         ({"cache_creation_input_tokens": 1000, "cache_creation": SHORT}, "1.35"),
         ({"cache_creation_input_tokens": 1000, "cache_creation": MIXED}, "1.65"),
         ({"cache_creation_input_tokens": 1000}, "2.1"),
     ],
-    ids=["read", "minutes", "minutes and an hour", "not told"],
+    ids=["read", "minutes", "minutes and an hour", "not reported"],
 )
 @pytest.mark.parametrize("streamed", [False, True], ids=["whole", "streamed"])
 async def test_what_is_written_to_anthropics_cache_costs_more(
-    gateway: Running, upstream: FaultServer, told: dict[str, Any], paid: str, *, streamed: bool
+    gateway: Running, upstream: FaultServer, reported: dict[str, Any], paid: str, *, streamed: bool
 ) -> None:
     """Input costs 1000 dollars a million here: a thousand tokens a dollar."""
     gateway.resources.provider("a", upstream.url, "m", kind="anthropic", price={"input": "1000", "output": "0"})
-    usage = {"input_tokens": 100, "output_tokens": 7} | told
+    usage = {"input_tokens": 100, "output_tokens": 7} | reported
     start = event("message_start", message=message(usage=usage))
     last = event("message_delta", delta={"stop_reason": "end_turn"}, usage={"output_tokens": 7})
     upstream.plays(stream(start, last, event("message_stop")) if streamed else answer(200, message(usage=usage)))
@@ -137,7 +137,7 @@ async def test_what_is_written_to_anthropics_cache_costs_more(
 
 
 @pytest.mark.parametrize(
-    ("told", "paid", "written"),
+    ("reported", "paid", "written"),
     [
         ({"prompt_tokens_details": {"cached_tokens": 1000}}, "1", 5),
         ({"prompt_tokens_details": {"cache_write_tokens": 1000}}, "1.25", 5),
@@ -147,10 +147,10 @@ async def test_what_is_written_to_anthropics_cache_costs_more(
     ids=["read", "written", "odd", "thought"],
 )
 async def test_what_is_written_to_openais_cache_costs_more(
-    gateway: Running, upstream: FaultServer, told: dict[str, Any], paid: str, written: int
+    gateway: Running, upstream: FaultServer, reported: dict[str, Any], paid: str, written: int
 ) -> None:
     gateway.resources.provider("a", upstream.url, "m", price={"input": "1000", "output": "0"})
-    counts = {"prompt_tokens": 1000, "completion_tokens": 5, "total_tokens": 1005} | told
+    counts = {"prompt_tokens": 1000, "completion_tokens": 5, "total_tokens": 1005} | reported
     upstream.plays(answer(200, completion(usage=counts)))
     assert (await post(gateway, "/v1/chat/completions", {})).status_code == 200
     (row,) = await gateway.rows()

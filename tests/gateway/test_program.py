@@ -49,7 +49,7 @@ class Program:
         return httpx2.AsyncClient(base_url=self.url, headers={"Authorization": f"Bearer {self.token}"}, timeout=30)
 
     async def status(self, path: str) -> int:
-        """The status of a path, 0 while nobody answers."""
+        """The status of a path, 0 while it does not respond."""
         try:
             async with self.client() as client:
                 return (await client.get(path)).status_code

@@ -74,7 +74,7 @@ async def test_anthropics_wire_says_it_in_its_own_words(gateway: Running, upstre
 
 @requirement("agent-definition")
 @pytest.mark.parametrize(
-    ("model", "asked", "sent"),
+    ("model", "requested", "sent"),
     [
         ("a/m", {"max_tokens": 50}, {"max_tokens": 50}),
         ("a/m", {"max_tokens": 5000}, {"max_tokens": 896}),
@@ -86,11 +86,11 @@ async def test_anthropics_wire_says_it_in_its_own_words(gateway: Running, upstre
     ids=range(6),
 )
 async def test_an_answer_may_be_as_long_as_what_is_left(
-    gateway: Running, upstream: FaultServer, model: str, asked: Lengths, sent: Lengths
+    gateway: Running, upstream: FaultServer, model: str, requested: Lengths, sent: Lengths
 ) -> None:
     client = limited(gateway, upstream, 1000)
     upstream.plays(answer(200, completion()))
-    await client.chat.completions.create(model=model, messages=ASK, **asked)
+    await client.chat.completions.create(model=model, messages=ASK, **requested)
     body = upstream.requests[0].body
     assert {name: body[name] for name in ("max_tokens", "max_completion_tokens") if name in body} == sent
 

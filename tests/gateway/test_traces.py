@@ -52,7 +52,7 @@ async def test_a_call_is_a_span_below_the_runtimes(
     assert span.attributes["gen_ai.request.model"] == "m"
     assert (span.attributes["gen_ai.usage.input_tokens"], span.attributes["gen_ai.usage.output_tokens"]) == (10, 5)
     assert "secret" not in span.to_json()
-    assert "traceparent" not in upstream.requests[0].headers, "a provider is somebody else"
+    assert "traceparent" not in upstream.requests[0].headers, "a provider belongs to others"
 
 
 async def test_a_failed_call_is_a_failed_span(

@@ -1,4 +1,4 @@
-"""Renders the charts with the real Helm, and knows the sets of values that every test of them goes through."""
+"""Renders the charts with the real Helm, with the sets of values that every test of them goes through."""
 
 import subprocess
 import tempfile

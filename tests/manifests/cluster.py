@@ -1,4 +1,4 @@
-"""A real API server with both charts applied, and what can be asked of it through kubectl in anybody's name.
+"""A real API server with both charts applied, read through kubectl as any user.
 
 It is not the API server that other tests share: the chart's admission policies would get in their way.
 """
@@ -32,7 +32,7 @@ OPERATOR, API, GATEWAY, INSTALL = "agentic-operator", "agentic-api", "agentic-ga
 
 @dataclass(frozen=True)
 class Cluster:
-    """An API server, asked through kubectl."""
+    """An API server, called through kubectl."""
 
     kubeconfig: Path
 

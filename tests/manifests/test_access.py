@@ -1,4 +1,4 @@
-"""Who may do what, asked of a real API server: RBAC, and the policies that hold what RBAC cannot say."""
+"""Who may do what, checked on a real API server: RBAC, and the policies that hold what RBAC cannot say."""
 
 import json
 

@@ -83,7 +83,7 @@ def test_unknown_and_wrong_values_are_refused(setting: str, complaint: str) -> N
 
 
 def test_every_value_has_a_default_and_a_schema() -> None:
-    """Values that the schema knows and values.yaml does not show cannot be found by readers."""
+    """Values that the schema has and values.yaml does not show cannot be found by readers."""
 
     def keys(node: Any, path: str = "") -> set[str]:
         found: set[str] = set()
@@ -203,7 +203,7 @@ def test_a_monitor_leads_to_the_port_where_metrics_are(program: str) -> None:
     (service,) = [
         obj for obj in services if monitor["selector"]["matchLabels"].items() <= obj["metadata"]["labels"].items()
     ]
-    assert service["spec"].get("type", "ClusterIP") == "ClusterIP", "nobody outside the cluster reads them"
+    assert service["spec"].get("type", "ClusterIP") == "ClusterIP", "no client outside the cluster reads them"
     assert service["spec"]["selector"] == {"app.kubernetes.io/name": program}
     assert [port["name"] for port in service["spec"]["ports"]] == [monitor["endpoints"][0]["port"]]
     (container,) = charts.one(objects, "Deployment", program)["spec"]["template"]["spec"]["containers"]

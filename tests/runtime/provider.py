@@ -1,4 +1,4 @@
-"""A model server on a real socket that answers what a test tells it, byte by byte, and remembers what it was asked.
+"""A model server on a real socket that sends scripted responses, byte by byte, and records its requests.
 
 It stands in for the gateway where a test needs faults and timing that a provider does not offer on request.
 """
@@ -36,7 +36,7 @@ async def serving(app: ASGIApp) -> AsyncGenerator[str]:
 
 
 @dataclass(frozen=True)
-class Asked:
+class ReceivedRequest:
     """A request that the provider received."""
 
     path: str
@@ -48,7 +48,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the provider answers."""
+    """A scripted response of the provider."""
 
     events: list[bytes] = field(default_factory=list)
     status: int = 200
@@ -62,22 +62,24 @@ class Reply:
 
 @dataclass
 class Provider:
-    """The server's memory and script."""
+    """The server's recorded requests and scripted responses."""
 
     url: str = ""
     replies: deque[Reply] = field(default_factory=deque)
     default: Reply | None = None
-    """Answers when the script is over."""
-    asked: list[Asked] = field(default_factory=list)
+    """The response once all scripted ones have been sent."""
+    requests: list[ReceivedRequest] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when a client closed the connection before the answer was complete."""
+    """Set when a client closed the connection before the response was complete."""
 
-    async def answer(self, request: Request) -> Response:
+    async def respond(self, request: Request) -> Response:
         body = await request.json()
         keys = ("authorization", "x-api-key")
         credentials = [value.decode() for name, value in request.headers.raw if name.decode() in keys]
         headers = dict(request.headers)
-        self.asked.append(Asked(path=request.url.path, headers=headers, credentials=credentials, body=body))
+        self.requests.append(
+            ReceivedRequest(path=request.url.path, headers=headers, credentials=credentials, body=body)
+        )
         reply = self.replies.popleft() if self.replies else self.default
         assert reply, "the provider's script is over"
         if reply.status != 200:
@@ -100,12 +102,12 @@ class Provider:
 
 @asynccontextmanager
 async def provider() -> AsyncGenerator[Provider]:
-    """A provider that speaks both wires; what it says is the test's business."""
-    memory = Provider()
-    routes = [Route(path, memory.answer, methods=["POST"]) for path in ("/v1/chat/completions", "/v1/messages")]
+    """A provider with both wires, whose responses the test sets."""
+    made = Provider()
+    routes = [Route(path, made.respond, methods=["POST"]) for path in ("/v1/chat/completions", "/v1/messages")]
     async with serving(Starlette(routes=routes)) as url:
-        memory.url = url
-        yield memory
+        made.url = url
+        yield made
 
 
 # -- OpenAI's wire
@@ -121,7 +123,7 @@ def _data(document: dict[str, Any]) -> bytes:
 
 
 def openai_end(finish: str, usage: tuple[int, int] | None = (3, 2)) -> list[bytes]:
-    """The end of an answer."""
+    """The end of a response."""
     events = [_chunk({}, finish)]
     if usage:
         counted = {"prompt_tokens": usage[0], "completion_tokens": usage[1], "total_tokens": sum(usage)}
@@ -131,17 +133,17 @@ def openai_end(finish: str, usage: tuple[int, int] | None = (3, 2)) -> list[byte
 
 
 def openai_pieces(*pieces: str) -> list[bytes]:
-    """The beginning of an answer in text."""
+    """The beginning of a response in text."""
     return [_chunk({"role": "assistant", "content": ""}), *(_chunk({"content": piece}) for piece in pieces)]
 
 
 def openai_text(*pieces: str, usage: tuple[int, int] | None = (3, 2), finish: str = "stop") -> Reply:
-    """A whole answer in text."""
+    """A whole response in text."""
     return Reply([*openai_pieces(*pieces), *openai_end(finish, usage)])
 
 
 def openai_calls(*calls: tuple[str, str, str], text: str = "", finish: str = "tool_calls") -> Reply:
-    """An answer that calls tools: id, name, arguments as text. The arguments arrive in two pieces."""
+    """A response that calls tools: id, name, arguments as text. The arguments arrive in two chunks."""
     events = openai_pieces(*([text] if text else []))
     for index, (identity, name, arguments) in enumerate(calls):
         half = len(arguments) // 2
@@ -202,12 +204,12 @@ def _call_block(index: int, call: tuple[str, str, str]) -> list[bytes]:
 
 
 def anthropic_text(*pieces: str, usage: tuple[int, int] = (3, 2), finish: str = "end_turn") -> Reply:
-    """A whole answer in text."""
+    """A whole response in text."""
     return _anthropic([_text_block(0, pieces)], finish, usage)
 
 
 def anthropic_calls(*calls: tuple[str, str, str], text: str = "", finish: str = "tool_use") -> Reply:
-    """An answer that calls tools."""
+    """A response that calls tools."""
     blocks = [_text_block(0, [text])] if text else []
     blocks += [_call_block(index + len(blocks), call) for index, call in enumerate(calls)]
     return _anthropic(blocks, finish, (10, 5))

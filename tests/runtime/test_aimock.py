@@ -133,7 +133,7 @@ async def test_refusals(text: str, code: str, message: str, wire: str, provider:
 
 
 async def test_a_conversation_with_tools(wire: str, provider: Aimock) -> None:
-    asked_before: list[dict[str, Any]] = [
+    earlier: list[dict[str, Any]] = [
         {"role": "user", "content": "in steps"},
         {"role": "assistant", "tool_calls": [{"id": "a1", "name": "calculator", "arguments": {"expression": "8+9"}}]},
         {"role": "tool", "tool_call_id": "a1", "content": "17"},
@@ -141,5 +141,5 @@ async def test_a_conversation_with_tools(wire: str, provider: Aimock) -> None:
         {"role": "user", "content": "thanks"},
     ]
     async with harness.runtime(Provider(url=provider.url)) as client:
-        answer = await client.post(request(*asked_before, wire=wire), bearer=BEARER)
+        answer = await client.post(request(*earlier, wire=wire), bearer=BEARER)
     assert harness.parse(answer.content)[-1].type == "final"

@@ -63,7 +63,7 @@ UNAUTHENTICATED = [
 @pytest.mark.parametrize("headers", UNAUTHENTICATED)
 async def test_without_a_good_token(headers: dict[str, str], model: Provider, client: Client) -> None:
     refused(await client.http.post(RUN_PATH, json=request(), headers=headers), 401, "unauthenticated")
-    assert not model.asked
+    assert not model.requests
 
 
 async def test_a_token_of_another_platform(client: Client) -> None:
@@ -82,7 +82,7 @@ async def test_a_token_of_another_platform(client: Client) -> None:
 )
 async def test_a_token_of_another_run(claims: dict[str, str], model: Provider, client: Client) -> None:
     refused(await client.post(request(), bearer=token(**claims)), 403, "forbidden")
-    assert not model.asked
+    assert not model.requests
 
 
 async def test_a_request_for_another_namespace(client: Client) -> None:
@@ -124,7 +124,7 @@ async def test_a_run_that_needs_a_newer_runtime(model: Provider, client: Client)
     body = request() | {"version": VERSION + 2, "requires": VERSION + 1}
     document = refused(await client.post(body), 422, "contract_version_unsupported")
     assert f"needs version {VERSION + 1}; this runtime supports {VERSION}" in document["detail"]
-    assert not model.asked
+    assert not model.requests
 
 
 async def test_what_a_newer_api_adds_is_ignored(model: Provider, client: Client) -> None:
@@ -251,7 +251,7 @@ async def test_agents_of_the_same_shape_share_one_compiled_agent(model: Provider
     async with harness.runtime(model, compiled_agents=2) as client:
         for prompt in ("one", "two", "three"):
             await client.run(request(systemPrompt=prompt))
-        assert [asked.body["messages"][0]["content"] for asked in model.asked] == ["one", "two", "three"]
+        assert [received.body["messages"][0]["content"] for received in model.requests] == ["one", "two", "three"]
         assert len(compiled) == 1
         await client.run(request(tools=["calculator", "http_fetch"]))
         await client.run(request(tools=["http_fetch", "calculator"]))

@@ -42,7 +42,7 @@ async def test_the_gateways_errors(
     error = of(events, "error")[0].error
     assert error.code == code
     assert error.message == "Why it is so; key *** was used."
-    assert len(model.asked) == 1, "the gateway retries, the runtime does not"
+    assert len(model.requests) == 1, "the gateway retries, the runtime does not"
 
 
 @pytest.mark.parametrize("wire", ["openai", "anthropic"])

@@ -1,4 +1,4 @@
-"""Limits of a run: counted purely, held in the middle of a stream, told with what was produced before."""
+"""Limits of a run: counted purely, held in the middle of a stream, reported with what was produced before."""
 
 import asyncio
 import time
@@ -97,8 +97,8 @@ async def test_the_providers_count_has_the_last_word(wire: str, reply: Reply, mo
     events = await client.run(request(wire=wire, maxOutputTokens=4096, limits={"maxTokens": 1000}))
     assert of(events, "message")[0].message.content == "short"
     assert of(events, "error")[0].error.code == "max_tokens_exceeded"
-    asked = model.asked[0].body
-    assert asked.get("max_completion_tokens", asked.get("max_tokens")) == 1000
+    received = model.requests[0].body
+    assert received.get("max_completion_tokens", received.get("max_tokens")) == 1000
 
 
 async def test_an_answer_cut_at_its_own_length_is_an_answer(model: Provider, client: Client) -> None:
@@ -111,7 +111,7 @@ async def test_max_iterations(model: Provider, client: Client) -> None:
     model.default = openai_calls(("c1", "calculator", '{"expression": "1+1"}'))
     events = await client.run(request(tools=["calculator"], limits={"maxIterations": 3}))
     assert of(events, "error")[0].error.code == "max_iterations_exceeded"
-    assert len(model.asked) == len(of(events, "usage")) == len(of(events, "tool.result")) == 3
+    assert len(model.requests) == len(of(events, "usage")) == len(of(events, "tool.result")) == 3
 
 
 async def load(client: Client, model: Provider, wire: str) -> None:

@@ -1,4 +1,4 @@
-"""The process: it starts, and it drains when it is told to stop."""
+"""The process: it starts, and it drains after SIGTERM."""
 
 import asyncio
 import json

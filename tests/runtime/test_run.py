@@ -1,4 +1,4 @@
-"""Runs on both wires: what the client sees, what the provider is asked."""
+"""Runs on both wires: what the client sees, what the provider receives."""
 
 import json
 from collections.abc import Callable
@@ -49,12 +49,12 @@ async def test_the_provider_gets_prompt_model_token_and_trace(
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     body = request("hi", wire=wire, temperature=0.5, systemPrompt="Sei kurz. 短く。")
     await client.post(body, bearer=bearer, traceparent=trace)
-    asked = model.asked[0]
-    assert asked.body["model"] == "main/model-1"
-    assert asked.body["stream"] is True
-    assert asked.credentials == [f"Bearer {bearer}"]
-    assert asked.body["temperature"] == 0.5
-    assert asked.headers["traceparent"].split("-")[1] == trace.split("-")[1]
+    received = model.requests[0]
+    assert received.body["model"] == "main/model-1"
+    assert received.body["stream"] is True
+    assert received.credentials == [f"Bearer {bearer}"]
+    assert received.body["temperature"] == 0.5
+    assert received.headers["traceparent"].split("-")[1] == trace.split("-")[1]
 
     async def ended() -> bool:
         return len(spans.get_finished_spans()) == 2
@@ -62,20 +62,20 @@ async def test_the_provider_gets_prompt_model_token_and_trace(
     await until(ended, "both spans to end")
     chat, run = spans.get_finished_spans()
     assert (chat.name, run.name) == ("chat model-1", "invoke_agent helper")
-    assert asked.headers["traceparent"].split("-")[2] == f"{chat.context.span_id:016x}"
+    assert received.headers["traceparent"].split("-")[2] == f"{chat.context.span_id:016x}"
     assert chat.parent == run.context
     assert run.parent is not None
     assert f"{run.parent.span_id:016x}" == trace.split("-")[2]
     assert "Sei kurz" not in chat.to_json() + run.to_json()
     if wire == "anthropic":
-        assert asked.path == "/v1/messages"
-        assert asked.body["system"] == "Sei kurz. 短く。"
-        assert asked.body["max_tokens"] == 100
+        assert received.path == "/v1/messages"
+        assert received.body["system"] == "Sei kurz. 短く。"
+        assert received.body["max_tokens"] == 100
     else:
-        assert asked.path == "/v1/chat/completions"
-        assert asked.body["messages"][0]["content"] == "Sei kurz. 短く。"
-        assert asked.body["stream_options"] == {"include_usage": True}
-        assert asked.body["max_tokens" if wire == "openaiCompatible" else "max_completion_tokens"] == 100
+        assert received.path == "/v1/chat/completions"
+        assert received.body["messages"][0]["content"] == "Sei kurz. 短く。"
+        assert received.body["stream_options"] == {"include_usage": True}
+        assert received.body["max_tokens" if wire == "openaiCompatible" else "max_completion_tokens"] == 100
 
 
 @pytest.mark.parametrize("wire", WIRES)
@@ -84,7 +84,7 @@ async def test_two_runs_at_once_use_their_own_tokens(wire: str, model: Provider,
     first, second = token(run_id="run-1"), token(run_id="run-2")
     await client.post(request(wire=wire), bearer=first)
     await client.post({**request(wire=wire), "run_id": "run-2"}, bearer=second)
-    assert [asked.credentials for asked in model.asked] == [[f"Bearer {first}"], [f"Bearer {second}"]]
+    assert [received.credentials for received in model.requests] == [[f"Bearer {first}"], [f"Bearer {second}"]]
 
 
 HISTORY: list[dict[str, Any]] = [
@@ -103,7 +103,7 @@ HISTORY: list[dict[str, Any]] = [
 async def test_history_reaches_openai(model: Provider, client: Client) -> None:
     model.replies.append(openai_text("Yes."))
     await client.run(request(*HISTORY))
-    system, user, call, result, answer, last = model.asked[0].body["messages"]
+    system, user, call, result, answer, last = model.requests[0].body["messages"]
     assert system["role"] in ("system", "developer")
     assert (user["role"], user["content"]) == ("user", "What is 2+2?")
     assert call["role"] == "assistant"
@@ -118,7 +118,7 @@ async def test_history_reaches_openai(model: Provider, client: Client) -> None:
 async def test_history_reaches_anthropic(model: Provider, client: Client) -> None:
     model.replies.append(anthropic_text("Yes."))
     await client.run(request(*HISTORY, wire="anthropic"))
-    user, call, result, answer, last = model.asked[0].body["messages"]
+    user, call, result, answer, last = model.requests[0].body["messages"]
     assert user == {"role": "user", "content": "What is 2+2?"}
     assert [block["type"] for block in call["content"]] == ["text", "tool_use"]
     assert call["content"][1]["input"] == {"expression": "2+2"}
@@ -141,7 +141,7 @@ async def test_a_prompt_of_a_megabyte(model: Provider, client: Client) -> None:
     prompt, text = "p" * 1_000_000, "é" * 1_000_000
     events = await client.run(request(text, systemPrompt=prompt, limits={"maxTokens": 10_000_000}))
     assert events[-1].type == "final"
-    assert [message["content"] for message in model.asked[0].body["messages"]] == [prompt, text]
+    assert [message["content"] for message in model.requests[0].body["messages"]] == [prompt, text]
 
 
 async def test_an_empty_answer_is_an_answer(model: Provider, client: Client) -> None:

@@ -25,7 +25,7 @@ class Connection:
 
     async def receive(self) -> dict[str, str]:
         await asyncio.Event().wait()
-        raise AssertionError("nobody sets it")
+        raise AssertionError("this is never set")
 
 
 class Burst:

@@ -53,9 +53,9 @@ async def test_a_tool_runs_and_its_result_goes_to_the_model(
     result = of(events, "tool.result")[0]
     assert (result.id, result.content, result.is_error) == ("c1", "42", False)
     assert of(events, "final")[0].output == "It is 42."
-    offered = model.asked[0].body["tools"][0]
+    offered = model.requests[0].body["tools"][0]
     assert "expression" in str(offered)
-    answered = model.asked[1].body["messages"][-1]
+    answered = model.requests[1].body["messages"][-1]
     assert "c1" in str(answered)
     assert "42" in str(answered)
     metrics = (await client.http.get("/metrics")).text
@@ -85,7 +85,7 @@ async def test_conformance_31_broken_arguments_are_answered_and_never_run(
     assert result.is_error
     assert complaint in result.content
     assert of(events, "final")[0].output == "Sorry."
-    assert complaint in str(model.asked[1].body["messages"][-1])
+    assert complaint in str(model.requests[1].body["messages"][-1])
 
 
 @pytest.mark.parametrize(("wire", "calls", "text"), WIRES)
@@ -113,7 +113,7 @@ async def test_several_calls_of_one_answer(model: Provider, client: Client) -> N
     events = await client.run(request(tools=["calculator"]))
     results = {result.id: result.content for result in of(events, "tool.result")}
     assert results == {f"c{number}": str(number + 1) for number in range(5)}
-    answered = [message for message in model.asked[1].body["messages"] if message["role"] == "tool"]
+    answered = [message for message in model.requests[1].body["messages"] if message["role"] == "tool"]
     assert {message["tool_call_id"]: message["content"] for message in answered} == results
 
 
@@ -123,7 +123,7 @@ async def test_a_tool_that_is_not_installed(model: Provider, client: Client) -> 
     assert error.code == "tool_not_installed"
     assert "python_repl" in error.message
     assert "Installed: calculator, http_fetch" in error.message
-    assert not model.asked
+    assert not model.requests
 
 
 async def test_a_tool_of_a_kind_that_the_runtime_does_not_have(model: Provider, client: Client) -> None:
@@ -132,7 +132,7 @@ async def test_a_tool_of_a_kind_that_the_runtime_does_not_have(model: Provider, 
     error = of(events, "error")[0].error
     assert error.code == "tool_not_installed"
     assert "search (mcp)" in error.message
-    assert not model.asked
+    assert not model.requests
 
 
 @pytest.mark.parametrize(("wire", "calls", "text"), WIRES)
@@ -145,7 +145,7 @@ async def test_a_tool_has_the_name_that_the_agent_gives_it(
     )
     (result,) = of(events, "tool.result")
     assert (result.name, result.content, result.is_error) == ("compute", "42", False)
-    offered = str(model.asked[0].body["tools"])
+    offered = str(model.requests[0].body["tools"])
     assert "'compute'" in offered
     assert "'sum'" in offered
     metrics = (await client.http.get("/metrics")).text
@@ -157,7 +157,7 @@ async def test_a_model_sees_tools_as_the_definition_describes_them(model: Provid
     model.replies.append(openai_text("ok"))
     schema = {"type": "object", "properties": {"expression": {"type": "string", "title": "mine"}}}
     await client.run(request(tools=[builtin("calculator", description="Counts.", inputSchema=schema)]))
-    (offered,) = model.asked[0].body["tools"]
+    (offered,) = model.requests[0].body["tools"]
     assert offered["function"] == {"name": "calculator", "description": "Counts.", "parameters": schema}
 
 
@@ -168,7 +168,7 @@ async def test_what_a_definition_leaves_out_is_the_runtimes_own(tool: Any, model
     body["definition"]["tools"] = [tool]
     events = await client.run(body)
     assert of(events, "tool.result")[0].content == "42"
-    offered = model.asked[0].body["tools"][0]["function"]
+    offered = model.requests[0].body["tools"][0]["function"]
     assert offered["description"] == calculator.description
     assert offered["parameters"]["required"] == ["expression"]
 
@@ -177,7 +177,7 @@ async def test_agents_with_other_descriptions_do_not_share(model: Provider, clie
     model.default = openai_text("ok")
     for said in ("one", "two"):
         await client.run(request(tools=[builtin("calculator", description=said)]))
-    assert [asked.body["tools"][0]["function"]["description"] for asked in model.asked] == ["one", "two"]
+    assert [received.body["tools"][0]["function"]["description"] for received in model.requests] == ["one", "two"]
 
 
 def test_builtins_are_declared_as_they_are_implemented() -> None:
@@ -242,10 +242,10 @@ PLUGINS: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize(("work", "told", "is_error"), PLUGINS)
+@pytest.mark.parametrize(("work", "output", "is_error"), PLUGINS)
 async def test_what_a_plugin_may_do(
     work: Callable[[ToolContext], str],
-    told: str,
+    output: str,
     is_error: bool,
     model: Provider,
     monkeypatch: pytest.MonkeyPatch,
@@ -256,7 +256,7 @@ async def test_what_a_plugin_may_do(
         events = await client.run(request(tools=["plugin"], limits={"maxTokens": 10_000_000}))
     result = of(events, "tool.result")[0]
     assert result.is_error is is_error
-    assert result.content.endswith(told)
+    assert result.content.endswith(output)
     assert "swordfish" not in result.content
     assert events[-1].type == "final"
 
@@ -273,7 +273,7 @@ async def until_its_deadline(context: ToolContext) -> str:
 
 POLICIES: list[Any] = [
     pytest.param(hang, {"timeoutSeconds": 1}, "The tool did not finish within 1 s.", True, id="hangs"),
-    pytest.param(until_its_deadline, {"timeoutSeconds": 30}, "30 s left", False, id="is told its deadline"),
+    pytest.param(until_its_deadline, {"timeoutSeconds": 30}, "30 s left", False, id="gets its deadline"),
     pytest.param(until_its_deadline, {"timeoutSeconds": 86400}, "300 s left", False, id="a run ends before"),
     pytest.param(until_its_deadline, {}, "300 s left", False, id="no timeout"),
     pytest.param(lambda _: "x" * 11, {"maxResultBytes": 10}, f"{'x' * 10}\n[cut after 10 bytes]", False, id="long"),

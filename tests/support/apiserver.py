@@ -1,4 +1,4 @@
-"""A real control plane without nodes: etcd, kube-apiserver and, where asked, kube-controller-manager, ready in seconds.
+"""A real control plane without nodes: etcd, kube-apiserver and, on request, kube-controller-manager; ready in seconds.
 
 Tests of everything that talks to Kubernetes use it; benchmarks too. Each instance has its own ports, folder and token.
 """

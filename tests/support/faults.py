@@ -41,7 +41,7 @@ def slow(seconds: float) -> Fault:
 
 
 class Faults:
-    """The proxy. `fault` is asked about each request; None lets it pass."""
+    """The proxy. `fault` is called with each request; None lets it pass."""
 
     def __init__(self, upstream: Credentials, session: aiohttp.ClientSession) -> None:
         self._upstream = upstream

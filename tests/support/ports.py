@@ -14,7 +14,7 @@ FIRST, COUNT = 20_000, 10_000
 
 
 def free_port() -> int:
-    """A port that nobody listens on, for this process until it ends."""
+    """A port that no program listens on, for this process until it ends."""
     return next(_ports)
 
 

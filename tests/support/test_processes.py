@@ -17,7 +17,7 @@ with Postgres() as server:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether it is gone, or only nobody has asked for its exit code."""
+    """Whether it is gone, or only its exit code has not been read."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except FileNotFoundError:

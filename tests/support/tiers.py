@@ -1,6 +1,6 @@
 """The tiers of the suite: which test is in which, how long each may take, and what a run took; a pytest plugin.
 
-`pytest --tier NAME` runs one tier; `hack/test.sh` runs those that it is asked for. A test is in exactly one: `e2e` and
+`pytest --tier NAME` runs one tier; `hack/test.sh` runs those that it is given. A test is in exactly one: `e2e` and
 `slow` by the marker of this name, otherwise `fast`. `slow` is for what starts and kills programs, or tries thousands of
 inputs or objects: chosen by measuring, so that the others stay in their budget.
 """

@@ -46,7 +46,7 @@ PROGRAMS = ("api", "gateway", "runtime")
 
 @dataclass(frozen=True)
 class Observed:
-    """What the programs did and what they told about it."""
+    """What the programs did and what they reported."""
 
     runs: dict[str, Any]
     """By name: the run as the api answered it."""
@@ -58,7 +58,7 @@ class Observed:
     bodies: list[bytes]
     logs: dict[str, str]
     journal: list[dict[str, Any]]
-    """What the provider was asked."""
+    """The requests that the provider received."""
 
     def of(self, run: str) -> list[Span]:
         """The spans of a run, the first to start first."""
@@ -72,7 +72,7 @@ class Observed:
 
 @pytest.fixture(scope="module")
 def observed() -> Generator[Observed]:
-    """Three runs: answered as JSON, streamed, and refused by the provider; then the programs are told to end."""
+    """Three runs: answered as JSON, streamed, and refused by the provider; then the programs get SIGTERM."""
     caller = secrets.token_hex(8)
     traces = {name: secrets.token_hex(16) for name in ("json", "streamed", "refused")}
     with collector.running() as collected, aimock.running(FIXTURES) as provider:

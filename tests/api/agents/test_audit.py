@@ -1,4 +1,4 @@
-"""No write of an agent without a row in the audit log, whenever the database or the process goes away."""
+"""No write of an agent without a row in the audit log, whenever the database fails or the process ends."""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -20,14 +20,14 @@ TENANT = UUID(int=7)
 
 
 class Directory:
-    """Keys by id, counting how often it is asked."""
+    """Keys by id, counting its lookups."""
 
     def __init__(self) -> None:
         self.keys: dict[str, KeyRecord] = {}
-        self.asked = 0
+        self.lookups = 0
 
     async def find(self, key_id: str) -> KeyRecord | None:
-        self.asked += 1
+        self.lookups += 1
         await asyncio.sleep(0)
         return self.keys.get(key_id)
 
@@ -62,13 +62,13 @@ async def test_a_key_is_looked_up_once_in_a_while(
     header = f"Bearer {directory.add().text}"
     callers = await asyncio.gather(*(authenticator.caller(header) for _ in range(50)))
     assert {caller.subject for caller in callers} == directory.keys.keys()
-    assert directory.asked == 1
+    assert directory.lookups == 1
     clock.at += 2.9
     await authenticator.caller(header)
-    assert directory.asked == 1
+    assert directory.lookups == 1
     clock.at += 0.2
     await authenticator.caller(header)
-    assert directory.asked == 2
+    assert directory.lookups == 2
 
 
 async def test_the_secret_is_checked_each_time(authenticator: Authenticator, directory: Directory) -> None:

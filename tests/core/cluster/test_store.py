@@ -1,4 +1,4 @@
-"""The store keeps the newest state of each object, whoever tells it and in whatever order."""
+"""The store keeps the newest state of each object, whatever the source and order of its events."""
 
 import tracemalloc
 from collections.abc import Callable

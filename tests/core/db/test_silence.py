@@ -1,4 +1,4 @@
-"""A network that swallows everything: a broken link, which no side is told of."""
+"""A network that drops every packet: a broken link that neither side notices."""
 
 import asyncio
 import contextlib

@@ -18,7 +18,7 @@ KEY = "sk-very-secret"
 
 @asynccontextmanager
 async def server(seen: list[str]) -> AsyncIterator[str]:
-    """An OpenAI-compatible server that knows one key; its base URL."""
+    """An OpenAI-compatible server that accepts one key; its base URL."""
 
     async def models(request: web.Request) -> web.Response:
         seen.append(request.headers.get("Authorization", ""))

@@ -51,7 +51,7 @@ async def test_half_an_owner_on_a_users_object_stops_nothing(plane: ControlPlane
 
 
 class Choking(TinyController):
-    """Chokes on agents whose prompt is poison, in its lookup and when it tells what they concern."""
+    """Raises for agents whose prompt is poison, in its lookup and when it lists what they concern."""
 
     lookups = (Lookup(AGENT, "length", lambda found: [str(100 // (len(found["spec"]["systemPrompt"]) - 1))]),)
 

@@ -1,4 +1,4 @@
-"""Faults of the API server: nothing is lost, and nobody asks in a hot loop."""
+"""Faults of the API server: nothing is lost, and no request is retried in a hot loop."""
 
 import asyncio
 from collections import Counter, defaultdict

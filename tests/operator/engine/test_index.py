@@ -28,7 +28,7 @@ def new() -> Index:
 
 
 def version(obj: Object, number: int, uid: str = "u") -> Object:
-    """The object as the API server tells it."""
+    """The object as the API server reports it."""
     return obj | {"metadata": obj["metadata"] | {"uid": uid, "resourceVersion": str(number), "generation": 1}}
 
 

@@ -1,4 +1,4 @@
-"""How children are marked, and how ours are told from others'."""
+"""How children are marked, and how ours are distinguished from others'."""
 
 from typing import Any
 

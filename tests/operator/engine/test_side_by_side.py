@@ -141,7 +141,7 @@ async def test_pruning_does_not_cross(plane: ControlPlane, namespace: str) -> No
 
 async def test_one_controllers_child_is_foreign_to_the_other(plane: ControlPlane, namespace: str) -> None:
     class Thief(Labelled):
-        """Wants the ConfigMap of the other controller."""
+        """Declares the ConfigMap of the other controller as its own."""
 
         def desired(self, resource: Agent, observed: int) -> Wanted:
             return TinyController.desired(self, resource, observed)
