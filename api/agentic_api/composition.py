@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from agentic_api.agents.service import Agents
 from agentic_api.audit import Audit
 from agentic_api.catalog.catalog import Catalog
+from agentic_api.catalog.definitions import Definitions, GetObject
 from agentic_api.catalog.resolved import ResolvedAgents
 from agentic_api.context import Context
 from agentic_api.conversations.service import ConversationService
@@ -42,6 +43,8 @@ class ResourceSource:
     catalog: Catalog
     cluster: Cluster | None
     """Where agents are written; None where they are not."""
+    get: GetObject
+    """Gets what the catalog does not hold."""
     synced: Callable[[], bool]
     """Whether the catalog is complete."""
 
@@ -56,7 +59,8 @@ async def of_cluster(settings: ApiSettings, database: Database) -> AsyncGenerato
         watches = Watches(cluster, catalog.stores.values())
         await stack.enter_async_context(watches.running())
         await stack.enter_async_context(sync.running(catalog))
-        yield ResourceSource(catalog, None if settings.gitops_only else cluster, lambda: watches.synced)
+        writable = None if settings.gitops_only else cluster
+        yield ResourceSource(catalog, writable, cluster.get, synced=lambda: watches.synced)
 
 
 def database_of(settings: ApiSettings) -> Database:
@@ -112,7 +116,7 @@ async def opened(
         await stack.enter_async_context(replica.open())
         await stack.enter_async_context(Retention(database, parts.clock, days=settings.event_days).running())
         audit = Audit(database)
-        resolved = ResolvedAgents(catalog, anywhere=settings.runtimes_anywhere)
+        resolved = ResolvedAgents(catalog, Definitions(resources.get), anywhere=settings.runtimes_anywhere)
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
         api_keys = ApiKeys(
             lambda key_id: functions.authenticate_key(database, key_id),

@@ -12,12 +12,10 @@ import orjson
 
 from agentic_core.builtins import BUILTIN, BUILTINS, DEFAULT_POLICY
 from agentic_crds.agent import AgentSpec, ModelRef, RuntimeMode
-from agentic_crds.agent_revision import Definition, DefinitionTool, ResolvedModel
+from agentic_crds.agent_revision import MAX_PROMPT, Definition, DefinitionTool, ResolvedModel
 from agentic_crds.base import ConfigMapKeyRef
 from agentic_crds.model_provider import ModelProviderSpec, ProviderType
 
-MAX_PROMPT = 1024 * 1024
-"""Characters of a prompt."""
 MAX_DEFINITION = 1_200_000
 """Bytes of a definition's JSON: an AgentRevision has to fit into etcd's request limit of 1.5 MiB."""
 MAX_LISTED = 8

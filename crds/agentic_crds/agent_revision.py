@@ -1,6 +1,7 @@
 """The kind AgentRevision: an Agent with everything it refers to, resolved and immutable.
 
-The operator writes it; the api sends its `definition` along with each run; the runtime is a function of it.
+The operator writes it; the api sends its definition along with each run; the runtime is a function of it. A long
+prompt is kept beside it, as a `PromptVersion`.
 """
 
 from typing import Annotated, Any
@@ -8,9 +9,12 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from agentic_crds.agent import BuiltinName, Limits, Temperature, ToolName
-from agentic_crds.base import AGE, NUMERIC, Column, DNSLabel, Model, ModelName, Resource
+from agentic_crds.base import AGE, NUMERIC, Column, DNSLabel, Model, ModelName, Resource, Sha256
 from agentic_crds.model_provider import ProviderType
-from agentic_crds.schema import CEL, map_list
+from agentic_crds.schema import CEL, exactly_one, map_list
+
+MAX_PROMPT = 1048576
+"""Characters of a prompt."""
 
 
 class ResolvedModel(Model):
@@ -53,8 +57,8 @@ class DefinitionTool(Model):
     """How calls are bounded; the runtime's own bounds when empty."""
 
 
-class Definition(Model):
-    """All that a runtime needs of an agent.
+class DefinitionWithoutPrompt(Model):
+    """All that a runtime needs of an agent, but the prompt.
 
     It can grow without a new revision of any agent: `agentic_core.resolve.stored` leaves out optional fields that have
     their default. So the default of an optional field says nothing (None, empty, false), now and for ever. Numbers that
@@ -62,8 +66,6 @@ class Definition(Model):
     a revision means.
     """
 
-    system_prompt: Annotated[str, Field(max_length=1048576)] = ""
-    """The instructions of the agent."""
     wire: ProviderType
     """The wire protocol that every model below speaks."""
     models: Annotated[list[ResolvedModel], Field(min_length=1, max_length=9)]
@@ -78,15 +80,26 @@ class Definition(Model):
     """Bounds of one run."""
 
 
+class Definition(DefinitionWithoutPrompt):
+    """All that a runtime needs of an agent."""
+
+    system_prompt: Annotated[str, Field(max_length=MAX_PROMPT)] = ""
+    """The instructions of the agent."""
+
+
 class AgentRevisionSpec(Model):
     """A resolved agent."""
 
     agent: DNSLabel
     """Name of the Agent."""
-    hash: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    """SHA-256 of the definition as JSON with sorted keys and no white space; its first ten digits end the name."""
-    definition: Definition
-    """The resolved definition."""
+    hash: Sha256
+    """SHA-256 of the whole definition as JSON, keys sorted and no white space; its first ten digits end the name."""
+    definition: Definition | None = None
+    """The resolved definition, when its prompt is short."""
+    definition_without_prompt: DefinitionWithoutPrompt | None = None
+    """Else the resolved definition but for its prompt. Its own field, so that what cannot read it runs nothing."""
+    prompt_sha256: Sha256 | None = None
+    """SHA-256 of the prompt that belongs to it: the PromptVersion in the same namespace has the text."""
 
 
 class AgentRevision(Resource):
@@ -97,9 +110,18 @@ class AgentRevision(Resource):
     short_names = ("agr",)
     columns = (
         Column(name="Agent", json_path=".spec.agent"),
-        Column(name="Model", json_path=".spec.definition.models[0].name"),
+        Column(name="Model", json_path=".spec.*.models[0].name"),
         Column(name="Hash", json_path=".spec.hash", priority=1),
         AGE,
     )
 
-    spec: Annotated[AgentRevisionSpec, CEL("self == oldSelf", "a revision is immutable")]
+    spec: Annotated[
+        AgentRevisionSpec,
+        CEL("self == oldSelf", "a revision is immutable"),
+        exactly_one("definition", "definition_without_prompt"),
+        CEL(
+            "has(self.definitionWithoutPrompt) == has(self.promptSha256)",
+            "definitionWithoutPrompt and promptSha256 belong together",
+            lambda spec: (spec.definition_without_prompt is None) == (spec.prompt_sha256 is None),
+        ),
+    ]

@@ -28,12 +28,19 @@ class Access(Enum):
     """What a program may do with all objects of a kind; the values are verbs of RBAC."""
 
     NONE = ()
+    GET = ("get",)
+    """The program gets single objects when it uses them."""
     READ = ("get", "list", "watch")
     """The program holds the objects in memory, by a watch."""
     PATCH = (*READ, "patch")
     """And changes objects that others made, for example their finalizers."""
     WRITE = (*READ, "create", "patch", "delete")
     """And makes and deletes them: server-side apply is create and patch."""
+
+    @property
+    def watches(self) -> bool:
+        """Whether the program holds the objects in memory."""
+        return "watch" in self.value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +51,8 @@ class KindEntry:
     writer: Writer
     api: Access = Access.NONE
     gateway: Access = Access.NONE
+    metadata_only: bool = False
+    """Whether programs that watch the kind hold its metadata only: contents are large and got when they are used."""
     max_objects: int = 1000
     """How many a namespace may have where the Tenant sets no limit; counted for kinds that tenants write."""
 

@@ -27,8 +27,10 @@ def complaints(kind: KindEntry) -> Iterator[str]:
 
 
 def _leads_somewhere(node: Schema, path: str) -> bool:
-    for step in path.removeprefix(".").split("."):
-        name, _, index = step.partition("[")
-        node = node.get("properties", {}).get(name, {})
-        node = node.get("items", {}) if index else node
-    return bool(node)
+    """Whether the schema has a field there; `*` in the path stands for any member."""
+    step, _, rest = path.removeprefix(".").partition(".")
+    name, _, index = step.partition("[")
+    members = node.get("properties", {})
+    found = [member for key, member in members.items() if name in ("*", key)]
+    found = [member.get("items", {}) if index else member for member in found]
+    return any(_leads_somewhere(member, rest) if rest else bool(member) for member in found)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from agentic_crds import KINDS, Agent, ModelProvider, Resource, Tenant
+from agentic_crds import KINDS, Agent, AgentRevision, ModelProvider, PromptVersion, Resource, Tenant
 from agentic_crds.generate import crd, render
 from tests.crds.server import create, resource
 from tests.requirements import requirement
@@ -41,7 +41,7 @@ def test_the_api_server_finds_nothing_to_complain_about(plane: ControlPlane) -> 
 
 def test_kubectl_knows_short_names_columns_and_explanations(plane: ControlPlane) -> None:
     listed = kubectl(plane, "api-resources", "--api-group=agentic.io", "--no-headers")
-    assert set(re.findall(r"^\S+\s+(\w+)\s", listed, re.MULTILINE)) == {"tn", "mp", "ag", "agr"}
+    assert set(re.findall(r"^\S+\s+(\w+)\s", listed, re.MULTILINE)) == {"tn", "mp", "ag", "agr", "prv"}
     assert "The model that answers" in kubectl(plane, "explain", "agent.spec.model")
     name = f"shown-{secrets.token_hex(4)}"
     create(plane, Agent, resource(Agent, name, {"model": {"name": "gpt"}}), NAMESPACE, dry_run=False)
@@ -50,6 +50,33 @@ def test_kubectl_knows_short_names_columns_and_explanations(plane: ControlPlane)
     assert line.split()[:3] == [name, "gpt", "Shared"]
     explained = [part for part in kubectl(plane, "explain", "--recursive", "agent.spec").splitlines() if "<" in part]
     assert len(explained) > 30
+
+
+DEFINITION = {
+    "wire": "openai",
+    "models": [{"provider": "p", "name": "gpt"}],
+    "maxOutputTokens": 1,
+    "limits": {},
+    "tools": [{"name": "models", "kind": "builtin"}],
+}
+REVISION = {"agent": "one", "hash": "0" * 64}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"definition": DEFINITION | {"systemPrompt": "Be brief."}},
+        {"definitionWithoutPrompt": DEFINITION, "promptSha256": "1" * 64},
+    ],
+)
+def test_kubectl_shows_the_model_of_a_revision_wherever_its_prompt_is(
+    plane: ControlPlane, content: dict[str, Any]
+) -> None:
+    name = f"shown-{secrets.token_hex(4)}"
+    create(plane, AgentRevision, resource(AgentRevision, name, REVISION | content), NAMESPACE, dry_run=False)
+    head, line = kubectl(plane, "get", "agr", name).splitlines()
+    assert head.split() == ["NAME", "AGENT", "MODEL", "AGE"]
+    assert line.split()[:3] == [name, "one", "gpt"]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "manifests/samples").rglob("*.yaml")), ids=lambda path: path.name)
@@ -112,6 +139,9 @@ AGENT = {"model": {"name": "m"}}
         (Tenant, "1st", {}, "a DNS label that starts with a letter"),
         (Tenant, "one", {"network": {"egress": [{"cidr": "1.2.3/8"}]}}, "must be a CIDR"),
         (Tenant, "one", {"namespaces": {"declared": ["a", "a"]}}, "items differ"),
+        (AgentRevision, "one", REVISION, "set exactly one of definition, definitionWithoutPrompt"),
+        (AgentRevision, "one", REVISION | {"definitionWithoutPrompt": DEFINITION}, "promptSha256 belong together"),
+        (PromptVersion, "one", {"sha256": "1" * 64, "text": "x"}, "a prompt version is named by its hash"),
     ],
 )  # fmt: skip
 @requirement("input-validation")

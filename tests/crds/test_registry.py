@@ -87,7 +87,7 @@ def test_roles_and_admission_policies_of_the_chart(tmp_path: Path) -> None:
     assert verbs(api, "gadgets") == ["create", "delete", "get", "list", "patch", "watch"]
     assert verbs(api, "gadgetrecords") == verbs(gateway, "gadgets") == ["get", "list", "watch"]
     assert verbs(gateway, "gadgetrecords") == []
-    assert guarded("agentic-kinds-by-operator") == ["agentrevisions", "gadgetrecords"]
+    assert guarded("agentic-kinds-by-operator") == ["agentrevisions", "promptversions", "gadgetrecords"]
     assert "gadgets/status" in guarded("agentic-status-by-operator")
 
 

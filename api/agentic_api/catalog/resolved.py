@@ -1,21 +1,21 @@
 """What runs for an agent now: its ready revision, parsed once, and where its runtime is. Each run begins with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
-from pydantic import ValidationError
 
 from agentic_api.catalog.catalog import Catalog, NamespacedName
+from agentic_api.catalog.definitions import Definitions, LoadedDefinition, RevisionId
 from agentic_api.errors import AgentNotReady
 from agentic_api.identity.principal import Principal
 from agentic_core import names
 from agentic_core.cluster.kinds import Object
-from agentic_core.contract import read_definition
-from agentic_crds import Agent, AgentRevision
+from agentic_core.errors import Unavailable
+from agentic_crds import Agent
 from agentic_crds.agent_revision import Definition
 
-MAX_RESOLVED = 4096
-"""How many agents are kept ready to run."""
+MAX_BYTES = 64 * 1024 * 1024
+"""Memory of the agents that are kept ready to run."""
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,32 @@ class ResolvedAgent:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What runs, and at which version of which Agent that was so: at none while its revision has not arrived."""
+    """What runs, and at which version of the Agent that was so: at none while its revision cannot be loaded."""
 
-    uid: str
+    revision: RevisionId
     version: int
+    loaded: LoadedDefinition
     agent: ResolvedAgent
 
 
 class ResolvedAgents:
-    """The agents of the catalog, as far as they can run."""
+    """The agents of the catalog, as far as they can run.
 
-    def __init__(self, catalog: Catalog, *, anywhere: bool = False) -> None:
+    Invariant: between the last look at the Agent and its result there is no await, so that nothing runs that was
+    deleted, or moved to another tenant, while its definition was loaded.
+    """
+
+    def __init__(self, catalog: Catalog, definitions: Definitions, *, anywhere: bool = False) -> None:
         """`anywhere` believes a status that says that an agent runs elsewhere than in the runtimes of its namespace."""
         self._catalog = catalog
+        self._definitions = definitions
         self._anywhere = anywhere
-        self._agents, self._revisions = catalog.stores[Agent], catalog.stores[AgentRevision]
-        self._resolved: LRUCache[NamespacedName, _Entry] = LRUCache(MAX_RESOLVED)
+        self._agents = catalog.stores[Agent]
+        self._resolved: LRUCache[NamespacedName, _Entry] = LRUCache(MAX_BYTES, getsizeof=lambda one: one.loaded.size)
 
-    def get(self, principal: Principal, agent_id: str) -> ResolvedAgent:
-        """What runs for an agent of the caller's tenant now; NotFound, or AgentNotReady with the reason."""
+    async def get(self, principal: Principal, agent_id: str) -> ResolvedAgent:
+        """What runs for an agent of the caller's tenant now; it waits only for a definition that is not in memory.
+        Raises NotFound, AgentNotReady with the reason, or Unavailable."""
         key = self._catalog.locate(Agent, principal, agent_id)
         version = self._agents.version(key.namespace, key.name)
         entry = self._resolved.get(key)
@@ -63,16 +70,33 @@ class ResolvedAgents:
             and key.namespace in self._catalog.namespaces(principal.tenant).all
         ):
             return entry.agent
-        self._resolved.pop(key, None)
-        agent = self._catalog.find(Agent, principal, agent_id)
-        same = entry is not None and entry.uid == agent["metadata"]["uid"]  # else it was deleted and made again
-        entry = self._resolve(key, agent, entry.agent if entry and same else None)
+        entry = await self._load(principal, agent_id, key)
         self._resolved[key] = entry
         return entry.agent
 
-    def _resolve(self, key: NamespacedName, agent: Object, before: ResolvedAgent | None) -> _Entry:
-        """What runs; what ran before while the watch of revisions is behind that of agents."""
-        status, uid = agent.get("status", {}), agent["metadata"]["uid"]
+    async def _load(self, principal: Principal, agent_id: str, key: NamespacedName) -> _Entry:
+        """What runs now; what ran before, of the same Agent, while its new revision cannot be loaded."""
+        before = self._resolved.pop(key, None)
+        loaded = (before.revision, before.loaded) if before else None
+        behind = False
+        while True:
+            agent = self._catalog.find(Agent, principal, agent_id)
+            revision, endpoint = self._serving(key, agent)
+            if behind and before and before.revision.agent_uid == revision.agent_uid:
+                return replace(before, version=-1)
+            if loaded and loaded[0] == revision:
+                version = int(agent["metadata"].get("resourceVersion") or 0)
+                return _Entry(revision, version, loaded[1], _resolved(revision, loaded[1], endpoint))
+            try:
+                loaded = (revision, await self._definitions.load(revision))
+            except (AgentNotReady, Unavailable):
+                if behind or not before:
+                    raise
+                behind = True
+
+    def _serving(self, key: NamespacedName, agent: Object) -> tuple[RevisionId, str]:
+        """The revision that the Agent's status says serves, and where."""
+        status = agent.get("status", {})
         revision, endpoint = status.get("readyRevision"), status.get("endpoint")
         if not revision or not endpoint:
             raise not_ready(key, agent)
@@ -83,31 +107,11 @@ class ResolvedAgents:
                 " the operator writes the status again when the Agent changes.",
                 reason="ForeignEndpoint",
             )
-        if before is not None and before.revision == revision:
-            definition = before.definition
-        else:
-            found = self._revisions.get(key.namespace, revision)
-            if found is None and before is not None:
-                return _Entry(uid, -1, before)
-            if found is None:
-                raise not_ready(key, agent)
-            definition = _definition(key, revision, found)
-        version = int(agent["metadata"].get("resourceVersion") or 0)
-        return _Entry(uid, version, ResolvedAgent(key.namespace, key.name, revision, definition, endpoint))
+        return RevisionId(key.namespace, key.name, agent["metadata"]["uid"], revision), endpoint
 
 
-def _definition(key: NamespacedName, revision: str, resource: Object) -> Definition:
-    """The definition of a revision, which another version of the operator may have written."""
-    try:
-        return read_definition(resource.get("spec", {}).get("definition"))
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(map(str, ("spec.definition", *first["loc"])))
-        raise AgentNotReady(
-            f"Agent {key} is not ready: its revision {revision} cannot be read by this version of the api"
-            f" ({where}: {first['msg']}). Upgrade the api, or change the Agent so that a new revision is written.",
-            reason="RevisionUnreadable",
-        ) from None
+def _resolved(revision: RevisionId, loaded: LoadedDefinition, endpoint: str) -> ResolvedAgent:
+    return ResolvedAgent(revision.namespace, revision.agent, revision.revision, loaded.definition, endpoint)
 
 
 def runtimes(key: NamespacedName) -> tuple[str, str]:

@@ -44,7 +44,7 @@ class RunService:
         self, principal: Principal, agent_id: str, *, body: Execute, idempotency_key: str | None, trace_id: str
     ) -> RunSummary | UUID:
         """Begin a run: as it began. Or find the one that the idempotency key stands for: its id."""
-        agent = self.agents.get(principal, agent_id)
+        agent = await self.agents.get(principal, agent_id)
         new = NewRun(
             tenant_id=principal.tenant_id,
             agent=agent,

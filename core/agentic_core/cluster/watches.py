@@ -19,11 +19,9 @@ Stores = Mapping[type[Resource], Store]
 
 
 def stores(access: Callable[[KindEntry], Access], on_change: Mapping[type[Resource], OnChange]) -> Stores:
-    """A store for each registered kind to which there is access."""
+    """A store for each registered kind that the program may watch."""
     return {
-        entry.model: Store(custom(entry.model), on_change.get(entry.model))
-        for entry in KINDS
-        if access(entry) is not Access.NONE
+        entry.model: Store(custom(entry.model), on_change.get(entry.model)) for entry in KINDS if access(entry).watches
     }
 
 

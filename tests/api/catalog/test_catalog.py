@@ -8,73 +8,20 @@ import pytest
 from agentic_api.catalog.catalog import Catalog
 from agentic_api.catalog.resolved import ResolvedAgents
 from agentic_api.errors import AgentNotReady
-from agentic_api.identity.principal import Principal
-from agentic_core.auth.api_keys import Role
 from agentic_core.errors import NotFound
-from agentic_crds import KINDS, Agent, AgentRevision, KindEntry, Tenant, Writer
-from tests.api.principals import principal as support_principal
+from agentic_crds import KINDS, Agent, KindEntry, Tenant, Writer
+from tests.api.catalog.objects import SHARED, Server, agent, caller, meta, revision, tenant
 from tests.crds.gadget import GADGET, Gadget, GadgetRecord
-
-SHARED = "http://agent-runtime.acme-default.svc:8080"
-VERSION = iter(range(1, 1_000_000))
-
-
-def meta(name: str, namespace: str | None = None) -> dict[str, Any]:
-    place = {"namespace": namespace} if namespace else {}
-    return {"name": name, "uid": str(UUID(int=1)), "resourceVersion": str(next(VERSION))} | place
-
-
-def tenant(name: str, **phases: str) -> dict[str, Any]:
-    namespaces = [{"name": f"{name}-{short}", "phase": phase} for short, phase in phases.items()]
-    status = {"defaultNamespace": f"{name}-default", "namespaces": namespaces}
-    return {"apiVersion": "agentic.io/v1alpha1", "metadata": meta(name), "spec": {}, "status": status}
-
-
-def agent(namespace: str, name: str, **status: Any) -> dict[str, Any]:
-    return {"metadata": meta(name, namespace), "spec": {"model": {"name": "m"}}, "status": status}
-
-
-def revision(namespace: str, name: str, prompt: str = "p") -> dict[str, Any]:
-    definition = {
-        "systemPrompt": prompt,
-        "wire": "openai",
-        "models": [{"provider": "p", "name": "m"}],
-        "maxOutputTokens": 1,
-        "limits": {},
-    }
-    return {"metadata": meta(name, namespace), "spec": {"definition": definition}}
-
-
-def caller(name: str) -> Principal:
-    return support_principal(UUID(int=1), name, Role.VIEWER)
-
-
-@pytest.fixture
-def catalog() -> Catalog:
-    filled = Catalog()
-    filled.stores[Tenant].put(tenant("acme", default="Active", second="Active", stolen="Conflict"))
-    filled.stores[Tenant].put(tenant("rival", default="Active"))
-    for namespace in ("acme-default", "acme-second", "acme-stolen", "rival-default"):
-        filled.stores[Agent].put(
-            agent(namespace, "a", readyRevision="a-1", endpoint=f"http://agent-runtime.{namespace}.svc:8080/")
-        )
-        filled.stores[AgentRevision].put(revision(namespace, "a-1", prompt=namespace))
-    return filled
-
-
-@pytest.fixture
-def resolved(catalog: Catalog) -> ResolvedAgents:
-    return ResolvedAgents(catalog)
 
 
 @pytest.mark.parametrize(
     ("agent_id", "namespace"),
     [("a", "acme-default"), ("acme-default.a", "acme-default"), ("acme-second.a", "acme-second")],
 )
-def test_an_id_without_a_namespace_means_the_default_one(
+async def test_an_id_without_a_namespace_means_the_default_one(
     resolved: ResolvedAgents, agent_id: str, namespace: str
 ) -> None:
-    found = resolved.get(caller("acme"), agent_id)
+    found = await resolved.get(caller("acme"), agent_id)
     assert (found.namespace, found.definition.system_prompt, found.endpoint) == (
         namespace,
         namespace,
@@ -100,21 +47,23 @@ def test_an_id_without_a_namespace_means_the_default_one(
         "é",
     ],
 )
-def test_ids_of_nobody_and_of_other_tenants_are_not_found(
+async def test_ids_of_nobody_and_of_other_tenants_are_not_found(
     catalog: Catalog, resolved: ResolvedAgents, agent_id: str
 ) -> None:
     for _ in range(2):
         with pytest.raises(NotFound):
-            resolved.get(caller("acme"), agent_id)
+            await resolved.get(caller("acme"), agent_id)
         with pytest.raises(NotFound):
             catalog.find(Agent, caller("acme"), agent_id)
 
 
-def test_a_namespace_that_changed_hands_is_not_served_from_memory(catalog: Catalog, resolved: ResolvedAgents) -> None:
-    resolved.get(caller("acme"), "acme-second.a")
+async def test_a_namespace_that_changed_hands_is_not_served_from_memory(
+    catalog: Catalog, resolved: ResolvedAgents
+) -> None:
+    await resolved.get(caller("acme"), "acme-second.a")
     catalog.stores[Tenant].put(tenant("acme", default="Active"))
     with pytest.raises(NotFound):
-        resolved.get(caller("acme"), "acme-second.a")
+        await resolved.get(caller("acme"), "acme-second.a")
 
 
 def test_pages_show_the_tenants_namespaces_only(catalog: Catalog) -> None:
@@ -148,18 +97,20 @@ def test_every_kind_that_the_api_may_read_is_found_and_listed_by_the_same_rules(
     assert ([item["metadata"]["namespace"] for item in shown], after) == (["acme-default"], None)
 
 
-def test_an_agent_that_was_deleted_while_its_revision_was_on_its_way_is_not_served(
+async def test_an_agent_that_was_deleted_while_its_revision_was_on_its_way_is_not_served(
     catalog: Catalog, resolved: ResolvedAgents
 ) -> None:
-    resolved.get(caller("acme"), "a")
+    await resolved.get(caller("acme"), "a")
     catalog.stores[Agent].put(agent("acme-default", "a", readyRevision="a-2", endpoint=SHARED))
-    assert resolved.get(caller("acme"), "a").revision == "a-1"
+    assert (await resolved.get(caller("acme"), "a")).revision == "a-1"
     catalog.stores[Agent].remove_ahead("acme-default", "a")
     with pytest.raises(NotFound):
-        resolved.get(caller("acme"), "a")
+        await resolved.get(caller("acme"), "a")
 
 
-def test_an_agent_that_is_not_ready_is_refused_with_the_reason(catalog: Catalog, resolved: ResolvedAgents) -> None:
+async def test_an_agent_that_is_not_ready_is_refused_with_the_reason(
+    catalog: Catalog, resolved: ResolvedAgents
+) -> None:
     condition = {
         "type": "Ready",
         "status": "False",
@@ -168,26 +119,30 @@ def test_an_agent_that_is_not_ready_is_refused_with_the_reason(catalog: Catalog,
     }
     catalog.stores[Agent].put(agent("acme-default", "b", conditions=[condition]))
     with pytest.raises(AgentNotReady, match="ModelProvider x not found") as refused:
-        resolved.get(caller("acme"), "b")
+        await resolved.get(caller("acme"), "b")
     assert refused.value.details == {"reason": "ProviderNotFound"}
 
 
-def test_a_revision_of_a_newer_operator_is_read(catalog: Catalog, resolved: ResolvedAgents) -> None:
+async def test_a_revision_of_a_newer_operator_is_read(
+    catalog: Catalog, resolved: ResolvedAgents, server: Server
+) -> None:
     newer = revision("acme-default", "a-1", prompt="newer")
     definition = newer["spec"]["definition"]
     definition |= {"new": 1, "limits": {"maxTokens": 7, "new": 1}}
     definition["models"][0]["new"] = {"deep": 1}
     newer["spec"]["new"] = 1
-    catalog.stores[AgentRevision].put(newer)
-    found = resolved.get(caller("acme"), "a").definition
+    server.put(newer)
+    found = (await resolved.get(caller("acme"), "a")).definition
     assert (found.system_prompt, found.limits.max_tokens, found.models[0].ref) == ("newer", 7, "p/m")
 
 
-def test_a_revision_of_an_older_operator_is_read(catalog: Catalog, resolved: ResolvedAgents) -> None:
+async def test_a_revision_of_an_older_operator_is_read(
+    catalog: Catalog, resolved: ResolvedAgents, server: Server
+) -> None:
     older = revision("acme-default", "a-1")
     older["spec"]["definition"] |= {"tools": ["calculator"], "temperature": None}
-    catalog.stores[AgentRevision].put(older)
-    (tool,) = resolved.get(caller("acme"), "a").definition.tools
+    server.put(older)
+    (tool,) = (await resolved.get(caller("acme"), "a")).definition.tools
     assert (tool.name, tool.kind, tool.builtin) == ("calculator", "builtin", "calculator")
 
 
@@ -199,36 +154,38 @@ def test_a_revision_of_an_older_operator_is_read(catalog: Catalog, resolved: Res
         ({"definition": {"wire": "telepathy", "models": []}}, "spec.definition.wire: "),
     ],
 )
-def test_a_revision_that_cannot_be_read_says_so(
-    catalog: Catalog, resolved: ResolvedAgents, spec: dict[str, Any], where: str
+async def test_a_revision_that_cannot_be_read_says_so(
+    catalog: Catalog, resolved: ResolvedAgents, server: Server, spec: dict[str, Any], where: str
 ) -> None:
-    catalog.stores[AgentRevision].put({"metadata": meta("a-1", "acme-default"), "spec": spec})
+    server.put({"metadata": meta("a-1", "acme-default"), "spec": spec})
     with pytest.raises(AgentNotReady, match=r"revision a-1 cannot be read by this version of the api") as raised:
-        resolved.get(caller("acme"), "a")
+        await resolved.get(caller("acme"), "a")
     assert where in raised.value.message
     assert raised.value.details == {"reason": "RevisionUnreadable"}
 
 
-def test_the_old_revision_serves_until_the_new_one_has_arrived(catalog: Catalog, resolved: ResolvedAgents) -> None:
-    assert resolved.get(caller("acme"), "a").revision == "a-1"
+async def test_the_old_revision_serves_until_the_new_one_has_arrived(
+    catalog: Catalog, resolved: ResolvedAgents, server: Server
+) -> None:
+    assert (await resolved.get(caller("acme"), "a")).revision == "a-1"
     catalog.stores[Agent].put(agent("acme-default", "a", readyRevision="a-2", endpoint=SHARED))
-    assert resolved.get(caller("acme"), "a").revision == "a-1"
-    catalog.stores[AgentRevision].put(revision("acme-default", "a-2", prompt="new"))
-    assert resolved.get(caller("acme"), "a").definition.system_prompt == "new"
+    assert (await resolved.get(caller("acme"), "a")).revision == "a-1"
+    server.put(revision("acme-default", "a-2", prompt="new"))
+    assert (await resolved.get(caller("acme"), "a")).definition.system_prompt == "new"
 
 
-def test_an_agent_that_was_made_again_is_not_served_by_what_the_old_one_had(
-    catalog: Catalog, resolved: ResolvedAgents
+async def test_an_agent_that_was_made_again_is_not_served_by_what_the_old_one_had(
+    catalog: Catalog, resolved: ResolvedAgents, server: Server
 ) -> None:
     """Though no request came while there was none of this name."""
-    old = resolved.get(caller("acme"), "a")
+    old = await resolved.get(caller("acme"), "a")
     again = agent("acme-default", "a", readyRevision="a-2", endpoint=SHARED)
     again["metadata"]["uid"] = str(UUID(int=2))
     catalog.stores[Agent].put(again)
     with pytest.raises(AgentNotReady):
-        resolved.get(caller("acme"), "a")
-    catalog.stores[AgentRevision].put(revision("acme-default", "a-2", prompt="new"))
-    new = resolved.get(caller("acme"), "a")
+        await resolved.get(caller("acme"), "a")
+    server.put(revision("acme-default", "a-2", prompt="new"))
+    new = await resolved.get(caller("acme"), "a")
     assert (new.revision, new.definition.system_prompt) == ("a-2", "new")
     assert old.revision == "a-1"
 
@@ -245,21 +202,21 @@ def test_an_agent_that_was_made_again_is_not_served_by_what_the_old_one_had(
         f"{SHARED}@thief.example.com",
     ],
 )
-def test_a_status_sends_no_conversation_out_of_its_namespace(
+async def test_a_status_sends_no_conversation_out_of_its_namespace(
     catalog: Catalog, resolved: ResolvedAgents, endpoint: str
 ) -> None:
     catalog.stores[Agent].put(agent("acme-default", "a", readyRevision="a-1", endpoint=endpoint))
     with pytest.raises(AgentNotReady, match="no runtime of its namespace") as refused:
-        resolved.get(caller("acme"), "a")
+        await resolved.get(caller("acme"), "a")
     assert refused.value.details == {"reason": "ForeignEndpoint"}
 
 
-def test_a_definition_is_parsed_once(catalog: Catalog, resolved: ResolvedAgents) -> None:
-    first = resolved.get(caller("acme"), "a")
-    assert resolved.get(caller("acme"), "a") is first
+async def test_a_definition_is_parsed_once(catalog: Catalog, resolved: ResolvedAgents) -> None:
+    first = await resolved.get(caller("acme"), "a")
+    assert await resolved.get(caller("acme"), "a") is first
     catalog.stores[Agent].put(
         agent("acme-default", "a", readyRevision="a-1", endpoint="http://agent-a.acme-default.svc:8080")
     )
-    moved = resolved.get(caller("acme"), "a")
+    moved = await resolved.get(caller("acme"), "a")
     assert moved.endpoint == "http://agent-a.acme-default.svc:8080"
     assert moved.definition is first.definition

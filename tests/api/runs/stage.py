@@ -32,6 +32,7 @@ from agentic_api.settings import ApiSettings
 from agentic_core.auth import api_keys, run_tokens
 from agentic_core.auth.api_keys import Role
 from agentic_core.backoff import Backoff
+from agentic_core.cluster.kinds import Object, Ref
 from agentic_core.db import Database, tables
 from agentic_core.web.lifecycle import Lifecycle
 from agentic_core.web.metrics import HttpMetrics
@@ -85,9 +86,6 @@ def catalog_of(tenants: list[str], *, endpoint: str) -> Catalog:
         catalog.stores[crds.Tenant].put(_resource(name, "", {"defaultNamespace": namespace, "namespaces": states}))
         for agent in ("helper", "other"):
             revision = f"{agent}-0123456789"
-            catalog.stores[crds.AgentRevision].put(
-                _resource(revision, namespace, {}) | {"spec": {"definition": DEFINITION}}
-            )
             status = {"readyRevision": revision, "latestRevision": revision, "endpoint": endpoint}
             catalog.stores[crds.Agent].put(_resource(agent, namespace, status))
     return catalog
@@ -100,6 +98,11 @@ DEFINITION = {
     "maxOutputTokens": 100,
     "limits": {"maxTokens": 1000, "maxExecutionTime": 60, "maxIterations": 5},
 }
+
+
+async def _revision(ref: Ref) -> Object:
+    """What the API server has of a revision."""
+    return {"metadata": {"name": ref.name, "namespace": ref.namespace}, "spec": {"definition": DEFINITION}}
 
 
 def _resource(name: str, namespace: str, status: dict[str, Any]) -> dict[str, Any]:
@@ -134,7 +137,7 @@ async def serving(
 
     @asynccontextmanager
     async def resources(_settings: ApiSettings, _database: Database) -> AsyncGenerator[ResourceSource]:
-        yield ResourceSource(catalog, cluster=None, synced=lambda: True)
+        yield ResourceSource(catalog, cluster=None, get=_revision, synced=lambda: True)
 
     registry, lifecycle = CollectorRegistry(), Lifecycle()
     metrics, parts = HttpMetrics(registry), Parts(resources=resources, timing=timing)
