@@ -123,7 +123,7 @@ async def opened(
             pepper=pepper,
             ttl=settings.key_cache_seconds,
             clock=parts.clock,
-            default_namespace=lambda tenant: catalog.namespaces(tenant).default,
+            default_namespace=catalog.default_namespace,
         )
         yield Context(
             lifecycle=lifecycle,

@@ -8,6 +8,8 @@ GROUP = "agentic.io"
 # Labels
 TENANT = f"{GROUP}/tenant"
 """Name of the Tenant that a namespace or an object belongs to."""
+TENANT_UID = f"{GROUP}/tenant-uid"
+"""Uid of the Tenant that a namespace belongs to: the next Tenant of its name is another customer."""
 OWNER_KIND = f"{GROUP}/owner-kind"
 """Kind of the resource that an object was made for."""
 OWNER_NAME = f"{GROUP}/owner-name"

@@ -117,7 +117,7 @@ async def test_a_namespace_that_has_one_is_retained() -> None:
 
     index = SimpleNamespace(get=lambda _ref: None, any=lambda *_: False)
     context = cast("Any", SimpleNamespace(index=index, cluster=SimpleNamespace(list=objects)))
-    assert await observe._stays("acme-old", context)
+    assert await observe._stays("acme-old", "u1", context)
     assert custom(RECORD.model) not in listed, "what the operator makes retains nothing"
 
 

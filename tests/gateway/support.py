@@ -46,10 +46,12 @@ class WrittenDown(ParsedResources):
         self.reads: list[tuple[str, str]] = []
         self.tenant()
 
-    def tenant(self, name: str = "acme", *, allowed: Sequence[str] = ("*",), uid: UUID = TENANT_ID) -> None:
-        """Add a Tenant."""
+    def tenant(
+        self, name: str = "acme", *, allowed: Sequence[str] = ("*",), uid: UUID = TENANT_ID, deleted: bool = False
+    ) -> None:
+        """Add a Tenant; one that is being deleted."""
         spec = {"ai": {"models": {"allowed": list(allowed)}}}
-        metadata = {"name": name, "uid": str(uid)}
+        metadata = {"name": name, "uid": str(uid)} | ({"deletionTimestamp": "2026-01-01T00:00:00Z"} if deleted else {})
         written = {"metadata": metadata, "spec": spec, **_kind("Tenant")}
         self.note_tenant(ref_of(written), written)
 

@@ -1,6 +1,7 @@
 """Which custom resources a caller sees, read from memory. Endpoints and services call it.
 
-It never calls the API server. A name of another tenant's namespace is as unknown as one that does not exist.
+It never calls the API server. A name of another tenant's namespace is as unknown as one that does not exist. A tenant
+is its uid: a caller of a Tenant that is deleted sees nothing of the next one of its name.
 """
 
 import re
@@ -36,6 +37,8 @@ class TenantNamespaces:
     """The namespace that names without a namespace refer to."""
     all: frozenset[str]
     """Namespaces that are the tenant's, as the operator found them: one that it claims but another holds is not."""
+    tenant_id: str = ""
+    """Uid of the Tenant; empty when it is being deleted, which ends its credentials."""
 
 
 class Catalog:
@@ -69,18 +72,33 @@ class Catalog:
             known = self._namespaces[tenant] = namespaces_of(found)
         return known
 
+    def namespaces_by_uid(self, tenant_id: UUID, name: str) -> TenantNamespaces | None:
+        """The namespaces of the Tenant with this uid and name; None when it is not there or is being deleted."""
+        found = self.namespaces(name)
+        return found if found.tenant_id == str(tenant_id) else None
+
+    def default_namespace(self, tenant_id: UUID, name: str) -> str | None:
+        """The default namespace of the Tenant with this uid and name; None when it is not there or is being deleted."""
+        found = self.namespaces_by_uid(tenant_id, name)
+        return found.default if found else None
+
+    def own_namespaces(self, principal: Principal) -> frozenset[str]:
+        """The namespaces of the caller's tenant."""
+        found = self.namespaces_by_uid(principal.tenant_id, principal.tenant)
+        return found.all if found else frozenset()
+
     def locate(self, kind: type[Resource], principal: Principal, name: str) -> NamespacedName:
         """Where the resource would be: `name`, or `namespace.name` in a namespace of the caller's tenant."""
         namespace, dot, short = name.rpartition(".")
         key = NamespacedName(namespace if dot else principal.default_namespace, short)
-        if LABEL.fullmatch(short) and (not dot or namespace in self.namespaces(principal.tenant).all):
+        if LABEL.fullmatch(short) and (not dot or namespace in self.own_namespaces(principal)):
             return key
         raise unknown(kind, name)
 
     def find(self, kind: type[Resource], principal: Principal, name: str) -> Object:
         """The resource of this name; NotFound also when it is another tenant's."""
         key = self.locate(kind, principal, name)
-        if key.namespace in self.namespaces(principal.tenant).all:
+        if key.namespace in self.own_namespaces(principal):
             found = self.stores[kind].get(*key)
             if found is not None:
                 return found
@@ -103,7 +121,7 @@ class Catalog:
 
     def _keys(self, kind: type[Resource], principal: Principal, after: str | None) -> Iterator[NamespacedName]:
         start_namespace, _, start_name = (after or "").partition(".")
-        for namespace in sorted(self.namespaces(principal.tenant).all):
+        for namespace in sorted(self.own_namespaces(principal)):
             if namespace < start_namespace:
                 continue
             inside = start_name if namespace == start_namespace else None
@@ -120,7 +138,9 @@ def namespaces_of(tenant: Object) -> TenantNamespaces:
     status = tenant.get("status", {})
     reported = status.get("namespaces", [])
     held = frozenset(item["name"] for item in reported if item["phase"] != "Conflict")
-    return TenantNamespaces(status.get("defaultNamespace") or Tenant.model_validate(tenant).namespace_names[0], held)
+    default = status.get("defaultNamespace") or Tenant.model_validate(tenant).namespace_names[0]
+    meta = tenant["metadata"]
+    return TenantNamespaces(default, held, "" if meta.get("deletionTimestamp") else meta["uid"])
 
 
 def unknown(kind: type[Resource], name: str) -> NotFound:

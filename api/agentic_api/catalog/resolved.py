@@ -64,11 +64,7 @@ class ResolvedAgents:
         key = self._catalog.locate(Agent, principal, agent_id)
         version = self._agents.version(key.namespace, key.name)
         entry = self._resolved.get(key)
-        if (
-            entry is not None
-            and entry.version == version
-            and key.namespace in self._catalog.namespaces(principal.tenant).all
-        ):
+        if entry is not None and entry.version == version and key.namespace in self._catalog.own_namespaces(principal):
             return entry.agent
         entry = await self._load(principal, agent_id, key)
         self._resolved[key] = entry

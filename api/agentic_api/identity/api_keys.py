@@ -1,10 +1,12 @@
 """API keys as a scheme of the authenticator.
 
 A key's record is looked up at most once in a few seconds; the presented secret is checked every time. So a revoked key
-ends within `ttl` seconds on every replica, and a request costs one HMAC and no query.
+ends within `ttl` seconds on every replica, and a request costs one HMAC and no query. The Tenant is looked up in the
+catalog every time, by its uid: its keys end with it, and are no keys of the next Tenant of its name.
 """
 
 from collections.abc import Awaitable, Callable
+from uuid import UUID
 
 from cachetools import TTLCache
 
@@ -23,8 +25,8 @@ BLANK = bytes(32)
 
 Lookup = Callable[[str], Awaitable[KeyRecord | None]]
 """Finds a key by its id."""
-DefaultNamespace = Callable[[str], str]
-"""The default namespace of a tenant."""
+DefaultNamespace = Callable[[UUID, str], str | None]
+"""The default namespace of the Tenant with this uid and name; None when there is none, or it is being deleted."""
 
 
 class ApiKeys:
@@ -54,12 +56,15 @@ class ApiKeys:
             raise unauthenticated(INVALID)
         if record.tenant_id == PLATFORM_TENANT:
             return PlatformAdmin(subject=key.id, proof=Proof.API_KEY)
+        default_namespace = self._default_namespace(record.tenant_id, record.tenant)
+        if default_namespace is None:
+            raise unauthenticated(INVALID)
         return Principal(
             subject=key.id,
             proof=Proof.API_KEY,
             tenant_id=record.tenant_id,
             tenant=record.tenant,
-            default_namespace=self._default_namespace(record.tenant),
+            default_namespace=default_namespace,
             roles=frozenset({Role(record.role)}),
         )
 

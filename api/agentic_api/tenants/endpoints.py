@@ -48,7 +48,7 @@ async def get_tenant(
 ) -> TenantView:
     """Get a tenant: the caller's own, or any for a platform admin."""
     found = context.catalog.tenant(name)
-    if found is None or (isinstance(caller, Principal) and caller.tenant != name):
+    if found is None or (isinstance(caller, Principal) and str(caller.tenant_id) != found["metadata"]["uid"]):
         raise NotFound(f"Tenant {name!r} not found.")
     namespaces = context.catalog.namespaces(name)
     return _view(Tenant.model_validate(found), namespaces.default, sorted(namespaces.all))

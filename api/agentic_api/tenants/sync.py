@@ -40,6 +40,7 @@ log = telemetry.logger(__name__)
 class _Progress:
     """How far the deletion of a tenant has come, as this replica has seen it."""
 
+    uid: str
     rows: int = 0
     blocked: int = 0
     """Consecutive batches that deleted nothing."""
@@ -140,7 +141,8 @@ class TenantSync:
             return
         if not await self._delete_batch(meta["name"], meta["uid"]):
             return
-        deleted = self._deleting.pop(meta["name"]).rows
+        deleted = self._progress(meta["name"], meta["uid"]).rows
+        del self._deleting[meta["name"]]
         self._settled.discard(meta["uid"])
         try:
             await self._cluster.apply(_finalizers(tenant, []), names.API_MANAGER)
@@ -148,11 +150,18 @@ class TenantSync:
             return  # another replica was faster
         log.info("rows of the tenant are deleted", tenant=meta["name"], rows=deleted)
 
+    def _progress(self, name: str, uid: str) -> _Progress:
+        """That of this Tenant, not of one that had its name before."""
+        found = self._deleting.get(name)
+        if found is None or found.uid != uid:
+            found = self._deleting[name] = _Progress(uid)
+        return found
+
     async def _delete_batch(self, name: str, uid: str) -> bool:
         """Delete a batch of a tenant's rows, and see to it that the next follows. Returns whether no row is left."""
         begun = monotonic()
         batch = await functions.delete_tenant(self._database, UUID(uid), max_rows=self._batch_rows)
-        progress = self._deleting.setdefault(name, _Progress())
+        progress = self._progress(name, uid)
         progress.add(batch.deleted)
         now = monotonic()
         if not batch.done:

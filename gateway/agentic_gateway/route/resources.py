@@ -59,9 +59,9 @@ class ParsedResources:
         return self._providers.get(namespace, {})
 
     def note_tenant(self, ref: Ref, tenant: Object | None) -> None:
-        """A Tenant changed, or was deleted. One that cannot be read may call nothing."""
+        """A Tenant changed, or was deleted. One that cannot be read, or is being deleted, may call nothing."""
         self._allowed.pop(ref.name, None)
-        if tenant is not None:
+        if tenant is not None and not tenant["metadata"].get("deletionTimestamp"):
             try:
                 allowed = Tenant.model_validate(tenant).spec.ai.models.allowed
                 self._allowed[ref.name] = tenant["metadata"]["uid"], allowed

@@ -6,6 +6,7 @@ from agentic_core import names
 from agentic_core.cluster.kinds import NAMESPACE, Object, custom
 from agentic_crds import Tenant
 from agentic_operator.controllers.parsed import Parsed
+from agentic_operator.engine import ownership
 from agentic_operator.engine.index import Index
 from agentic_operator.engine.key import ReconcileKey
 
@@ -23,16 +24,19 @@ def spec_of(obj: Object) -> Hashable:
 def membership_of(namespace: Object) -> Hashable:
     """The fingerprint of what makes a namespace part of a tenant."""
     metadata = namespace["metadata"]
-    return metadata["uid"], (metadata.get("labels") or {}).get(names.TENANT), metadata.get("deletionTimestamp")
+    labels = metadata.get("labels") or {}
+    return metadata["uid"], labels.get(names.TENANT), labels.get(names.TENANT_UID), metadata.get("deletionTimestamp")
 
 
 def tenant_of(namespace: str, index: Index, parsed: Parsed[Tenant]) -> Tenant | None:
-    """The Tenant that has this namespace: the label of the namespace names it, and the Tenant declares the namespace,
-    or did when the namespace was made for it."""
+    """The Tenant that has this namespace: the labels of the namespace name it and its uid, and the Tenant declares the
+    namespace, or did when the namespace was made for it."""
     obj = index.get(NAMESPACE.ref(namespace))
     name = (obj["metadata"].get("labels") or {}).get(names.TENANT) if obj else None
     tenant = parsed.find(TENANT.ref(name), index) if name else None
-    return tenant if tenant and _has(tenant, namespace, index) else None
+    if obj is None or tenant is None or ownership.of_predecessor(obj, tenant.metadata.uid):
+        return None
+    return tenant if _has(tenant, namespace, index) else None
 
 
 def _has(tenant: Tenant, namespace: str, index: Index) -> bool:

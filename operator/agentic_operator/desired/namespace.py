@@ -1,5 +1,6 @@
 """What every namespace of a tenant has: the namespace itself, the runtime's identity, and limits of its use."""
 
+from agentic_core import names
 from agentic_core.cluster.kinds import LIMIT_RANGE, NAMESPACE, RESOURCE_QUOTA, SERVICE_ACCOUNT, Object
 from agentic_crds import KINDS
 from agentic_crds.tenant import Quotas
@@ -11,10 +12,10 @@ QUOTA = "tenant"
 """Name of the ResourceQuota and of the LimitRange."""
 
 
-def namespace(name: str, *, tenant: str) -> Object:
+def namespace(name: str, *, tenant: str, uid: str) -> Object:
     """A namespace of a tenant; pods that could harm the node are not let in."""
     levels = {f"pod-security.kubernetes.io/{mode}": POD_SECURITY for mode in ("enforce", "audit", "warn")}
-    return metadata.object_of(NAMESPACE, name, None, metadata.labels(tenant=tenant) | levels)
+    return metadata.object_of(NAMESPACE, name, None, metadata.labels(tenant=tenant) | {names.TENANT_UID: uid} | levels)
 
 
 def service_account(name: str, *, namespace: str, tenant: str) -> Object:

@@ -191,6 +191,8 @@ def _foreign(ref: Ref, found: Object) -> ChildRefusal:
     present = found["metadata"].get("labels") or {}
     kind, other = present.get(names.OWNER_KIND), present.get(names.OWNER_NAME)
     whose = f"belongs to {kind} {other}" if kind and other else "was not made by the platform"
+    if uid := present.get(names.TENANT_UID):
+        whose += f" with the uid {uid}"
     if controller := present.get(names.OWNER_CONTROLLER):
         whose += f" (controller {controller})"
     advice = f"rename one of the two, delete it, or annotate it {names.ADOPT}=true"

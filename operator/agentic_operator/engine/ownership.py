@@ -11,6 +11,7 @@ import orjson
 
 from agentic_core import names
 from agentic_core.cluster.kinds import Object, Ref, ref_of
+from agentic_crds import Tenant
 
 SELECTOR = f"{names.MANAGED_BY}={names.OPERATOR}"
 """Selects all children."""
@@ -51,6 +52,8 @@ def digest(body: Object) -> str:
 def is_ours(found: Object, owner: Object, controller: str = "") -> bool:
     """Whether the object was made for this owner by this controller: by its ownerReference, by its labels, or by its
     field manager when the labels were removed."""
+    if owner["kind"] == Tenant.kind_name and of_predecessor(found, owner["metadata"]["uid"]):
+        return False
     present = found["metadata"].get("labels") or {}
     references = found["metadata"].get("ownerReferences") or []
     if any(reference["uid"] == owner["metadata"]["uid"] for reference in references):
@@ -60,6 +63,14 @@ def is_ours(found: Object, owner: Object, controller: str = "") -> bool:
         return same_controller and labels(ref_of(owner), controller).items() <= present.items()
     fields = found["metadata"].get("managedFields") or []
     return any(entry["manager"] == manager(controller) and "subresource" not in entry for entry in fields)
+
+
+def of_predecessor(found: Object, tenant_uid: str) -> bool:
+    """Whether the object is a namespace of an earlier Tenant of the same name, which was another customer.
+
+    A namespace without the label is one that an earlier version of the operator made.
+    """
+    return (found["metadata"].get("labels") or {}).get(names.TENANT_UID) not in (None, tenant_uid)
 
 
 def manager(controller: str = "") -> str:

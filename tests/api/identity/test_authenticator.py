@@ -40,6 +40,14 @@ class Directory:
         return key
 
 
+GONE = UUID(int=8)
+"""A tenant whose Tenant is deleted."""
+
+
+def namespace_of(tenant_id: UUID, name: str) -> str | None:
+    return None if tenant_id == GONE else f"{name}-x"
+
+
 @pytest.fixture
 def clock() -> StoppedClock:
     return StoppedClock()
@@ -52,7 +60,7 @@ def directory() -> Directory:
 
 @pytest.fixture
 def authenticator(clock: StoppedClock, directory: Directory) -> Authenticator:
-    keys = ApiKeys(directory.find, pepper=PEPPER, ttl=3, clock=clock, default_namespace=lambda name: f"{name}-x")
+    keys = ApiKeys(directory.find, pepper=PEPPER, ttl=3, clock=clock, default_namespace=namespace_of)
     return Authenticator([keys])
 
 
@@ -103,6 +111,14 @@ async def test_a_key_gives_its_tenants_caller_or_the_platforms_admin(
     assert await authenticator.caller(f"Bearer {admin.text}") == PlatformAdmin(subject=admin.id, proof=Proof.API_KEY)
 
 
+async def test_a_key_of_a_tenant_that_is_gone_is_refused_though_its_record_is_cached(
+    authenticator: Authenticator, directory: Directory
+) -> None:
+    key = directory.add(tenant_id=GONE)
+    with pytest.raises(Unauthenticated, match="unknown, expired or revoked"):
+        await authenticator.caller(f"Bearer {key.text}")
+
+
 class Passwords:
     """A scheme of the test's own, for the credential `open`."""
 
@@ -115,7 +131,7 @@ class Passwords:
 async def test_the_first_scheme_that_recognises_a_credential_proves_the_caller(
     authenticator: Authenticator, directory: Directory, clock: StoppedClock
 ) -> None:
-    keys = ApiKeys(directory.find, pepper=PEPPER, ttl=3, clock=clock, default_namespace=str)
+    keys = ApiKeys(directory.find, pepper=PEPPER, ttl=3, clock=clock, default_namespace=namespace_of)
     both = Authenticator([keys, Passwords()])
     assert (await both.caller("Bearer open")).subject == "test"
     assert (await both.caller(f"Bearer {(key := directory.add()).text}")).subject == key.id

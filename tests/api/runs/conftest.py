@@ -37,7 +37,7 @@ async def runs_api(
     postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stranger: Tenant
 ) -> AsyncGenerator[Api]:
     """A replica of the api."""
-    catalog = stage.catalog_of([tenant.name, stranger.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant, stranger], endpoint=runtime.url)
     async with stage.serving(postgres.app, catalog) as started:
         yield started
 

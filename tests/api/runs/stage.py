@@ -77,13 +77,15 @@ async def tenant(database: Database, *, role: Role = Role.OWNER) -> Tenant:
     return Tenant(tenant_id, name, key.text)
 
 
-def catalog_of(tenants: list[str], *, endpoint: str) -> Catalog:
+def catalog_of(tenants: list[Tenant], *, endpoint: str) -> Catalog:
     """A catalog of tenants with ready agents."""
     catalog = Catalog()
-    for name in tenants:
-        namespace = f"{name}-default"
+    for one in tenants:
+        namespace = f"{one.name}-default"
         states = [{"name": namespace, "phase": "Active"}]
-        catalog.stores[crds.Tenant].put(_resource(name, "", {"defaultNamespace": namespace, "namespaces": states}))
+        resource = _resource(one.name, "", {"defaultNamespace": namespace, "namespaces": states})
+        resource["metadata"]["uid"] = str(one.id)
+        catalog.stores[crds.Tenant].put(resource)
         for agent in ("helper", "other"):
             revision = f"{agent}-0123456789"
             status = {"readyRevision": revision, "latestRevision": revision, "endpoint": endpoint}
@@ -186,7 +188,7 @@ class ReplicaProcess:
 
 
 @asynccontextmanager
-async def replica_process(dsn: str, tenants: list[str], *, endpoint: str) -> AsyncGenerator[ReplicaProcess]:
+async def replica_process(dsn: str, tenants: list[Tenant], *, endpoint: str) -> AsyncGenerator[ReplicaProcess]:
     """A replica as a child process, serving these tenants."""
     port = free_port()
     arguments = orjson.dumps({"dsn": dsn, "tenants": tenants, "endpoint": endpoint, "port": port}).decode()
@@ -212,7 +214,8 @@ async def _answers(replica: ReplicaProcess) -> bool:
 
 
 async def _main(arguments: dict[str, Any]) -> None:
-    catalog = catalog_of(arguments["tenants"], endpoint=arguments["endpoint"])
+    tenants = [Tenant(**values | {"id": UUID(values["id"])}) for values in arguments["tenants"]]
+    catalog = catalog_of(tenants, endpoint=arguments["endpoint"])
     async with serving(arguments["dsn"], catalog, port=arguments["port"]):
         await asyncio.Event().wait()
 

@@ -33,7 +33,7 @@ async def both(
     request: pytest.FixtureRequest, postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stranger: Tenant
 ) -> AsyncGenerator[tuple[httpx2.AsyncClient, httpx2.AsyncClient]]:
     """Clients of two tenants at a replica of the capacity that the test names."""
-    catalog = stage.catalog_of([tenant.name, stranger.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant, stranger], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(stage.serving(postgres.app, catalog, capacity=request.param))
         clients = [await stack.enter_async_context(api.client(who.key)) for who in (tenant, stranger)]

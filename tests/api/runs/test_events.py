@@ -58,7 +58,7 @@ async def second(
     postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stranger: Tenant
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of another replica."""
-    catalog = stage.catalog_of([tenant.name, stranger.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant, stranger], endpoint=runtime.url)
     async with stage.serving(postgres.app, catalog) as started, started.client(tenant.key) as opened:
         yield opened
 

@@ -51,7 +51,7 @@ async def test_thousands_of_requests_at_once_are_one_run(
 ) -> None:
     """Each has a connection of its own. As many as a tenant may have waiting get the run, the others are told so."""
     runtime.scripts["wait"] = runtime.hang
-    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant], endpoint=runtime.url)
     most = stage.AMPLE.followers_per_tenant
     refused = asyncio.Semaphore(0)
     headers = KEY | {"Authorization": f"Bearer {tenant.key}"}

@@ -40,11 +40,9 @@ async def test_another_replica_closes_the_runs_of_a_killed_one(
     postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
 ) -> None:
     runtime.scripts["wait"] = runtime.hang
-    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(
-            stage.replica_process(postgres.app, [tenant.name], endpoint=runtime.url)
-        )
+        first = await stack.enter_async_context(stage.replica_process(postgres.app, [tenant], endpoint=runtime.url))
         survivors = [await stack.enter_async_context(stage.serving(postgres.app, catalog)) for _ in range(2)]
         doomed = await stack.enter_async_context(first.api.client(tenant.key))
         client = await stack.enter_async_context(survivors[0].client(tenant.key))
@@ -91,7 +89,7 @@ async def test_a_run_outlives_a_crash_of_postgres(
     tenant = await stage.tenant(database)
     await database.close()
     runtime.scripts["wait"] = runtime.hang
-    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant], endpoint=runtime.url)
     async with stage.serving(fragile.app, catalog) as api, api.client(tenant.key) as client:
         asked = asyncio.create_task(client.post(EXECUTE, json={"input": "wait"}))
         await runtime.began.wait()
@@ -111,7 +109,7 @@ async def test_a_shutdown_lets_runs_end_and_interrupts_the_rest(
     postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
 ) -> None:
     runtime.scripts["wait"] = runtime.hang
-    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant], endpoint=runtime.url)
     async with stage.serving(postgres.app, catalog) as api, api.client(tenant.key) as client:
         response = client.stream("POST", EXECUTE, json={"input": "wait", "stream": True})
         async with response:
@@ -126,7 +124,7 @@ async def test_a_shutdown_waits_for_runs_as_long_as_its_pod_may(
     postgres: PostgresDatabase, tenant: Tenant, runtime: Runtime
 ) -> None:
     runtime.scripts["wait"] = runtime.hang
-    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(stage.serving(postgres.app, catalog))
         client = await stack.enter_async_context(api.client(tenant.key))

@@ -47,7 +47,7 @@ def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 @pytest.fixture
 async def second(postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of another replica, with as many connections as it likes."""
-    catalog = stage.catalog_of([tenant.name], endpoint=runtime.url)
+    catalog = stage.catalog_of([tenant], endpoint=runtime.url)
     limits = httpx2.Limits(max_connections=None)
     async with stage.serving(postgres.app, catalog) as started:
         headers = {"Authorization": f"Bearer {tenant.key}"}

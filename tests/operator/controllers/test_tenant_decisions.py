@@ -13,7 +13,7 @@ from tests.crds.gadget import GADGET, RECORD
 from tests.operator.controllers.decisions import NOW, PLATFORM, condition, listed, shown
 
 TENANT = Tenant.model_validate(
-    {"metadata": {"name": "acme", "generation": 3}, "spec": {"namespaces": {"declared": ["a", "b"]}}}
+    {"metadata": {"name": "acme", "uid": "u1", "generation": 3}, "spec": {"namespaces": {"declared": ["a", "b"]}}}
 )
 
 
@@ -40,7 +40,7 @@ def test_each_namespace_gets_what_its_phase_allows() -> None:
         *contents("acme-e"),
     ]
     assert wanted.keep == {NAMESPACE.ref("acme-d")}
-    assert wanted.objects[0] == namespace.namespace("acme-a", tenant="acme")
+    assert wanted.objects[0] == namespace.namespace("acme-a", tenant="acme", uid="u1")
 
 
 def test_a_quota_to_be_counted_anew_is_left_out() -> None:
@@ -59,7 +59,7 @@ def test_a_quota_whose_limits_have_changed_is_not_made_anew_but_one_that_was_cou
     older = {name: limit for name, limit in limits.items() if "modelproviders" not in name}
     status = {"hard": limits if counted else older, "used": dict.fromkeys(older, "0")}
     quota = {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"hard": limits}, "status": status}
-    place = observe._counted("acme-a", quota, tenant=TENANT, recount_before=NOW)
+    place = observe._counted("acme-a", quota, TENANT)
     assert (place.uncounted, place.recount) == (True, counted)
 
 

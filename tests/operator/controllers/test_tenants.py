@@ -16,6 +16,8 @@ from agentic_core.cluster.kinds import (
     SERVICE_ACCOUNT,
     Object,
 )
+from agentic_operator.controllers.tenant import observe
+from agentic_operator.engine import ownership
 from tests.operator.harness import AGENT, PROVIDER, TENANT, World, eventually, world
 from tests.requirements import requirement
 from tests.support.apiserver import ControlPlane
@@ -182,9 +184,12 @@ async def test_use_of_the_quota_is_summed_up(plane: ControlPlane) -> None:
         }  # fmt: skip
 
 
-async def test_a_quota_that_was_counted_too_early_is_counted_anew(plane: ControlPlane) -> None:
+async def test_a_quota_that_was_counted_too_early_is_counted_anew(
+    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a new cluster Kubernetes may count before it has noticed our kinds, and then not again for five minutes."""
-    async with world(plane, recount_age=timedelta(seconds=1)) as w:
+    monkeypatch.setattr(observe, "RECOUNT_AGE", timedelta(seconds=1))
+    async with world(plane) as w:
         quota = await w.exists(RESOURCE_QUOTA.ref("tenant", w.namespace))
 
         async def counted() -> bool:
@@ -277,3 +282,26 @@ async def test_what_somebody_takes_away_comes_back(plane: ControlPlane) -> None:
             return bool(found["metadata"]["labels"].get(names.TENANT) == w.tenant)
 
         await eventually(labelled, "the namespace's labels")
+
+
+async def test_what_an_earlier_tenant_of_the_name_has_left_is_not_taken_over(plane: ControlPlane) -> None:
+    """As when its finalizers were removed by hand: agents and Secrets in there are another customer's."""
+    async with world(plane) as w:
+        kept, undeclared = f"{w.tenant}-kept", f"{w.tenant}-undeclared"
+        for namespace in (kept, undeclared):
+            marks = ownership.labels(TENANT.ref(w.tenant)) | {names.TENANT: w.tenant, names.TENANT_UID: "before"}
+            plane.create_namespace(namespace, **marks)
+        await w.apply(TENANT, w.tenant, {"namespaces": {"declared": ["default", "kept"]}})
+        found = await w.condition(TENANT.ref(w.tenant), "Ready", "False", "Conflict")
+        assert f"exists and belongs to Tenant {w.tenant} with the uid before" in found["message"]
+
+        async def apart() -> bool:
+            phases = {one["name"]: one["phase"] for one in (await tenant_status(w))["namespaces"]}
+            return phases == {w.namespace: "Active", kept: "Conflict", undeclared: "Conflict"}
+
+        await eventually(apart, "the phases of the namespaces")
+        for namespace in (kept, undeclared):
+            assert await w.cluster.list(NETWORK_POLICY, namespace) == []
+            stored = await w.exists(NAMESPACE.ref(namespace))
+            assert stored["metadata"]["labels"][names.TENANT_UID] == "before"
+            assert "deletionTimestamp" not in stored["metadata"]

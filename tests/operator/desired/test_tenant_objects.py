@@ -14,10 +14,10 @@ RUNTIME_PODS = {"matchLabels": {"app.kubernetes.io/name": "agent-runtime"}}
 
 def test_namespace() -> None:
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
-    assert namespace.namespace("acme-default", tenant="acme") == {
+    assert namespace.namespace("acme-default", tenant="acme", uid="u1") == {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": "acme-default", "labels": LABELS | levels},
+        "metadata": {"name": "acme-default", "labels": LABELS | {"agentic.io/tenant-uid": "u1"} | levels},
     }
 
 

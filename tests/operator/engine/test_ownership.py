@@ -74,3 +74,9 @@ def test_marks_of_argo_cd_are_never_copied() -> None:
 )
 def test_ours_are_told_from_others(metadata: dict[str, Any], ours: bool) -> None:
     assert ownership.is_ours(child(**metadata), OWNER) is ours
+
+
+@pytest.mark.parametrize(("uid", "ours"), [(None, True), ("t1", True), ("t0", False)])
+def test_a_namespace_of_an_earlier_tenant_of_the_name_is_not_ours(uid: str | None, ours: bool) -> None:
+    marks = ownership.labels(ref_of(TENANT)) | ({names.TENANT_UID: uid} if uid else {})
+    assert ownership.is_ours(child(None, labels=marks), TENANT) is ours

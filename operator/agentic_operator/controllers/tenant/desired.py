@@ -14,7 +14,7 @@ def desired(tenant: Tenant, observed: ObservedTenant, platform: PlatformSettings
     objects: list[Object] = []
     for state in observed.namespaces:
         if state.phase != "Terminating":
-            objects.append(namespace.namespace(state.name, tenant=tenant.metadata.name))
+            objects.append(namespace.namespace(state.name, tenant=tenant.metadata.name, uid=tenant.metadata.uid))
         if state.phase in ("Pending", "Active", "Retained"):
             objects += contents(tenant, state, platform)
     leaving = (NAMESPACE.ref(state.name) for state in observed.namespaces if state.phase == "Terminating")

@@ -16,32 +16,37 @@ RECOUNT_AGE = timedelta(seconds=5)
 """Minimum age of a quota that is created again."""
 
 
-async def observe(tenant: Tenant, ctx: ReconcileContext, *, recount_age: timedelta = RECOUNT_AGE) -> ObservedTenant:
-    """The tenant's namespaces and what is used in them. A quota that is older than `recount_age` and was counted
-    without some of its limits is to be created again."""
-    recount_before = datetime.now(UTC) - recount_age
-    declared = [await _state(name, tenant, ctx, recount_before=recount_before) for name in tenant.namespace_names]
+async def observe(tenant: Tenant, ctx: ReconcileContext) -> ObservedTenant:
+    """The tenant's namespaces and what is used in them."""
+    declared = [await _state(name, tenant, ctx) for name in tenant.namespace_names]
     others = tenancy.namespaces_of(tenant, ctx.index)[len(declared) :]
-    return ObservedTenant((*declared, *[_retained(name, ctx) for name in others if await _stays(name, ctx)]))
+    kept = [name for name in others if await _stays(name, tenant.metadata.uid, ctx)]
+    return ObservedTenant((*declared, *[_undeclared(name, tenant, ctx) for name in kept]))
 
 
-def _retained(name: str, ctx: ReconcileContext) -> NamespaceState:
-    quota = ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)) or {}
-    return NamespaceState(name, "Retained", used=quota.get("status", {}).get("used") or {})
+def _undeclared(name: str, tenant: Tenant, ctx: ReconcileContext) -> NamespaceState:
+    obj = ctx.index.get(NAMESPACE.ref(name))
+    if obj is not None and ownership.of_predecessor(obj, tenant.metadata.uid):
+        return NamespaceState(name, "Conflict", _predecessor(tenant))
+    counted = _counted(name, ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)), tenant)
+    return NamespaceState(name, "Retained", used=counted.used)
 
 
-async def _stays(name: str, ctx: ReconcileContext) -> bool:
+async def _stays(name: str, uid: str, ctx: ReconcileContext) -> bool:
     """Whether a namespace that is not declared any more is kept: no user allowed its deletion, and agents or providers
-    are in it. The API server is read before it counts as empty, since a deletion cannot be taken back."""
+    are in it, or it is an earlier Tenant's. The API server is read before it counts as empty, since a deletion cannot
+    be taken back."""
     metadata = (ctx.index.get(NAMESPACE.ref(name)) or {}).get("metadata", {})
     if metadata.get("deletionTimestamp") or (metadata.get("annotations") or {}).get(names.DELETE) == "true":
         return False
+    if metadata and ownership.of_predecessor({"metadata": metadata}, uid):
+        return True
     if ctx.index.any(AGENT, BY_NAMESPACE, name) or ctx.index.any(PROVIDER, PROVIDERS_BY_NAMESPACE, name):
         return True
     return any([await ctx.cluster.list(custom(kind.model), name) for kind in KINDS.counted])
 
 
-async def _state(name: str, tenant: Tenant, ctx: ReconcileContext, *, recount_before: datetime) -> NamespaceState:
+async def _state(name: str, tenant: Tenant, ctx: ReconcileContext) -> NamespaceState:
     """The index has the namespaces that the platform made; the API server has those of others, and their managers."""
     ref = NAMESPACE.ref(name)
     obj = ctx.index.get(ref)
@@ -49,16 +54,17 @@ async def _state(name: str, tenant: Tenant, ctx: ReconcileContext, *, recount_be
         obj = await ctx.cluster.get(ref, metadata_only=True)
     if obj is None:
         return NamespaceState(name)
-    if owner := _foreign_owner(obj, tenant):
-        return NamespaceState(name, "Conflict", owner)
-    if obj["metadata"].get("deletionTimestamp"):
+    foreign = _foreign_owner(obj, tenant)
+    if obj["metadata"].get("deletionTimestamp") and foreign in ("", _predecessor(tenant)):
         return NamespaceState(name, "Terminating")
+    if foreign:
+        return NamespaceState(name, "Conflict", foreign)
     if ctx.index.entry(ref) is None:
         return NamespaceState(name)
-    return _counted(name, ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)), tenant=tenant, recount_before=recount_before)
+    return _counted(name, ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)), tenant)
 
 
-def _counted(name: str, quota: Object | None, *, tenant: Tenant, recount_before: datetime) -> NamespaceState:
+def _counted(name: str, quota: Object | None, tenant: Tenant) -> NamespaceState:
     if quota is None:
         return NamespaceState(name, "Active", uncounted=True)
     status = quota.get("status", {})
@@ -67,13 +73,19 @@ def _counted(name: str, quota: Object | None, *, tenant: Tenant, recount_before:
         return NamespaceState(name, "Active", used=used)
     if not wanted <= (status.get("hard") or {}).keys():  # its limits have changed, so that it will be counted again
         return NamespaceState(name, "Active", used=used, uncounted=True)
-    created = datetime.fromisoformat(quota["metadata"]["creationTimestamp"])
-    return NamespaceState(name, "Active", used=used, uncounted=True, recount=bool(used) and created < recount_before)
+    age = datetime.now(UTC) - datetime.fromisoformat(quota["metadata"]["creationTimestamp"])
+    return NamespaceState(name, "Active", used=used, uncounted=True, recount=bool(used) and age > RECOUNT_AGE)
+
+
+def _predecessor(tenant: Tenant) -> str:
+    return f"an earlier Tenant {tenant.metadata.name}, which was deleted"
 
 
 def _foreign_owner(namespace: Object, tenant: Tenant) -> str:
     if ownership.is_ours(namespace, tenant.manifest()) or ownership.may_adopt(namespace):
         return ""
+    if ownership.of_predecessor(namespace, tenant.metadata.uid):
+        return _predecessor(tenant)
     labels = namespace["metadata"].get("labels") or {}
     kind, name = labels.get(names.OWNER_KIND), labels.get(names.OWNER_NAME)
     return f"{kind} {name}" if kind and name else "another owner"

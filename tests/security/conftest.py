@@ -1,0 +1,5 @@
+"""The programs under attack."""
+
+from tests.api.conftest import api, world
+
+__all__ = ["api", "world"]
