@@ -1,19 +1,23 @@
 """Short transactions on the one pool of a process; the baseline is a pool of the bare driver, as the gateway has one.
 
-Each transaction sets its tenant and makes three small queries, as the beginning and the end of a run do.
+Each transaction sets its tenant and makes three small queries, as the beginning and the end of a run do. And what a
+lookup of a key takes while slow reads use all connections that are not reserved.
 """
 
 import asyncio
 import os
 import statistics
-from collections.abc import Awaitable, Callable, Iterable
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from uuid import UUID, uuid4
 
 import asyncpg
 import sqlalchemy as sa
 import uvloop
 
-from agentic_core.db import Database, direct, tables
+from agentic_api.composition import RESERVED
+from agentic_core import tasks
+from agentic_core.db import Database, Purpose, direct, functions, tables
 from benchmarks import measure
 from benchmarks.measure import Load
 from tests.support.postgres import Postgres
@@ -22,6 +26,9 @@ COUNT = int(os.environ.get("BENCH_COUNT", "1000"))
 ROUNDS = 5
 CONNECTIONS = 10
 QUERIES = 3
+SLOW_READS = 64
+SLOW_READ = sa.text("select pg_sleep(0.1)")
+LOOKUPS = 100
 STATEMENT = "select count(*) as found from runs where tenant_id = $1 and id = $2::uuid"
 TENANT, RUN = uuid4(), uuid4()
 
@@ -85,6 +92,33 @@ async def measured(dsn: str) -> None:
     await database.close()
 
 
+async def looked_up(dsn: str, reserved: Mapping[Purpose, int]) -> list[float]:
+    """Milliseconds of lookups of keys, sorted, while slow reads use all connections that are not reserved."""
+    database, taken = Database(dsn, connections=16, reserved=reserved), list[float]()
+
+    async def read() -> None:
+        while True:
+            async with database.session(TENANT) as opened:
+                await opened.execute(SLOW_READ)
+
+    async with tasks.background(*(read() for _ in range(SLOW_READS))):
+        await asyncio.sleep(1)  # until all of them are under way
+        for _ in range(LOOKUPS):
+            started = time.perf_counter()
+            await functions.authenticate_key(database, "unknown")
+            taken.append(1000 * (time.perf_counter() - started))
+    await database.close()
+    return sorted(taken)
+
+
+async def lookups(dsn: str) -> None:
+    """Measure lookups with reserved connections and without, in turn."""
+    kinds: dict[str, Mapping[Purpose, int]] = {"all are shared": {}, "3 of 16 are reserved": RESERVED}
+    found = {name: await looked_up(dsn, reserved) for name, reserved in kinds.items()}
+    rows = [(f"p{part} ms", *(f"{of[len(of) * part // 100]:.1f}" for of in found.values())) for part in (50, 99)]
+    measure.table([(f"a lookup beside {SLOW_READS} reads of 100 ms", *found), *rows])
+
+
 def _print(concurrency: int, loads: dict[str, list[Load]]) -> None:
     figures = {
         "CPU µs of the process": [1000 * _median(load.cpu_ms() for load in of) for of in loads.values()],
@@ -105,3 +139,4 @@ def main() -> None:
     with Postgres(durable=True) as postgres:
         dsn = asyncio.run(postgres.fresh()).app
         uvloop.run(measured(dsn))
+        uvloop.run(lookups(dsn))

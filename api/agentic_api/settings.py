@@ -18,9 +18,10 @@ class ApiSettings(Settings):
     database_pooler: bool = False
     """Whether the DSN is that of a pooler in transaction mode, such as PgBouncer. Cancelling and following runs of
     other replicas then takes up to some seconds longer: notices do not pass such a pooler."""
-    database_connections: Annotated[int, Field(ge=2, le=200)] = 16
-    """Connections to the database that a replica may open, besides one for notices. Those of all replicas, with the
-    gateway's, must stay below what the server permits."""
+    database_connections: Annotated[int, Field(ge=4, le=200)] = 16
+    """Connections to the database that a replica may open, besides one for notices. Three of them are reserved, for
+    leases of runs and for authentication. Those of all replicas, with the gateway's, must stay below what the server
+    permits."""
     pepper_file: Path = Path("/etc/agentic/api-keys/pepper")
     """File with the secret under which API keys are hashed."""
     run_token_key_file: Path = Path("/etc/agentic/run-tokens/private.pem")

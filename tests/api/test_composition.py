@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import sqlalchemy as sa
 
 from agentic_api.runs.lifecycle.capacity import TooManyFollowers, TooManyRuns
 from agentic_core.db import PLATFORM_TENANT, Database, functions
@@ -15,6 +16,7 @@ from tests.support.apiserver import ControlPlane
 from tests.support.postgres import PostgresDatabase
 from tests.support.waiting import until
 
+OPEN = "select count(*) from pg_stat_activity where usename = current_user and datname = current_database()"
 STATEMENTS = "select count(*) as lasting from pg_prepared_statements where $1 = $1::uuid and name <> ''"
 
 
@@ -59,14 +61,19 @@ async def test_how_long_events_are_kept(
 async def test_a_replica_opens_no_more_connections_than_it_may(
     plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path
 ) -> None:
-    async with harness.running(plane, postgres, tmp_path, database_connections=2) as api:
+    async with harness.running(plane, postgres, tmp_path, database_connections=4) as api:
 
         async def backend() -> int:
             async with api.context.database.transaction(PLATFORM_TENANT) as transaction:
                 found: Any = await transaction.fetch_one("select pg_backend_pid() where $1 = $1::uuid")
                 return int(found[0])
 
-        assert len(set(await asyncio.gather(*(backend() for _ in range(20))))) <= 2
+        assert len(set(await asyncio.gather(*(backend() for _ in range(20))))) == 1, "the others are reserved"
+        database = api.context.database
+        await asyncio.gather(*(functions.authenticate_key(database, "x") for _ in range(20)))
+        await asyncio.gather(*(functions.extend_leases(database, uuid4(), [uuid4()], seconds=9) for _ in range(20)))
+        async with database.session(PLATFORM_TENANT) as session:
+            assert (await session.execute(sa.text(OPEN))).scalar_one() <= 4 + 1, "one is for notices"
 
 
 async def test_no_statement_lasts_behind_a_pooler(

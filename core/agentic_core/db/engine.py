@@ -1,7 +1,9 @@
-"""The connection pool and the sessions, each bound to one tenant; composition roots make one `Database` a process."""
+"""The connections and the sessions, each bound to one tenant; composition roots make one `Database` a process."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from enum import Enum
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
 from agentic_core.db import direct
 from agentic_core.db.direct import Transaction
@@ -24,6 +26,17 @@ CONNECT_SECONDS = 5.0
 RECYCLE_SECONDS = 300
 """Age at which a connection is replaced, before firewalls and proxies drop what is idle."""
 
+
+class Purpose(Enum):
+    """Short statements of the platform, for which connections can be reserved."""
+
+    LEASES = "leases"
+    """Extending the leases of runs: one that is late interrupts runs that go on."""
+    AUTHENTICATION = "authentication"
+    """Looking up keys, and whether the database responds."""
+
+
+NOTHING: Mapping[Purpose, int] = MappingProxyType({})
 Session = AsyncSession
 """A transaction of one tenant. Repositories write into it, `Database.session` commits it."""
 
@@ -61,18 +74,24 @@ def _replace_closed(dbapi_connection: DBAPIConnection, _record: object, _proxy: 
 
 
 class Database:
-    """The one pool of connections of a process."""
+    """The connections of a process: those that all share, and some that are reserved.
+
+    A connection is reserved for one purpose: others may neither use it nor wait in front of it, so that slow reads of
+    tenants delay no lease, and no flood of lookups does either. On reserved ones each statement is a transaction.
+    """
 
     def __init__(
         self,
         dsn: str,
         *,
         connections: int = 10,
+        reserved: Mapping[Purpose, int] = NOTHING,
         transaction_pooler: bool = False,
         connect_timeout: float = CONNECT_SECONDS,
         statement_timeout: float = direct.STATEMENT_SECONDS,
     ) -> None:
-        """`dsn` is `postgresql://user:password@host:port/database`. `connections` bounds the open connections.
+        """`dsn` is `postgresql://user:password@host:port/database`. `connections` bounds the open connections,
+        of which so many are `reserved`; a purpose without any shares the others.
 
         With `transaction_pooler` (PgBouncer in transaction mode) no prepared statement outlives its transaction.
         """
@@ -84,16 +103,14 @@ class Database:
                 "prepared_statement_cache_size": 0,
                 "prepared_statement_name_func": _unique_statement_name,
             }
-        self.engine = create_async_engine(
-            make_url(dsn).set(drivername="postgresql+asyncpg"),
-            pool_size=connections,
-            max_overflow=0,
-            pool_use_lifo=True,
-            pool_recycle=RECYCLE_SECONDS,
-            connect_args=arguments,
-        )
-        event.listen(self.engine.sync_engine, "handle_error", _close_after_timeout)
-        event.listen(self.engine.sync_engine, "checkout", _replace_closed)
+        shared = connections - sum(reserved.values())
+        if shared < 1:
+            raise ValueError(f"{connections} connections leave none to share when {dict(reserved)} are reserved")
+        self.engine = _engine(dsn, arguments, connections=shared)
+        self._reserved = {
+            purpose: _engine(dsn, arguments, connections=number, isolation_level="AUTOCOMMIT")
+            for purpose, number in reserved.items()
+        }
 
     @asynccontextmanager
     async def session(self, tenant_id: UUID) -> AsyncGenerator[Session]:
@@ -113,19 +130,41 @@ class Database:
         return direct.transaction(self.engine, tenant_id)
 
     @asynccontextmanager
-    async def platform(self) -> AsyncGenerator[AsyncConnection]:
-        """A transaction of no tenant: it sees no row, and may call the functions of `agentic_core.db.functions`."""
-        async with self.engine.begin() as connection:
+    async def platform(self, purpose: Purpose | None = None) -> AsyncGenerator[AsyncConnection]:
+        """A transaction of no tenant: it sees no row, and may call the functions of `agentic_core.db.functions`.
+
+        With a purpose it is one short statement, on a connection that is reserved for it if there is any.
+        """
+        async with self._for(purpose).begin() as connection:
             yield connection
 
     async def ready(self) -> None:
         """Return when the database responds; raises SQLAlchemy's error when it does not."""
-        async with self.engine.connect() as connection:
+        async with self.platform(Purpose.AUTHENTICATION) as connection:
             await connection.exec_driver_sql("select 1")
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.engine.dispose()
+        for engine in (self.engine, *self._reserved.values()):
+            await engine.dispose()
+
+    def _for(self, purpose: Purpose | None) -> AsyncEngine:
+        return self.engine if purpose is None else self._reserved.get(purpose, self.engine)
+
+
+def _engine(dsn: str, arguments: dict[str, Any], *, connections: int, **options: Any) -> AsyncEngine:
+    engine = create_async_engine(
+        make_url(dsn).set(drivername="postgresql+asyncpg"),
+        pool_size=connections,
+        max_overflow=0,
+        pool_use_lifo=True,
+        pool_recycle=RECYCLE_SECONDS,
+        connect_args=arguments,
+        **options,
+    )
+    event.listen(engine.sync_engine, "handle_error", _close_after_timeout)
+    event.listen(engine.sync_engine, "checkout", _replace_closed)
+    return engine
 
 
 def tenant_of(session: Session) -> UUID:

@@ -6,15 +6,16 @@ Only runs of a leased status have leases: queued and waiting ones are left alone
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from agentic_api.runs.lifecycle import transcript
 from agentic_api.runs.lifecycle.driver import Driver
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import Closing, StoredEvent
-from agentic_core import telemetry
+from agentic_core import tasks, telemetry
 from agentic_core.contract import ErrorCode, Failed, RunError, read_event
 from agentic_core.db import Database, faults, functions
 
@@ -33,6 +34,16 @@ class LeaseTimes:
     sweep_seconds: float = 60.0
     """How long one sweep may take; the next one goes on with what is left."""
 
+    @property
+    def attempt_seconds(self) -> float:
+        """How long one extension may take: so long that a second one succeeds before the lease expires."""
+        return (self.lease_seconds - self.interval_seconds) / 2
+
+    @property
+    def retry_seconds(self) -> float:
+        """The pause after an extension that failed."""
+        return self.interval_seconds / 5
+
 
 @dataclass(frozen=True)
 class Leases:
@@ -47,23 +58,33 @@ class Leases:
     """Called with the status of each run that was closed for a dead replica."""
 
     async def keep(self) -> None:
-        """Extend and sweep for ever. A sweep follows an extension, so that live runs come first after an outage.
+        """Extend for ever, and sweep beside it: a sweep that takes long delays no extension.
 
-        A database that does not respond must not block this: the next connection may reach it.
+        A sweep begins after two extensions that succeeded, so that live runs of all replicas come first after an
+        outage. A database that does not respond must not block this: the next connection may reach it.
         """
-        healthy = True
-        while True:
-            try:
-                async with asyncio.timeout(self.times.lease_seconds):
-                    await self.extend()
-                if healthy:
-                    async with asyncio.timeout(self.times.sweep_seconds):
-                        await self.sweep()
-                healthy = True
-            except Exception as error:
-                healthy = False
-                log.warning("leases not kept", error=type(error).__name__, exc_info=not faults.is_unavailable(error))
-            await asyncio.sleep(self.times.interval_seconds)
+        healthy, sweeping = True, set[asyncio.Task[bool]]()
+        try:
+            while True:
+                extended = await self._attempt(self.extend(), "leases not extended", seconds=self.times.attempt_seconds)
+                if extended and healthy and not sweeping:
+                    sweep = self._attempt(self.sweep(), "expired runs not closed", seconds=self.times.sweep_seconds)
+                    sweeping.add(task := asyncio.create_task(sweep))
+                    task.add_done_callback(sweeping.discard)
+                healthy = extended
+                await asyncio.sleep(self.times.interval_seconds if extended else self.times.retry_seconds)
+        finally:
+            await tasks.cancel(sweeping)
+
+    @staticmethod
+    async def _attempt(action: Coroutine[Any, Any, None], failure: str, *, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds):
+                await action
+        except Exception as error:
+            log.warning(failure, error=type(error).__name__, exc_info=not faults.is_unavailable(error))
+            return False
+        return True
 
     async def extend(self) -> None:
         """Extend the leases of our runs; stop those that were cancelled elsewhere or closed by another."""
