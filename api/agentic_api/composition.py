@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
-import aiohttp
 from prometheus_client import CollectorRegistry
 
 from agentic_api.agents.service import Agents
@@ -30,6 +29,7 @@ from agentic_core.clock import Clock
 from agentic_core.cluster import Cluster, Watches, credentials
 from agentic_core.db import Database, Purpose, functions
 from agentic_core.db.notices import Notices
+from agentic_core.egress import Guard, GuardedClient
 from agentic_core.web.exposition import exposed
 from agentic_core.web.lifecycle import Lifecycle
 from agentic_core.web.metrics import HttpMetrics
@@ -83,7 +83,7 @@ class Parts:
 
     database: Callable[[ApiSettings], Database] = database_of
     resources: Callable[[ApiSettings, Database], AbstractAsyncContextManager[ResourceSource]] = of_cluster
-    runtimes: Callable[[], aiohttp.ClientSession] = runtime.session
+    runtimes: Callable[[Guard], GuardedClient] = runtime.client
     notices: Callable[..., Notices] = Notices
     clock: Clock = field(default_factory=Clock)
     timing: RunTiming = field(default_factory=RunTiming)
@@ -106,7 +106,8 @@ async def opened(
         stack.push_async_callback(database.close)
         # Before the runs, so that they are seen until the last one has ended.
         await stack.enter_async_context(exposed(registry, host=settings.host, port=settings.metrics_port))
-        http = await stack.enter_async_context(parts.runtimes())
+        guard = Guard(private=True, loopback=settings.runtimes_anywhere)
+        http = await stack.enter_async_context(parts.runtimes(guard))
         resources = await stack.enter_async_context(parts.resources(settings, database))
         catalog = resources.catalog
         replica = Replica(

@@ -31,7 +31,8 @@ class ApiSettings(Settings):
     gitops_only: bool = False
     """Refuse writes of agents: they come from Git alone."""
     runtimes_anywhere: bool = False
-    """Whether agents may run elsewhere than in the runtimes of their namespaces; for development and tests only."""
+    """Whether agents may run elsewhere than in the runtimes of their namespaces, also on loopback addresses; for
+    development and tests only."""
     cors_origins: Annotated[tuple[str, ...], Field(max_length=64)] = ()
     """Origins of web pages that may call the api, for example ["https://console.example.com"]; none by default."""
     requests_per_minute: Annotated[int, Field(ge=0)] = 6000

@@ -23,6 +23,8 @@ from agentic_crds.schema import CEL, map_list
 
 NAME_LIMIT = 63
 """Longest name of a provider, as of any DNS label."""
+ASCII_HOST = r"^https?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?(/|$)"
+"""What is not ASCII has several readings: what one program takes for a name, another connects to as an address."""
 KEY_SECRET_TYPE = "Opaque"
 """The one type of Secret whose contents are sent to providers: never credentials of registries or of accounts."""
 
@@ -69,7 +71,19 @@ class ModelProviderSpec(Model):
 
     type: ProviderType
     """Wire protocol: anthropic, openai, or openaiCompatible."""
-    base_url: Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$")] | None = None
+    base_url: (
+        Annotated[
+            str,
+            Field(max_length=2048, pattern=r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"),
+            CEL(
+                f"self.matches(r'{ASCII_HOST}')",
+                "the host of baseUrl is written in ASCII letters, digits, hyphens and dots; write an international name"
+                " in its xn-- form",
+                lambda url: bool(re.search(ASCII_HOST, url)),
+            ),
+        ]
+        | None
+    ) = None
     """Base URL of the API. OpenAI and compatible ones include the version, for example https://host/v1."""
     secret_ref: SecretKeyRef | None = None
     """The key of a Secret in the same namespace that holds the API key; without it calls carry no key. The Secret is

@@ -5,14 +5,13 @@ from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-import aiohttp
 import asyncpg
 
 from agentic_core import egress, names
 from agentic_core.auth import run_tokens
 from agentic_core.clock import Clock
 from agentic_core.db import faults
-from agentic_core.egress import Guard
+from agentic_core.egress import Guard, GuardedClient
 from agentic_core.tasks import background
 from agentic_gateway.app import GatewayContext
 from agentic_gateway.call import upstream
@@ -42,8 +41,8 @@ class GatewayParts:
     clock: Clock = field(default_factory=Clock)
     run_watch: RunWatch = field(default_factory=RunWatch)
     open_pool: Callable[..., asyncpg.Pool] = repository.pool
-    open_session: Callable[..., aiohttp.ClientSession] = upstream.session
-    """Opens the one HTTP session to providers."""
+    open_client: Callable[..., GuardedClient] = upstream.client
+    """Opens the one HTTP client for providers."""
 
 
 @asynccontextmanager
@@ -51,7 +50,7 @@ async def running(settings: GatewaySettings, parts: GatewayParts) -> AsyncGenera
     """All that is open while the gateway serves; at the end all usage is committed before the database closes."""
     guard = await _guard(settings)
     metrics = GatewayMetrics()
-    session = parts.open_session(
+    client = parts.open_client(
         guard,
         connect=settings.connect_seconds,
         silence=settings.silence_seconds,
@@ -62,7 +61,7 @@ async def running(settings: GatewaySettings, parts: GatewayParts) -> AsyncGenera
         connections=settings.database_connections,
         transaction_pooler=settings.database_pooler,
     )
-    async with pool, session:
+    async with pool, client:
         store = UsageRepository(pool)
         balances = RunBalances(store, clock=parts.clock, watch=parts.run_watch)
         queue = UsageQueue(
@@ -77,7 +76,7 @@ async def running(settings: GatewaySettings, parts: GatewayParts) -> AsyncGenera
             verifier=Verifier(run_tokens.public_keys(settings.run_token_public_key_file.read_text())),
             catalog=parts.resources,
             ledger=parts.ledger or RunLedger(balances, queue),
-            upstream=_upstream(settings, parts, session, guard=guard, metrics=metrics),
+            upstream=_upstream(settings, parts, client, metrics=metrics),
             metrics=metrics,
             limits=RequestLimits(
                 body_bytes=settings.max_request_bytes,
@@ -94,18 +93,16 @@ async def running(settings: GatewaySettings, parts: GatewayParts) -> AsyncGenera
 def _upstream(
     settings: GatewaySettings,
     parts: GatewayParts,
-    session: aiohttp.ClientSession,
+    client: GuardedClient,
     *,
-    guard: Guard,
     metrics: GatewayMetrics,
 ) -> Upstream:
     circuits = Circuits(failures=settings.circuit_failures, seconds=settings.circuit_seconds)
     metrics.show_circuits(circuits.states)
     return Upstream(
-        session,
+        client,
         KeyRing(parts.resources, seconds=settings.key_seconds),
         circuits=circuits,
-        guard=guard,
         attempts=settings.attempts,
         max_response_bytes=settings.max_answer_bytes,
         trusted_trace=settings.trusted_trace,

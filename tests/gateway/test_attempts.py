@@ -4,7 +4,10 @@ import random
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from agentic_core.errors import RateLimited
 from agentic_crds.model_provider import ModelProviderSpec, ProviderModel, ProviderType
 from agentic_gateway.call.attempts import AttemptFailure, Cause, Plan, retry_after
 from agentic_gateway.route.routing import Backend
@@ -86,6 +89,8 @@ def test_a_pause_is_never_shorter_than_asked_for() -> None:
         ("5", 5),
         ("0.5", 0.5),
         ("-3", 0),
+        ("1_0", None),
+        ("\u0661", None),
         ("soon", None),
         ("Sun, 22 Nov 2026 20:00:30 GMT", 30),
         ("Sun, 22 Nov 2020 20:00:30 GMT", 0),
@@ -93,3 +98,18 @@ def test_a_pause_is_never_shorter_than_asked_for() -> None:
 )
 def test_retry_after_is_a_number_or_a_date(header: str | None, seconds: float | None) -> None:
     assert retry_after(header, datetime(2026, 11, 22, 20, tzinfo=UTC)) == seconds
+
+
+@given(st.text(max_size=60))
+@example("Sun, 22 Nov 2026 20:00:30 +99999999")
+def test_no_retry_after_breaks_the_backoff(header: str) -> None:
+    seconds = retry_after(header)
+    assert seconds is None or 0 <= seconds <= 86_400
+    line = plan("a", "b")
+    attempt = line.next()
+    assert attempt
+    line.failed(attempt, AttemptFailure("rate_limited", "answered 429", retry_after=seconds), 100.0)
+    following = line.next()
+    assert following
+    assert 0 <= following.ready_at <= 130
+    RateLimited("later", retry_after=seconds or 1)

@@ -14,7 +14,7 @@ import aiohttp
 import orjson
 
 from agentic_core import telemetry
-from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
+from agentic_core.egress import Guard, GuardedClient, refusal
 from agentic_core.errors import PlatformError, RateLimited
 from agentic_gateway.call import attempts
 from agentic_gateway.call.attempts import Attempt, AttemptFailure, Plan
@@ -76,19 +76,17 @@ class Upstream:
 
     def __init__(
         self,
-        session: aiohttp.ClientSession,
+        client: GuardedClient,
         keys: KeyRing,
         *,
         circuits: Circuits,
-        guard: Guard,
         attempts: int,
         max_response_bytes: int,
         trusted_trace: bool,
     ) -> None:
-        self._session = session
+        self._client = client
         self._keys = keys
         self._circuits = circuits
-        self._guard = guard
         self._attempts = attempts
         self._max_response_bytes = max_response_bytes
         self._trusted_trace = trusted_trace
@@ -167,19 +165,18 @@ class Upstream:
         self, call: ModelCall, backend: Backend, key: str | None, progress: AttemptProgress
     ) -> aiohttp.ClientResponse:
         operation = call.operation
-        base = backend.provider.url
-        self._guard.refuse_url(base)
         headers = operation.upstream_headers(call.headers, key)
         if self._trusted_trace:
             telemetry.inject(headers)
         kind = backend.provider.type
         translated = operation.upstream_body(call.request, backend.model.name, kind, max_output=call.max_output)
         body = orjson.dumps(translated)
-        return await self._session.post(
-            base + operation.upstream_path,
+        return await self._client.request(
+            "POST",
+            backend.provider.url + operation.upstream_path,
+            tenant=backend.tenant_id,
             data=body,
             headers=headers,
-            allow_redirects=False,
             trace_request_ctx=progress,
         )
 
@@ -232,19 +229,18 @@ class Upstream:
         return problem
 
 
-def session(guard: Guard, *, connect: float, silence: float, per_host: int) -> aiohttp.ClientSession:
-    """The one session of the process: pools of kept connections, no cookies, no proxies, no redirects."""
-    connector = aiohttp.TCPConnector(
-        resolver=GuardedResolver(guard), limit=0, limit_per_host=per_host, ttl_dns_cache=10, keepalive_timeout=55
-    )
+def client(guard: Guard, *, connect: float, silence: float, per_host: int) -> GuardedClient:
+    """The one client of the process, with pools of kept connections."""
     trace = aiohttp.TraceConfig()
     trace.on_request_chunk_sent.append(_note_sent)
-    return aiohttp.ClientSession(
-        trace_configs=[trace],
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
+    return GuardedClient(
+        guard,
+        per_host=per_host,
+        keep_seconds=55,
         timeout=aiohttp.ClientTimeout(total=None, connect=connect * 2, sock_connect=connect, sock_read=silence),
         headers={"Content-Type": "application/json", "Accept-Encoding": "identity", "User-Agent": "agentic-gateway"},
+        decompress=True,
+        traces=[trace],
     )
 
 
@@ -279,11 +275,9 @@ def _refusal(response: aiohttp.ClientResponse) -> AttemptFailure | None:
 
 
 def _failure(error: Exception, progress: AttemptProgress) -> AttemptFailure:
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, ForbiddenAddress):
-        return AttemptFailure("forbidden", f"has a baseUrl that must not be called: {cause}")
-    if isinstance(error, aiohttp.InvalidURL):
-        return AttemptFailure("forbidden", "has a baseUrl that is no URL")
+    refused = refusal(error)
+    if refused:
+        return AttemptFailure("forbidden", f"has a baseUrl that must not be called: {refused}")
     if isinstance(error, TimeoutError):
         return AttemptFailure("timeout", "did not answer in time", spent=progress.sent)
     if isinstance(error, aiohttp.ClientConnectorDNSError):

@@ -35,7 +35,7 @@ class Script:
     def __init__(self) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
 
-    async def run(self, _endpoint: str, _body: bytes, _token: str) -> AsyncGenerator[Event]:
+    async def run(self, _endpoint: str, _body: bytes, _token: str, *, tenant: str) -> AsyncGenerator[Event]:
         while True:
             event = await self.events.get()
             yield event

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from agentic_api.runs.lifecycle.runtime import session
+from agentic_api.runs.lifecycle import runtime as runtimes
 from agentic_core.contract import (
     Failed,
     Final,
@@ -25,6 +25,7 @@ from agentic_core.contract import (
     line,
 )
 from agentic_core.db import Database, functions
+from agentic_core.egress import Guard
 from tests.api.runs import runtime as stand_in
 from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Tenant
@@ -149,9 +150,10 @@ async def test_a_runtime_leads_the_api_nowhere(client: httpx2.AsyncClient, runti
 
 
 async def test_a_runtime_leaves_nothing_behind_for_those_of_other_tenants() -> None:
-    async with session() as http:
-        http.cookie_jar.update_cookies(SimpleCookie("a=b; Domain=svc; Path=/"), URL("http://agent-runtime.acme.svc/"))
-        assert not http.cookie_jar.filter_cookies(URL("http://agent-runtime.globex.svc/"))
+    async with runtimes.client(Guard(private=True)) as http:
+        cookies = http._session.cookie_jar
+        cookies.update_cookies(SimpleCookie("a=b; Domain=svc; Path=/"), URL("http://agent-runtime.acme.svc/"))
+        assert not cookies.filter_cookies(URL("http://agent-runtime.globex.svc/"))
 
 
 async def test_a_packed_answer_is_not_unpacked(client: httpx2.AsyncClient, runtime: Runtime) -> None:

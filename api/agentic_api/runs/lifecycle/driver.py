@@ -148,7 +148,9 @@ class Driver:
         await self._send(body)
 
     async def _send(self, body: bytes) -> None:
-        response = self._context.runtimes.run(self.task.new.agent.endpoint, body, self._token)
+        response = self._context.runtimes.run(
+            self.task.new.agent.endpoint, body, self._token, tenant=str(self.task.new.tenant_id)
+        )
         async with aclosing(response) as events:
             async for event in events:
                 if (

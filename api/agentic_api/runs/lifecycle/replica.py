@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-import aiohttp
 from opentelemetry.trace import Span, SpanKind
 
 from agentic_api.runs.follow.live import LiveRun
@@ -25,6 +24,7 @@ from agentic_core import attributes, tasks, telemetry
 from agentic_core.contract import ErrorCode, RunError, RunRequest
 from agentic_core.db import Database
 from agentic_core.db.notices import Notices
+from agentic_core.egress import GuardedClient
 
 CHANNEL = "agentic_runs"
 DRAINED = RunError(code=ErrorCode.INTERRUPTED, message="The api replica that drove the run was shut down.")
@@ -50,7 +50,7 @@ class Replica:
     def __init__(
         self,
         database: Database,
-        http: aiohttp.ClientSession,
+        http: GuardedClient,
         metrics: RunMetrics,
         *,
         timing: RunTiming,

@@ -1,6 +1,7 @@
 """The client side of the contract with runtimes: a run request out, its events in; the driver uses it.
 
-A runtime may be a user's own program, so its response is bounded in line length, number of events and bytes.
+A runtime may be a user's own program, so its response is bounded in line length, number of events and bytes. Its name
+may be a Service that a user made, so it is connected to only where a runtime can be.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from agentic_core.contract import (
     RunError,
     read_event,
 )
+from agentic_core.egress import Guard, GuardedClient, InvalidUrl, refusal
 from agentic_core.quoting import quoted
 
 CONNECTIONS = 2 * MAX_RUNS
@@ -74,10 +76,10 @@ class Bounds:
 class RuntimeClient:
     """Sends runs to runtimes."""
 
-    http: aiohttp.ClientSession
+    http: GuardedClient
     bounds: Bounds = Bounds()
 
-    async def run(self, endpoint: str, body: bytes, token: str) -> AsyncGenerator[Event]:
+    async def run(self, endpoint: str, body: bytes, token: str, *, tenant: str) -> AsyncGenerator[Event]:
         """The events of the run of `body`, a `RunRequest`, up to `final` or `error`. Closing it cancels.
 
         Raises `NotStarted` or `Stopped`.
@@ -90,8 +92,8 @@ class RuntimeClient:
         )
         begun = False
         try:
-            async with self.http.post(
-                endpoint + RUN_PATH, data=body, headers=headers, timeout=timeout, allow_redirects=False
+            async with await self.http.request(
+                "POST", endpoint + RUN_PATH, tenant=tenant, data=body, headers=headers, timeout=timeout
             ) as response:
                 await self._check(response)
                 async for event in self._events(response):
@@ -99,7 +101,7 @@ class RuntimeClient:
                     yield event
                     if isinstance(event, Final | Failed):
                         return
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, InvalidUrl) as error:
             raise _lost(error, begun=begun) from error
         raise Stopped(ErrorCode.INTERRUPTED, "The runtime closed the connection before the run had ended.")
 
@@ -164,13 +166,9 @@ class RuntimeClient:
             )
 
 
-def session() -> aiohttp.ClientSession:
-    """The one session of the process. Runtimes are programs of different tenants that do not trust each other.
-
-    So it keeps no cookies, which one runtime could set for all, and unpacks nothing, which could fill the memory.
-    """
-    connector = aiohttp.TCPConnector(limit=CONNECTIONS, ttl_dns_cache=30, keepalive_timeout=60)
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False)
+def client(guard: Guard) -> GuardedClient:
+    """The one client of the process. It unpacks nothing, which could fill the memory."""
+    return GuardedClient(guard, max_connections=CONNECTIONS, keep_seconds=60)
 
 
 def parse(line: bytes) -> Event:
@@ -208,6 +206,9 @@ def _seconds(retry_after: str) -> float:
 
 
 def _lost(error: Exception, *, begun: bool) -> Stopped:
+    refused = refusal(error)
+    if refused:
+        return Stopped(ErrorCode.RUNTIME_UNREACHABLE, f"The runtime's address must not be called: {refused}.")
     silent = isinstance(error, asyncio.TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError)
     if not begun and not silent:
         return NotStarted(f"The runtime could not be reached ({type(error).__name__}).")

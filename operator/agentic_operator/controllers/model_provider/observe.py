@@ -21,7 +21,7 @@ async def observe(
     key, text = await _key(provider, ctx)
     if key.state not in ("NotNeeded", "Found"):
         return ObservedProvider(tenant.metadata.name, key)
-    target = ProbeTarget(provider.metadata.uid, provider.spec, text)
+    target = ProbeTarget(tenant.metadata.uid, provider.metadata.uid, provider.spec, text)
     result, probing = prober.last_result(target)
     return ObservedProvider(tenant.metadata.name, ObservedKey(key.state, target.key_hash or None), result, probing)
 

@@ -13,14 +13,16 @@ from dataclasses import dataclass, field
 import aiohttp
 from cachetools import LRUCache
 
-from agentic_core.egress import ForbiddenAddress, Guard, GuardedResolver
+from agentic_core.egress import Guard, GuardedClient, refusal
+from agentic_core.fair_slots import FairSlots
 from agentic_core.tasks import cancel
 from agentic_crds.model_provider import ModelProviderSpec, ProviderType
 from agentic_operator.controllers.model_provider.observed import PENDING, ProbeResult
 from agentic_operator.controllers.model_provider.status import INTERVAL
 
 TIMEOUT = 5.0
-CONCURRENT = 16
+MAX_PROBES = 16
+MAX_PROBES_PER_TENANT = 4
 MAX_PROVIDERS = 10_000
 
 
@@ -28,6 +30,8 @@ MAX_PROVIDERS = 10_000
 class ProbeTarget:
     """A provider and its key."""
 
+    tenant: str
+    """Uid of the Tenant, whose share of probes and lookups it takes."""
     uid: str
     spec: ModelProviderSpec
     key: str | None = field(repr=False)
@@ -56,7 +60,7 @@ class Prober:
     """The last results of all providers.
 
     Invariants: at most one probe of a provider runs; a probe whose target changed is cancelled and never read; a result
-    that is evicted from the cache is probed again.
+    that is evicted from the cache is probed again; at most `MAX_PROBES` run, and `MAX_PROBES_PER_TENANT` of a tenant.
     """
 
     def __init__(self, guard: Guard, *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -64,8 +68,8 @@ class Prober:
         self._clock = clock
         self._probed: LRUCache[str, _Probed] = LRUCache(MAX_PROVIDERS)
         self._running: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(CONCURRENT)
-        self._session: aiohttp.ClientSession | None = None
+        self._slots = FairSlots(MAX_PROBES, per_tenant=MAX_PROBES_PER_TENANT)
+        self._http: GuardedClient | None = None
 
     def last_result(self, target: ProbeTarget) -> tuple[ProbeResult, bool]:
         """The last result, and whether a newer one is on its way."""
@@ -85,30 +89,28 @@ class Prober:
         """End all probes."""
         await cancel(self._running)
         self._probed.clear()
-        if self._session:
-            await self._session.close()
+        if self._http:
+            await self._http.close()
 
     async def _refresh(self, probed: _Probed, target: ProbeTarget) -> None:
-        async with self._slots:
+        async with self._slots.slot(target.tenant):
             probed.result = await self._probe(target)
         probed.at, probed.task = self._clock(), None
 
     async def _probe(self, target: ProbeTarget) -> ProbeResult:
         try:
-            self._guard.refuse_url(target.spec.url)
-            async with self._client().get(
-                models_url(target.spec), headers=_headers(target), allow_redirects=False
+            url = models_url(target.spec)
+            async with await self._client().request(
+                "GET", url, tenant=target.tenant, headers=_headers(target)
             ) as response:
                 return judge(response.status, target.spec.url)
         except (aiohttp.ClientError, OSError, ValueError, TimeoutError) as error:
             return _failure(error, target.spec.url)
 
-    def _client(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            connector = aiohttp.TCPConnector(resolver=GuardedResolver(self._guard), force_close=True, limit=CONCURRENT)
-            timeout = aiohttp.ClientTimeout(total=TIMEOUT)
-            self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, trust_env=False)
-        return self._session
+    def _client(self) -> GuardedClient:
+        if self._http is None:
+            self._http = GuardedClient(self._guard, timeout=aiohttp.ClientTimeout(total=TIMEOUT))
+        return self._http
 
 
 def models_url(spec: ModelProviderSpec) -> str:
@@ -136,9 +138,9 @@ def _headers(target: ProbeTarget) -> dict[str, str]:
 
 
 def _failure(error: Exception, url: str) -> ProbeResult:
-    forbidden = error if isinstance(error, ForbiddenAddress) else _cause(error)
-    if forbidden:
-        return ProbeResult("False", "AddressForbidden", f"{url} must not be called: {forbidden}; change baseUrl")
+    refused = refusal(error)
+    if refused:
+        return ProbeResult("False", "AddressForbidden", f"{url} must not be called: {refused}; change baseUrl")
     if isinstance(error, TimeoutError):
         return ProbeResult("False", "Unreachable", f"{url} does not answer within {TIMEOUT:g} seconds")
     if isinstance(error, aiohttp.ClientConnectorDNSError):
@@ -146,9 +148,3 @@ def _failure(error: Exception, url: str) -> ProbeResult:
     if isinstance(error, aiohttp.ClientSSLError):
         return ProbeResult("False", "Unreachable", f"The TLS certificate of {url} is not accepted")
     return ProbeResult("False", "Unreachable", f"{url} cannot be connected to")
-
-
-def _cause(error: BaseException) -> ForbiddenAddress | None:
-    """aiohttp wraps what a resolver raises."""
-    found = getattr(error, "os_error", None) or error.__cause__
-    return found if isinstance(found, ForbiddenAddress) else None
