@@ -15,7 +15,7 @@ from agentic_gateway import spans
 from agentic_gateway.call.upstream import ProviderResponse
 from agentic_gateway.exchange import CallerGone, HttpExchange, Receive, Send
 from agentic_gateway.flow import CallFlow
-from agentic_gateway.metrics import CallLabels, GatewayMetrics
+from agentic_gateway.metrics import CallLabels, GatewayMetrics, status_label
 from agentic_gateway.problems import ResponseTimedOut
 from agentic_gateway.relay import relay
 from agentic_gateway.route import listing, routing
@@ -116,7 +116,7 @@ class Gateway:
         with spans.of_request(exchange) as span, metrics.in_flight.track_inprogress():
             status, response = await self._respond(operation, exchange, labels)
             spans.responded(span, status)
-        metrics.requests.labels(*labels.values, status).inc()
+        metrics.requests.labels(*labels.values, status_label(status)).inc()
         metrics.seconds.labels(*labels.values).observe(loop.time() - started)
         if response:
             await relay.drain(response)

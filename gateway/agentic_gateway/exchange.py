@@ -57,6 +57,8 @@ class HttpExchange:
 
     async def json(self, *, max_bytes: int, seconds: float) -> JSON:
         """The body, a JSON object."""
+        if body.declared(self.headers.items()) > max_bytes:
+            raise body.too_large(max_bytes)
         try:
             data = await body.read(self._receive, max_bytes=max_bytes, seconds=seconds)
         except Disconnected:

@@ -1,4 +1,8 @@
-"""The gateway's Prometheus metrics. No label grows with tenants: models are counted by family, providers by type."""
+"""The gateway's Prometheus metrics; the flow and the usage queue record them.
+
+No label grows with tenants, or with what a caller or a provider chooses: models are counted by family, providers by
+type, statuses that the gateway does not use itself by class.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -35,6 +39,8 @@ FAMILIES: Final = (
     "smollm",
     "echo",
 )
+STATUSES: Final = frozenset({200, 400, 401, 402, 403, 404, 408, 413, 422, 429, 499, 500, 502, 503, 504})
+"""Statuses counted each by itself."""
 SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600)
 
 
@@ -42,6 +48,11 @@ def family(model: str) -> str:
     """The family in a model's name, `other` when there is none."""
     name = model.lower().rpartition("/")[2]
     return next((one for one in FAMILIES if name.startswith(one)), "other")
+
+
+def status_label(status: int) -> str:
+    """What a status is counted under: a response that is passed on may have any."""
+    return str(status) if status in STATUSES else f"{status // 100}xx" if 100 <= status < 600 else "other"
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """`POST /v1/run`: admits a run request and hands it to a stream. Mounted by `app`.
 
-A plain ASGI application: the body is read within bounds of size and time, and the response is written event by event.
+A plain ASGI application: the credential is verified before the body is read, within bounds of size and time, and the
+response is written event by event.
 """
 
 from collections.abc import Sequence
@@ -41,17 +42,25 @@ class RunEndpoint:
         """Respond with a stream of events, or with a problem document when the request cannot run."""
         headers = Headers(scope=scope)
         try:
-            self._runs.check()
             token = _token(headers)
-            claims = run_tokens.verify(token, self._keys)
+            claims = self._verified(token)
+            self._runs.check()
             request = _parse(await self._read(headers, receive))
-            _authorize(claims, request, self._settings.namespace)
+            _authorize(claims, request)
         except PlatformError as error:
             await problems.response(error)(scope, receive, send)
             return
         except body.Disconnected:
             return
         await self._serve(request, token, headers, receive, send)
+
+    def _verified(self, token: str) -> run_tokens.RunClaims:
+        """The claims of a token for this pod's namespace."""
+        claims = run_tokens.verify(token, self._keys)
+        namespace = self._settings.namespace
+        if claims.namespace != namespace:
+            raise Forbidden(f"The run token is for namespace {claims.namespace}; this runtime serves {namespace}.")
+        return claims
 
     async def _read(self, headers: Headers, receive: Receive) -> bytes:
         settings = self._settings
@@ -105,10 +114,8 @@ def _parse(sent: bytes) -> RunRequest:
     return request
 
 
-def _authorize(claims: run_tokens.RunClaims, request: RunRequest, namespace: str) -> None:
-    """The token is for this very run, and for this pod's namespace."""
-    if claims.namespace != namespace:
-        raise Forbidden(f"The run token is for namespace {claims.namespace}; this runtime serves {namespace}.")
+def _authorize(claims: run_tokens.RunClaims, request: RunRequest) -> None:
+    """The token is for this very run."""
     named = (request.run_id, request.namespace, request.tenant, request.agent)
     if named != (claims.run_id, claims.namespace, claims.tenant, claims.agent):
         raise Forbidden("The run token is for another run: run_id, namespace, tenant and agent must be the token's.")

@@ -10,7 +10,7 @@ import pytest
 
 from agentic_crds.model_provider import ModelProviderSpec, Price, ProviderModel, ProviderType
 from agentic_gateway.ledger import CallOutcome, Purpose, Spender, SpendingRun
-from agentic_gateway.metrics import family
+from agentic_gateway.metrics import family, status_label
 from agentic_gateway.reserve import tokens
 from agentic_gateway.reserve.tokens import StreamedText
 from agentic_gateway.route.routing import Backend
@@ -138,3 +138,9 @@ def test_a_row_may_have_no_run() -> None:
 )
 def test_metrics_know_families_only(model: str, known: str) -> None:
     assert family(model) == known
+
+
+def test_statuses_that_a_provider_chooses_are_counted_by_class() -> None:
+    assert status_label(200) == "200"
+    assert len({status_label(status) for status in range(100, 1000)}) < 25
+    assert {status_label(status) for status in (201, 299)} == {"2xx"}

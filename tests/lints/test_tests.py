@@ -23,11 +23,6 @@ SLEEPS = {
     "tests/support/waiting.py::until_sync": "waits for a condition",
 }
 """By function, why it may sleep."""
-PATCHED: dict[str, str] = {
-    "tests/core/cluster/test_client.py: PAGE": "the page of a list, no option of the client yet",
-    "tests/operator/controllers/test_tenants.py: RECOUNT_AGE": "the operator's registry does not pass it on yet",
-}
-"""Constants that tests set in what they test, and why they cannot be given to it; no new ones."""
 
 
 def calls(tree: ast.AST, inside: str = "") -> Iterator[tuple[str, ast.Call]]:
@@ -74,7 +69,7 @@ def test_tests_wait_for_conditions_and_patch_no_constants() -> None:
         sleeping |= sleeps
         patching |= patches
     assert sleeping == set(SLEEPS), "wait for a condition with tests/support/waiting.py, or say here why not"
-    assert patching <= set(PATCHED), "give the constant to what is tested as a parameter, or say here why not"
+    assert patching == set(), "give the constant to what is tested as a parameter"
 
 
 @pytest.mark.parametrize(

@@ -5,17 +5,18 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any
 
 from agentic_core import names
-from agentic_core.cluster import Cluster, Credentials, Options
+from agentic_core.cluster import Cluster
 from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, RESOURCE_QUOTA, Kind, Object, Ref, custom
 from agentic_core.egress import Guard
 from agentic_crds import Agent, AgentRevision, ModelProvider, Tenant
 from agentic_operator.controllers.registry import controllers
+from agentic_operator.controllers.tenant.observe import RECOUNT_AGE
 from agentic_operator.desired.platform import PlatformSettings
-from agentic_operator.engine.engine import Engine
-from agentic_operator.engine.metrics import OperatorMetrics
+from tests.operator.engine.world import running
 from tests.support.apiserver import ControlPlane
 from tests.support.waiting import PATIENCE, until
 
@@ -28,30 +29,6 @@ PLATFORM = PlatformSettings(
     private_providers=True,
 )
 eventually = until
-
-
-@asynccontextmanager
-async def operator(
-    plane: ControlPlane, *, platform: PlatformSettings = PLATFORM, credentials: Credentials | None = None
-) -> AsyncIterator[Engine]:
-    """A running operator, with the rights of an administrator or of `credentials`. Providers may be on this machine."""
-    metrics, stop = OperatorMetrics(), asyncio.Event()
-    access = credentials or plane.credentials
-    async with Cluster(access, Options(observer=metrics.requested)) as cluster:
-        guard = Guard(private=platform.private_providers, loopback=True, foreign_namespace=platform.namespace)
-        running = controllers(platform, guard)
-        engine = Engine(cluster, controllers=running, metrics=metrics, discovery_seconds=0.2)
-        task = asyncio.create_task(engine.run(stop))
-        waiting = asyncio.create_task(engine.synced.wait())
-        await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            waiting.cancel()
-            task.result()
-        try:
-            yield engine
-        finally:
-            stop.set()
-            await asyncio.wait_for(task, PATIENCE)
 
 
 @dataclass
@@ -176,13 +153,17 @@ class World:
 
 
 @asynccontextmanager
-async def world(plane: ControlPlane, *, platform: PlatformSettings = PLATFORM) -> AsyncIterator[World]:
-    """A tenant with a provider, and an operator."""
+async def world(
+    plane: ControlPlane, *, platform: PlatformSettings = PLATFORM, recount_age: timedelta = RECOUNT_AGE
+) -> AsyncIterator[World]:
+    """A tenant with a provider, and an operator with an administrator's rights. Providers may be on this machine."""
+    guard = Guard(private=platform.private_providers, loopback=True, foreign_namespace=platform.namespace)
+    every = controllers(platform, guard, recount_age=recount_age)
     async with Cluster(plane.credentials) as cluster:
         made = World(cluster, plane)
         counting = asyncio.create_task(made.count_quotas())
         try:
-            async with operator(plane, platform=platform):
+            async with running(plane.credentials, *every, discovery_seconds=0.2):
                 await made.settle()
                 await made.provider()
                 yield made

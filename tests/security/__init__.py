@@ -1,1 +1,1 @@
-"""What an attacker could do, by kind: each test is one way in that has to stay closed."""
+"""What attackers tried, by kind of fault: each test measures the thing itself, such as memory or connections."""

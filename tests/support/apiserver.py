@@ -126,7 +126,7 @@ class ControlPlane:
 
     def _established(self, path: str) -> bool:
         definition = self.request("GET", path)
-        conditions = definition.get("status", {}).get("conditions", [])
+        conditions = definition.get("status", {}).get("conditions") or []  # null until the first is set
         if not any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
             return False
         spec = definition["spec"]

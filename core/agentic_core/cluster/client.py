@@ -13,7 +13,6 @@ from agentic_core.cluster.credentials import Credentials
 from agentic_core.cluster.kinds import Kind, Object, Ref, ref_of
 from agentic_core.cluster.transport import ApiRequest, Options, Transport
 
-PAGE = 500
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 UNAVAILABLE = 503
@@ -33,7 +32,9 @@ class Cluster:
     """One API server. Use it as an async context manager, or call `close`."""
 
     def __init__(self, credentials: Credentials, options: Options | None = None) -> None:
-        self.transport = Transport(credentials, options or Options())
+        options = options or Options()
+        self.transport = Transport(credentials, options)
+        self._page_size = options.page_size
 
     async def __aenter__(self) -> Self:
         return self
@@ -65,7 +66,7 @@ class Cluster:
     ) -> AsyncIterator[ListPage]:
         """All objects of a kind in pages, so that ten thousand of them need not be in memory at once."""
         headers = {"Accept": PARTIAL.format("List")} if metadata_only else {}
-        params = {"limit": str(PAGE)} | ({"labelSelector": labels} if labels else {})
+        params = {"limit": str(self._page_size)} | ({"labelSelector": labels} if labels else {})
         while True:
             request = ApiRequest(
                 method="GET", path=kind.path(namespace), verb="list", kind=kind.name, headers=headers, params=params

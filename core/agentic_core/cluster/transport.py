@@ -27,6 +27,8 @@ class Options:
     attempts: int = 5
     """How often a request that may be retried is sent."""
     connections: int = 100
+    page_size: int = 500
+    """Maximum number of objects in one page of a list."""
     may_write: Callable[[], bool] = field(default=lambda: True)
     """Called right before each write is sent; False raises Fenced."""
     observer: Observer = field(default=lambda _verb, _kind, _status: None)

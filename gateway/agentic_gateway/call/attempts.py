@@ -5,6 +5,7 @@ so that the next backend responds instead. What a provider requests in Retry-Aft
 """
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +22,10 @@ RETRYABLE_STATUSES: Final = frozenset({408, 409, 429, 500, 502, 503, 504, 520, 5
 
 MAX_WAIT: Final = 30.0
 """A backend that requests a longer wait is not waited for; the caller gets a Retry-After instead."""
+
+LONGEST_RETRY_AFTER: Final = 86_400.0
+"""Seconds; a Retry-After header that says more is taken for a day."""
+SECONDS: Final = re.compile(r"-?[0-9]{1,300}(\.[0-9]{1,300})?", re.ASCII)
 
 Cause = Literal["rate_limited", "failed", "unreachable", "disconnected", "timeout", "forbidden", "open", "cancelled"]
 RETRYABLE_CAUSES: Final[frozenset[Cause]] = frozenset(
@@ -90,16 +95,18 @@ class Plan:
 
 
 def retry_after(value: str | None, now: datetime | None = None) -> float | None:
-    """The seconds of a Retry-After header, which is a number or a date."""
+    """The seconds of a Retry-After header, a number or a date; None for what is neither, such as `inf`.
+
+    At most `LONGEST_RETRY_AFTER`: providers choose it, and callers get it in turn.
+    """
     if not value:
         return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
+    if SECONDS.fullmatch(value):
+        return min(max(0.0, float(value)), LONGEST_RETRY_AFTER)
     try:
         date = parsedate_to_datetime(value)
-    except ValueError:
+        date = date if date.tzinfo else date.replace(tzinfo=UTC)
+        seconds = (date - (now or datetime.now(UTC))).total_seconds()
+    except (ValueError, OverflowError):
         return None
-    date = date if date.tzinfo else date.replace(tzinfo=UTC)
-    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+    return min(max(0.0, seconds), LONGEST_RETRY_AFTER)

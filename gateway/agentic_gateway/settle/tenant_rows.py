@@ -81,7 +81,10 @@ class TenantRows:
         self.tenant_id = tenant_id
         self.pending = 0
         """Rows that are neither committed nor dead letters, those in a transaction included."""
-        self.has_turn = False
+        self.busy = False
+        """Whether it has a turn, a batch in a transaction, or a pause after a failure: it gets no other turn then."""
+        self.failures = 0
+        """How often in a row its batches failed for what is not about their rows."""
         self._queued: list[QueuedRow] = []
         self._rejected: deque[Batch] = deque()
         self._rejected_next = False

@@ -1,12 +1,13 @@
 """Commits usage rows, many in one transaction, and reports when each is committed; the ledger adds rows to it.
 
-There is no timer: an idle writer commits a row at once, and the rows that arrive meanwhile go together into the next
-transaction of their tenant. A row that cannot be committed yet stays queued; when the wait for it is over it is also
-written to the log, from where it can be entered by hand, once, by its id. A batch that the database rejects is halved
-until the row that it rejects stands alone; that row becomes a dead letter.
+There is no timer for new rows: an idle writer commits a row at once, and the rows that arrive meanwhile go together
+into the next transaction of their tenant. A row that cannot be committed yet stays queued; when the wait for it is over
+it is also written to the log, from where it can be entered by hand, once, by its id. A batch that the database rejects
+is halved until the row that it rejects stands alone; that row becomes a dead letter.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -49,7 +50,10 @@ class UsageQueue:
     Invariants:
     - A row is in one place from `add` to its commit: queued, in a batch that a writer holds, or in one that is delayed.
       Nothing takes it out but its commit, or its dead letter.
-    - Tenants take turns, a batch each. Whatever a batch of one is rejected for, no writer waits for it.
+    - Tenants take turns, a batch each. A tenant has one batch in a transaction at most: locks on its rows occupy one
+      writer, and its batches do not wait for each other's locks.
+    - Whatever a batch fails or is rejected for, no writer waits to try it again. A tenant whose batch failed has a
+      pause, and then a turn among the retries, which never occupy more than half of the writers.
     - When rows are committed, their accounts learn of it and of the new totals in one step without an await: no call is
       granted tokens that are counted in neither.
     """
@@ -72,11 +76,21 @@ class UsageQueue:
         self._wait_seconds = wait_seconds
         self._tenants: dict[UUID, TenantRows] = {}
         self._turns: deque[TenantRows] = deque()
+        self._retries: deque[TenantRows] = deque()
+        """Turns of tenants whose last batch failed."""
+        self._retrying = 0
+        """Batches of such tenants that writers try now."""
+        self._max_retrying = max(1, writers // 2)
+        self._retry_next = True
         self._active = 0
         """Writers that will look for a turn again before they end."""
         self._writers: set[asyncio.Task[None]] = set()
         self._delayed: dict[Batch, asyncio.TimerHandle] = {}
         """Batches that were rejected and are tried again later."""
+        self._pauses: dict[TenantRows, asyncio.TimerHandle] = {}
+        """Tenants whose last batch failed, until they get a turn again."""
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._closing = False
         self._pending = 0
         self._committed_at = monotonic()
@@ -118,10 +132,13 @@ class UsageQueue:
         for batch, timer in list(self._delayed.items()):
             timer.cancel()
             self._due(batch)
-        deadline = monotonic() + self._wait_seconds
-        while self._writers and monotonic() < deadline:
-            await asyncio.wait(self._writers, timeout=deadline - monotonic())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._wait_seconds):
+                await self._empty.wait()
+        self._max_writers = 0
         await cancel(self._writers)
+        for timer in self._pauses.values():
+            timer.cancel()
         for rows in self._tenants.values():
             for row in rows.rows():
                 self._spill(row)
@@ -135,22 +152,24 @@ class UsageQueue:
             self._spill(queued.row)
 
     def _give_turn(self, rows: TenantRows) -> None:
-        if rows.has_turn or not rows.waiting:
+        if rows.busy or not rows.waiting:
             return
-        rows.has_turn = True
-        self._turns.append(rows)
+        rows.busy = True
+        (self._retries if rows.failures else self._turns).append(rows)
         if self._active < self._max_writers:
             self._active += 1
             task = asyncio.get_running_loop().create_task(self._write_turns())
             self._writers.add(task)
             task.add_done_callback(self._writers.discard)
 
-    def _next(self) -> Batch:
-        rows = self._turns.popleft()
-        rows.has_turn = False
-        batch = rows.take(MAX_ROWS)
-        self._give_turn(rows)
-        return batch
+    def _next(self) -> TenantRows | None:
+        """The tenant whose turn it is; retries and other turns alternate, lest one waits for all of the other."""
+        may_retry = bool(self._retries) and self._retrying < self._max_retrying
+        retry = may_retry and (self._retry_next or not self._turns)
+        self._retry_next = not retry
+        if retry:
+            return self._retries.popleft()
+        return self._turns.popleft() if self._turns else None
 
     async def _write_turns(self) -> None:
         try:
@@ -159,18 +178,32 @@ class UsageQueue:
             self._active -= 1  # no await between the last look for a turn and this: a turn would have no writer
 
     async def _write_all(self) -> None:
-        """Commit a batch of one tenant after another until nothing is left. Waits while the database is unavailable."""
-        failures = 0
-        while self._turns:
-            batch = self._next()
+        """Commit a batch of one tenant after another until none has a turn that this writer may take."""
+        while rows := self._next():
+            batch, retry, stored = rows.take(MAX_ROWS), rows.failures > 0, False
+            self._retrying += retry
             try:
-                available = await self._write(batch)
+                stored = await self._write(batch)
             except asyncio.CancelledError:
-                self._tenants[batch.tenant_id].put_back(batch)
+                rows.put_back(batch)
                 raise
-            failures = 0 if available else failures + 1
-            if failures:
-                await asyncio.sleep(RETRIES.pause(failures))
+            finally:
+                self._retrying -= retry
+                self._end_turn(rows, stored=stored)
+
+    def _end_turn(self, rows: TenantRows, *, stored: bool) -> None:
+        if stored:
+            rows.failures = 0
+            self._resume(rows)
+        else:
+            rows.failures += 1
+            loop = asyncio.get_running_loop()
+            self._pauses[rows] = loop.call_later(RETRIES.pause(rows.failures), self._resume, rows)
+
+    def _resume(self, rows: TenantRows) -> None:
+        self._pauses.pop(rows, None)
+        rows.busy = False
+        self._give_turn(rows)
 
     async def _write(self, batch: Batch) -> bool:
         """Try a batch; False when the database could not store any."""
@@ -252,6 +285,10 @@ class UsageQueue:
 
     def _count(self, rows: int) -> None:
         self._pending += rows
+        if self._pending:
+            self._empty.clear()
+        else:
+            self._empty.set()
         self._metrics.usage_pending.set(self._pending)
 
     def _spill(self, row: UsageRow) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from agentic_core.cluster import Cluster, errors, kinds
+from agentic_core.cluster import Cluster, Options, errors, kinds
 from agentic_core.cluster.kinds import Object
 from tests.support.apiserver import ControlPlane
 
@@ -28,11 +28,8 @@ async def test_applies_gets_lists_and_deletes(plane: ControlPlane, namespace: st
         assert not await cluster.delete(ref)
 
 
-async def test_a_list_of_several_pages_is_whole(
-    plane: ControlPlane, namespace: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("agentic_core.cluster.client.PAGE", 3)
-    async with Cluster(plane.credentials) as cluster:
+async def test_a_list_of_several_pages_is_whole(plane: ControlPlane, namespace: str) -> None:
+    async with Cluster(plane.credentials, Options(page_size=3)) as cluster:
         for number in range(8):
             await cluster.apply(config_map(namespace, f"map-{number}"), "tests")
         pages = [page async for page in cluster.pages(kinds.CONFIG_MAP, namespace)]

@@ -59,7 +59,7 @@ def test_a_quota_whose_limits_have_changed_is_not_made_anew_but_one_that_was_cou
     older = {name: limit for name, limit in limits.items() if "modelproviders" not in name}
     status = {"hard": limits if counted else older, "used": dict.fromkeys(older, "0")}
     quota = {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"hard": limits}, "status": status}
-    place = observe._counted("acme-a", quota, TENANT)
+    place = observe._counted("acme-a", quota, tenant=TENANT, recount_before=NOW)
     assert (place.uncounted, place.recount) == (True, counted)
 
 

@@ -16,7 +16,6 @@ from agentic_core.cluster.kinds import (
     SERVICE_ACCOUNT,
     Object,
 )
-from agentic_operator.controllers.tenant import observe
 from agentic_operator.engine import ownership
 from tests.operator.harness import AGENT, PROVIDER, TENANT, World, eventually, world
 from tests.requirements import requirement
@@ -184,12 +183,9 @@ async def test_use_of_the_quota_is_summed_up(plane: ControlPlane) -> None:
         }  # fmt: skip
 
 
-async def test_a_quota_that_was_counted_too_early_is_counted_anew(
-    plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_quota_that_was_counted_too_early_is_counted_anew(plane: ControlPlane) -> None:
     """On a new cluster Kubernetes may count before it has noticed our kinds, and then not again for five minutes."""
-    monkeypatch.setattr(observe, "RECOUNT_AGE", timedelta(seconds=1))
-    async with world(plane) as w:
+    async with world(plane, recount_age=timedelta(seconds=1)) as w:
         quota = await w.exists(RESOURCE_QUOTA.ref("tenant", w.namespace))
 
         async def counted() -> bool:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from agentic_core.cluster import Cluster, Credentials, Options
 from agentic_core.cluster.kinds import CONFIG_MAP, Object
 from agentic_operator.engine.controller import AnyController
-from agentic_operator.engine.engine import Engine
+from agentic_operator.engine.engine import DISCOVERY_SECONDS, Engine
 from agentic_operator.engine.metrics import OperatorMetrics
 from tests.operator.engine.tiny import AGENT, TinyController
 from tests.support.apiserver import ControlPlane
@@ -59,13 +59,21 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    access: Credentials, *controllers: AnyController, options: Options | None = None
+    access: Credentials,
+    *controllers: AnyController,
+    options: Options | None = None,
+    discovery_seconds: float = DISCOVERY_SECONDS,
 ) -> AsyncIterator[Running]:
-    """A synced engine."""
+    """A synced engine, of the smallest controller if of no other."""
     metrics, stop = OperatorMetrics(), asyncio.Event()
     options = options or Options(observer=metrics.requested)
     async with Cluster(access, options) as cluster:
-        engine = Engine(cluster, controllers=controllers or [TinyController()], metrics=metrics)
+        engine = Engine(
+            cluster,
+            controllers=controllers or [TinyController()],
+            metrics=metrics,
+            discovery_seconds=discovery_seconds,
+        )
         task = asyncio.create_task(engine.run(stop))
         waiting = asyncio.create_task(engine.synced.wait())
         try:

@@ -1,7 +1,7 @@
 """The Tenant controller, as the engine runs it."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agentic_core import names
 from agentic_core.cluster.kinds import (
@@ -19,7 +19,7 @@ from agentic_operator.controllers.lookups import AGENT_LOOKUPS, PROVIDER_LOOKUP
 from agentic_operator.controllers.parsed import Parsed
 from agentic_operator.controllers.tenancy import TENANT, TENANT_CONTROLLER
 from agentic_operator.controllers.tenant.desired import desired
-from agentic_operator.controllers.tenant.observe import observe
+from agentic_operator.controllers.tenant.observe import RECOUNT_AGE, observe
 from agentic_operator.controllers.tenant.observed import ObservedTenant
 from agentic_operator.controllers.tenant.status import assess
 from agentic_operator.desired.platform import PlatformSettings
@@ -39,8 +39,9 @@ class TenantController(Controller[Tenant, ObservedTenant]):
     lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP)
     needs_finalizer = True
 
-    def __init__(self, platform: PlatformSettings) -> None:
+    def __init__(self, platform: PlatformSettings, *, recount_age: timedelta = RECOUNT_AGE) -> None:
         self._platform = platform
+        self._recount_age = recount_age
         self._tenants = Parsed(Tenant)
 
     def parse(self, obj: Object) -> Tenant:
@@ -57,7 +58,7 @@ class TenantController(Controller[Tenant, ObservedTenant]):
         return (owner,) if owner and tenant and ref.namespace not in tenant.namespace_names else ()
 
     async def observe(self, resource: Tenant, ctx: ReconcileContext) -> ObservedTenant:
-        return await observe(resource, ctx)
+        return await observe(resource, ctx, recount_age=self._recount_age)
 
     def desired(self, resource: Tenant, observed: ObservedTenant) -> Wanted:
         return desired(resource, observed, self._platform)

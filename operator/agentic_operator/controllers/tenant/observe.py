@@ -16,9 +16,11 @@ RECOUNT_AGE = timedelta(seconds=5)
 """Minimum age of a quota that is created again."""
 
 
-async def observe(tenant: Tenant, ctx: ReconcileContext) -> ObservedTenant:
-    """The tenant's namespaces and what is used in them."""
-    declared = [await _state(name, tenant, ctx) for name in tenant.namespace_names]
+async def observe(tenant: Tenant, ctx: ReconcileContext, *, recount_age: timedelta = RECOUNT_AGE) -> ObservedTenant:
+    """The tenant's namespaces and what is used in them. A quota that is older than `recount_age` and was counted
+    without some of its limits is to be created again."""
+    recount_before = datetime.now(UTC) - recount_age
+    declared = [await _state(name, tenant, ctx, recount_before=recount_before) for name in tenant.namespace_names]
     others = tenancy.namespaces_of(tenant, ctx.index)[len(declared) :]
     kept = [name for name in others if await _stays(name, tenant.metadata.uid, ctx)]
     return ObservedTenant((*declared, *[_undeclared(name, tenant, ctx) for name in kept]))
@@ -28,8 +30,8 @@ def _undeclared(name: str, tenant: Tenant, ctx: ReconcileContext) -> NamespaceSt
     obj = ctx.index.get(NAMESPACE.ref(name))
     if obj is not None and ownership.of_predecessor(obj, tenant.metadata.uid):
         return NamespaceState(name, "Conflict", _predecessor(tenant))
-    counted = _counted(name, ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)), tenant)
-    return NamespaceState(name, "Retained", used=counted.used)
+    quota = ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)) or {}
+    return NamespaceState(name, "Retained", used=quota.get("status", {}).get("used") or {})
 
 
 async def _stays(name: str, uid: str, ctx: ReconcileContext) -> bool:
@@ -46,7 +48,7 @@ async def _stays(name: str, uid: str, ctx: ReconcileContext) -> bool:
     return any([await ctx.cluster.list(custom(kind.model), name) for kind in KINDS.counted])
 
 
-async def _state(name: str, tenant: Tenant, ctx: ReconcileContext) -> NamespaceState:
+async def _state(name: str, tenant: Tenant, ctx: ReconcileContext, *, recount_before: datetime) -> NamespaceState:
     """The index has the namespaces that the platform made; the API server has those of others, and their managers."""
     ref = NAMESPACE.ref(name)
     obj = ctx.index.get(ref)
@@ -61,10 +63,10 @@ async def _state(name: str, tenant: Tenant, ctx: ReconcileContext) -> NamespaceS
         return NamespaceState(name, "Conflict", foreign)
     if ctx.index.entry(ref) is None:
         return NamespaceState(name)
-    return _counted(name, ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)), tenant)
+    return _counted(name, ctx.index.get(RESOURCE_QUOTA.ref(QUOTA, name)), tenant=tenant, recount_before=recount_before)
 
 
-def _counted(name: str, quota: Object | None, tenant: Tenant) -> NamespaceState:
+def _counted(name: str, quota: Object | None, *, tenant: Tenant, recount_before: datetime) -> NamespaceState:
     if quota is None:
         return NamespaceState(name, "Active", uncounted=True)
     status = quota.get("status", {})
@@ -73,8 +75,8 @@ def _counted(name: str, quota: Object | None, tenant: Tenant) -> NamespaceState:
         return NamespaceState(name, "Active", used=used)
     if not wanted <= (status.get("hard") or {}).keys():  # its limits have changed, so that it will be counted again
         return NamespaceState(name, "Active", used=used, uncounted=True)
-    age = datetime.now(UTC) - datetime.fromisoformat(quota["metadata"]["creationTimestamp"])
-    return NamespaceState(name, "Active", used=used, uncounted=True, recount=bool(used) and age > RECOUNT_AGE)
+    created = datetime.fromisoformat(quota["metadata"]["creationTimestamp"])
+    return NamespaceState(name, "Active", used=used, uncounted=True, recount=bool(used) and created < recount_before)
 
 
 def _predecessor(tenant: Tenant) -> str:
