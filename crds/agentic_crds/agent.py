@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import Field
 
 from agentic_crds.base import (
-    AGE,
     LABEL_PATTERN,
     NUMERIC,
+    READY_COLUMNS,
     Column,
     ConfigMapKeyRef,
     DNSLabel,
@@ -19,7 +19,6 @@ from agentic_crds.base import (
     Resource,
     Scale,
     Status,
-    condition_column,
 )
 from agentic_crds.schema import CEL, SET_LIST, exactly_one, map_list
 
@@ -218,10 +217,7 @@ class Agent(Resource):
         Column(name="Model", json_path=".spec.model.name"),
         Column(name="Mode", json_path=".spec.runtime.mode"),
         Column(name="Revision", json_path=".status.readyRevision"),
-        condition_column("Ready"),
-        condition_column("Reason", "Ready", field="reason"),
-        condition_column("Message", "Ready", field="message", priority=1),
-        AGE,
+        *READY_COLUMNS,
     )
     rules = (
         CEL(

@@ -167,6 +167,13 @@ def condition_column(name: str, condition: str | None = None, *, field: str = "s
 
 
 AGE = Column(name="Age", type="date", json_path=".metadata.creationTimestamp")
+READY_COLUMNS = (
+    condition_column("Ready"),
+    condition_column("Reason", "Ready", field="reason"),
+    condition_column("Message", "Ready", field="message", priority=1),
+    AGE,
+)
+"""The last columns of each kind with the condition Ready."""
 
 
 class Resource(Model):

@@ -7,9 +7,9 @@ from typing import Annotated
 from pydantic import Field
 
 from agentic_crds.base import (
-    AGE,
     LABEL_PATTERN,
     NUMERIC,
+    READY_COLUMNS,
     Column,
     Model,
     ModelName,
@@ -120,10 +120,7 @@ class ModelProvider(Resource):
         Column(name="Type", json_path=".spec.type"),
         Column(name="Models", type="integer", json_path=".status.models"),
         condition_column("Reachable"),
-        condition_column("Ready"),
-        condition_column("Reason", "Ready", field="reason"),
-        condition_column("Message", "Ready", field="message", priority=1),
-        AGE,
+        *READY_COLUMNS,
     )
     rules = (
         CEL(

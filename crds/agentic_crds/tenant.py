@@ -7,15 +7,14 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from agentic_crds.base import (
-    AGE,
     NUMERIC,
+    READY_COLUMNS,
     Column,
     DNSLabel,
     Model,
     Quantity,
     Resource,
     Status,
-    condition_column,
 )
 from agentic_crds.registry import KINDS, KindEntry
 from agentic_crds.schema import CEL, DISTINCT, IMMUTABLE, map_list
@@ -182,10 +181,7 @@ class Tenant(Resource):
     short_names = ("tn",)
     columns = (
         Column(name="Namespace", json_path=".status.defaultNamespace"),
-        condition_column("Ready"),
-        condition_column("Reason", "Ready", field="reason"),
-        condition_column("Message", "Ready", field="message", priority=1),
-        AGE,
+        *READY_COLUMNS,
     )
     rules = (
         CEL(
