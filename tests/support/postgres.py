@@ -17,7 +17,7 @@ import warnings
 from collections.abc import AsyncGenerator, Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 from urllib.parse import quote
 
 import asyncpg
@@ -223,3 +223,13 @@ async def database(postgres: PostgresDatabase) -> AsyncGenerator[Database]:
     opened = Database(postgres.app)
     yield opened
     await opened.close()
+
+
+@contextlib.asynccontextmanager
+async def connected(dsn: str) -> AsyncGenerator[Any]:
+    """A connection of the bare driver, open inside the block."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        yield connection
+    finally:
+        await connection.close()

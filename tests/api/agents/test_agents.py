@@ -1,12 +1,10 @@
 """Agents over the API, kept as custom resources in a real API server."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import httpx2
-import pytest
 
 from agentic_core import names
 from agentic_core.cluster.kinds import CONFIG_MAP, custom
@@ -61,17 +59,6 @@ SUPPORT: dict[str, Any] = {
 }
 TOOLS = [{"name": "calculator", "builtin": "calculator"}, {"name": "fetch", "builtin": "http_fetch"}]
 AGENT = custom(Agent)
-
-
-@pytest.fixture
-async def tenant(world: World) -> str:
-    return await world.tenant()
-
-
-@pytest.fixture
-async def client(api: Api, tenant: str) -> AsyncGenerator[httpx2.AsyncClient]:
-    async with api.client(await api.key(tenant, "developer")) as opened:
-        yield opened
 
 
 async def test_all_fields_reach_the_resource(client: httpx2.AsyncClient, world: World, tenant: str) -> None:

@@ -1,7 +1,6 @@
 """No write of an agent without a row in the audit log, whenever the database fails or the process ends."""
 
 import asyncio
-from collections.abc import AsyncGenerator
 
 import asyncpg
 import httpx2
@@ -27,17 +26,6 @@ create function refuse() returns trigger language plpgsql as 'begin raise except
 create trigger refuse before insert on audit_log for each row
 when (new.details ->> 'outcome' <> 'intended') execute function refuse()
 """
-
-
-@pytest.fixture
-async def tenant(world: World) -> str:
-    return await world.tenant()
-
-
-@pytest.fixture
-async def client(api: Api, tenant: str) -> AsyncGenerator[httpx2.AsyncClient]:
-    async with api.client(await api.key(tenant, "developer")) as opened:
-        yield opened
 
 
 async def administer(postgres: PostgresDatabase, statement: str) -> None:

@@ -4,10 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID, uuid4
 
-import asyncpg
 import pytest
 import sqlalchemy as sa
 from agentic_migrations.tenancy import tenant_table
@@ -17,7 +15,7 @@ from agentic_core.db import PLATFORM_TENANT, Database, faults, functions, tables
 from agentic_core.db.functions import Deletion
 from tests.core.db.rows import Rows, insert, rows
 from tests.requirements import requirement
-from tests.support.postgres import PostgresDatabase
+from tests.support.postgres import PostgresDatabase, connected
 
 DELETE = sa.text("select deleted, done from delete_tenant(:tenant, :max_rows)")
 WORK = sa.text("""
@@ -93,15 +91,6 @@ async def counts(database: Database, tenant: UUID) -> dict[str, int]:
         return {
             name: (await session.execute(query(table))).scalar_one() for name, table in tables.metadata.tables.items()
         }
-
-
-@asynccontextmanager
-async def connected(dsn: str) -> AsyncGenerator[Any]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @requirement("schema-tables")

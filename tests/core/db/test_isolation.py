@@ -1,8 +1,5 @@
 """Whether the database itself keeps tenants apart, whatever the code above it does."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any
 from uuid import uuid4
 
 import asyncpg
@@ -14,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from agentic_core.db import PLATFORM_TENANT, Database, engine, roles, tables
 from tests.core.db.rows import insert, rows
 from tests.requirements import requirement
-from tests.support.postgres import PostgresDatabase
+from tests.support.postgres import PostgresDatabase, connected
 
 UNFORCED = """
 select c.relname from pg_class c join pg_namespace n on n.oid = c.relnamespace
@@ -46,15 +43,6 @@ where contype = 'f' and connamespace = 'public'::regnamespace and conrelid <> co
 """
 POLICY = "( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS \"nullif\")"
 APPEND_ONLY = [tables.usage, tables.audit_log, tables.run_events, tables.messages, tables.tool_executions]
-
-
-@asynccontextmanager
-async def connected(dsn: str) -> AsyncGenerator[Any]:
-    connection = await asyncpg.connect(dsn)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 @requirement("data-isolation", "tenant-id")
