@@ -1,7 +1,6 @@
 """Probes, metrics, traces and shutting down."""
 
 import asyncio
-import os
 import signal
 import sys
 from pathlib import Path
@@ -19,10 +18,11 @@ from agentic_api.runs.lifecycle.replica import Replica
 from tests.api import harness
 from tests.api.harness import Api, World
 from tests.requirements import requirement
+from tests.support import processes
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres, PostgresDatabase
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import until
 
 
 @requirement("health")
@@ -134,24 +134,24 @@ async def test_sigterm_fails_readiness_first_and_ends_cleanly(
         "AGENTIC_DRAIN_SECONDS": "1",
     }
     program = Path(sys.executable).with_name("agentic-api")
-    process = await asyncio.create_subprocess_exec(program, env=os.environ | settings, stderr=asyncio.subprocess.PIPE)
-    async with httpx2.AsyncClient(base_url=f"http://{address}", trust_env=False) as client:
+    log = tmp_path / "log"
+    with processes.program([program], settings, log=log) as process:
+        async with httpx2.AsyncClient(base_url=f"http://{address}", trust_env=False) as client:
 
-        async def ready() -> int:
-            try:
-                return int((await client.get("/readyz")).status_code == 200)
-            except httpx2.TransportError:
-                return 0
+            async def ready() -> int:
+                try:
+                    return int((await client.get("/readyz")).status_code == 200)
+                except httpx2.TransportError:
+                    return 0
 
-        await until(ready, what="the program to be ready")
-        process.send_signal(signal.SIGTERM)
+            await until(ready, what="the program to be ready")
+            process.send_signal(signal.SIGTERM)
 
-        async def draining() -> bool:
-            return (await client.get("/readyz")).status_code == 503
+            async def draining() -> bool:
+                return (await client.get("/readyz")).status_code == 503
 
-        await until(draining, what="readiness to fail")
-        assert (await client.get("/healthz")).status_code == 200
-    _, errors = await asyncio.wait_for(process.communicate(), PATIENCE)
-    assert process.returncode == 0, errors.decode()
-    assert b"Traceback" not in errors
+            await until(draining, what="readiness to fail")
+            assert (await client.get("/healthz")).status_code == 200
+        assert await processes.ended(process) == 0, log.read_text()
+    assert "Traceback" not in log.read_text()
     await postgres_server.drop(database)

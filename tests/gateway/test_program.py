@@ -1,9 +1,7 @@
 """The program `agentic-gateway` itself, with a real API server and a real PostgreSQL: signals, crashes, restarts."""
 
 import asyncio
-import os
 import signal
-import subprocess
 import sys
 from base64 import b64encode
 from collections.abc import AsyncGenerator
@@ -22,9 +20,10 @@ from agentic_core.auth import run_tokens
 from agentic_core.auth.run_tokens import RunClaims
 from tests.gateway.faults import DONE, FaultServer, answer, chunk, completion, delta, stream, usage
 from tests.requirements import requirement
+from tests.support import processes
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
-from tests.support.postgres import Postgres, PostgresDatabase
+from tests.support.postgres import Postgres, PostgresDatabase, connected
 from tests.support.runs import begin_run
 from tests.support.waiting import LONG, PATIENCE
 
@@ -41,7 +40,7 @@ class Program:
 
     url: str
     metrics: str
-    process: "subprocess.Popen[bytes]"
+    process: processes.Program
     token: str
 
     def client(self) -> httpx2.AsyncClient:
@@ -65,7 +64,7 @@ class Program:
 
     async def ended(self) -> int:
         """Wait until the process has ended; its exit code."""
-        return await asyncio.wait_for(asyncio.to_thread(self.process.wait), PATIENCE)
+        return await processes.ended(self.process)
 
 
 class Site:
@@ -130,26 +129,18 @@ class Site:
         run_id = uuid4()
         await begin_run(dsn, self.tenant_id, run_id)
         command = [sys.executable, "-c", "from agentic_gateway.main import main; main()"]
-        process = await asyncio.to_thread(subprocess.Popen[bytes], command, env=os.environ | settings | changed)
-        running = Program(
-            f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", process, self._token(run_id)
-        )
-        try:
+        with processes.program(command, settings | changed) as process:
+            running = Program(
+                f"http://127.0.0.1:{port}", f"http://127.0.0.1:{metrics_port}/metrics", process, self._token(run_id)
+            )
             await running.becomes("/readyz", 200)
             yield running
-        finally:
-            process.kill()
-            process.wait()
 
     async def charged(self, dsn: str) -> list[asyncpg.Record]:
         """The tenant's usage."""
-        connection = await asyncpg.connect(dsn)
-        try:
-            async with connection.transaction():
-                await connection.execute("select set_config('app.tenant_id', $1, true)", str(self.tenant_id))
-                return list(await connection.fetch("select * from usage order by id"))
-        finally:
-            await connection.close()
+        async with connected(dsn) as connection, connection.transaction():
+            await connection.execute("select set_config('app.tenant_id', $1, true)", str(self.tenant_id))
+            return list(await connection.fetch("select * from usage order by id"))
 
 
 @pytest.fixture

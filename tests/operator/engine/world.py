@@ -2,10 +2,7 @@
 
 import asyncio
 import json
-import os
 import re
-import signal
-import subprocess
 import sys
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
@@ -18,6 +15,7 @@ from agentic_operator.engine.controller import AnyController
 from agentic_operator.engine.engine import DISCOVERY_SECONDS, Engine
 from agentic_operator.engine.metrics import OperatorMetrics
 from tests.operator.engine.tiny import AGENT, TinyController
+from tests.support import processes
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
 from tests.support.waiting import PATIENCE, until
@@ -91,7 +89,7 @@ async def running(
 class Process:
     """An operator as a process."""
 
-    popen: "subprocess.Popen[bytes]"
+    popen: processes.Program
     port: int
     liveness_port: int
 
@@ -106,8 +104,8 @@ class Process:
         return sum(float(value) for value in re.findall(rf"^{pattern} (\S+)$", self._get("/metrics"), re.MULTILINE))
 
     def _get(self, path: str) -> str:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
-            return str(answer.read().decode())
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as response:
+            return str(response.read().decode())
 
     async def ready(self) -> bool:
         """Whether it says so."""
@@ -128,7 +126,7 @@ class Process:
 def process(plane: ControlPlane, namespace: str, identity: str) -> Iterator[Process]:
     """An operator whose Lease is in `namespace`."""
     port, liveness_port = free_port(), free_port()
-    env = os.environ | {
+    environ = {
         "AGENTIC_KUBECONFIG": str(plane.kubeconfig),
         "AGENTIC_HOST": "127.0.0.1",
         "AGENTIC_PORT": str(port),
@@ -138,12 +136,8 @@ def process(plane: ControlPlane, namespace: str, identity: str) -> Iterator[Proc
         "AGENTIC_RUNTIME_IMAGE": "none",
         "AGENTIC_RUN_TOKEN_KEYS": "none",
     }
-    popen = subprocess.Popen([sys.executable, "-m", "tests.operator.engine.program"], env=env)
-    try:
+    with processes.program([sys.executable, "-m", "tests.operator.engine.program"], environ) as popen:
         yield Process(popen, port, liveness_port)
-    finally:
-        popen.send_signal(signal.SIGKILL)
-        popen.wait()
 
 
 async def settled(user: Cluster, namespace: str, name: str, generation: int = 1) -> None:
