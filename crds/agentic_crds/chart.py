@@ -4,22 +4,30 @@ The ClusterRoles of api and gateway and the admission policies read the file.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from agentic_crds import KINDS, Writer
+from agentic_crds import KINDS, Access, KindEntry, Writer
 
 
 def values() -> dict[str, Any]:
     """Rights of the programs, and lists for the policies."""
     return {
         "writtenByOperator": [entry.plural for entry in KINDS if entry.writer is Writer.OPERATOR],
+        "patchedByOperator": _plurals(lambda entry: entry.operator, Access.PATCH),
+        "patchedByApi": _plurals(lambda entry: entry.api, Access.PATCH),
+        "writtenByApi": _plurals(lambda entry: entry.api, Access.WRITE),
         "statuses": KINDS.statuses,
         "apiRules": KINDS.rules(lambda entry: entry.api),
         "gatewayRules": KINDS.rules(lambda entry: entry.gateway),
     }
+
+
+def _plurals(access: Callable[[KindEntry], Access], wanted: Access) -> list[str]:
+    return [entry.plural for entry in KINDS if access(entry) is wanted]
 
 
 def render() -> str:

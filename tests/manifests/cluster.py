@@ -5,26 +5,35 @@ It is not the API server that other tests share: the chart's admission policies 
 
 import json
 import subprocess
+import urllib.error
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from agentic_core.cluster.kinds import ref_of
+from agentic_operator.desired import namespace
+from agentic_operator.engine import ownership
 from tests.manifests import charts
 from tests.manifests.charts import Object
-from tests.support.apiserver import control_plane
+from tests.support.apiserver import ControlPlane, control_plane
 from tests.support.waiting import until_sync
 
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
-TENANT_NAMESPACE: charts.Object = {
-    "apiVersion": "v1",
-    "kind": "Namespace",
-    "metadata": {
-        "name": "acme-default",
-        "labels": {"agentic.io/tenant": "acme", "app.kubernetes.io/managed-by": "agentic-operator"},
-    },
-}
+
+
+def tenant_namespace(name: str, tenant: str = "acme", uid: str = "") -> Object:
+    """A namespace of a tenant, as the operator makes it."""
+    uid = uid or f"{tenant}-uid"
+    metadata = {"name": tenant, "uid": uid}
+    owner = {"apiVersion": "agentic.io/v1alpha1", "kind": "Tenant", "metadata": metadata}
+    return ownership.owned(namespace.namespace(name, tenant=tenant, uid=uid), owner)
+
+
+TENANT_NAMESPACE = tenant_namespace("acme-default")
 ONCE = ("Job", "Pod")
 """Kinds of hooks that Helm makes anew instead of changing them."""
 OPERATOR, API, GATEWAY, INSTALL = "agentic-operator", "agentic-api", "agentic-gateway", "agentic-install"
@@ -34,14 +43,14 @@ OPERATOR, API, GATEWAY, INSTALL = "agentic-operator", "agentic-api", "agentic-ga
 class Cluster:
     """An API server, called through kubectl."""
 
-    kubeconfig: Path
+    plane: ControlPlane
 
     def kubectl(
         self, *arguments: str, stdin: str | None = None, account: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run kubectl as administrator, or as a ServiceAccount of the platform, whatever it answers."""
         identity = [f"--as=system:serviceaccount:{charts.NAMESPACE}:{account}"] if account else []
-        command = [charts.program("kubectl"), f"--kubeconfig={self.kubeconfig}", *identity, *arguments]
+        command = [charts.program("kubectl"), f"--kubeconfig={self.plane.kubeconfig}", *identity, *arguments]
         return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
     def apply(self, *objects: Object, account: str | None = None, dry_run: bool = False) -> str:
@@ -59,6 +68,32 @@ class Cluster:
         assert bool(complaints) == bool(done.returncode), done.stderr
         warnings = [line for line in done.stderr.splitlines() if "PodSecurity" in line]
         return "\n".join([*complaints, *warnings])
+
+    def attempt(
+        self,
+        method: str,
+        obj: Object,
+        *,
+        account: str = "",
+        user: str = "",
+        subresource: str = "",
+        manager: str = "tests",
+    ) -> str:
+        """The complaint about a request that is not carried out, empty when it would be: POST creates the object, PATCH
+        applies it, DELETE deletes it; as administrator, as a ServiceAccount of the platform or as some user."""
+        ref = ref_of(obj)
+        path = f"{ref.path}{subresource and f'/{subresource}'}"
+        path = ref.kind.path(ref.namespace) if method == "POST" else path
+        force = "&force=true" if method == "PATCH" else ""
+        content = "application/apply-patch+yaml" if method == "PATCH" else "application/json"
+        name = f"system:serviceaccount:{charts.NAMESPACE}:{account}" if account else user
+        body = None if method == "DELETE" else obj
+        try:
+            options = f"dryRun=All&fieldManager={manager}{force}"
+            self.plane.request(method, f"{path}?{options}", body, content, user=name)
+        except urllib.error.HTTPError as refused:
+            return str(json.loads(refused.read())["message"])
+        return ""
 
     def rules(self, account: str, namespace: str) -> set[str]:
         """What a ServiceAccount of the platform may do in a namespace, as the API server sums it up."""
@@ -87,7 +122,7 @@ def _resource(name: str, group: str) -> str:
 def installed(folder: Path) -> Iterator[Cluster]:
     """A control plane with the charts and a namespace of a tenant."""
     with control_plane(folder) as plane:
-        cluster = Cluster(plane.kubeconfig)
+        cluster = Cluster(plane)
         plane.create_namespace(charts.NAMESPACE, **RESTRICTED)
         plane.create_namespace("foreign")
         release = [obj for obj in charts.platform("defaults") if obj["kind"] not in ONCE]
@@ -95,9 +130,17 @@ def installed(folder: Path) -> Iterator[Cluster]:
             complaint = cluster.apply(*objects)
             assert not complaint, complaint
         until_sync(lambda: _policies_hold(cluster), "admission policies in force")
+        plane.operator = plane.account(charts.NAMESPACE, OPERATOR)
         complaint = cluster.apply(TENANT_NAMESPACE, account=OPERATOR)
         assert not complaint, complaint
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Both charts, applied to a real API server, one for a test process."""
+    with installed(tmp_path_factory.mktemp("charts")) as running:
+        yield running
 
 
 def _policies_hold(cluster: Cluster) -> bool:

@@ -8,7 +8,16 @@ from pathlib import Path
 
 from agentic_operator.desired import access
 from tests.manifests import charts
-from tests.manifests.cluster import API, GATEWAY, INSTALL, OPERATOR, TENANT_NAMESPACE, Cluster, installed
+from tests.manifests.cluster import (
+    API,
+    GATEWAY,
+    INSTALL,
+    OPERATOR,
+    TENANT_NAMESPACE,
+    Cluster,
+    installed,
+    tenant_namespace,
+)
 from tests.support.waiting import until_sync
 
 FILE = charts.ROOT / "tests/data/rbac-golden.txt"
@@ -35,18 +44,16 @@ def provider_binding(namespace: str, account: str, role: str = access.PROVIDER_S
 
 def provider_rights(cluster: Cluster, namespace: str) -> None:
     """Do what the operator does for a ModelProvider: allow itself to read Secrets there, and the gateway the one."""
-    role = access.secret_role("provider", namespace=namespace, tenant="acme", secret="openai")
+    role = access.secret_role("provider-openai", namespace=namespace, tenant="acme", secret="openai")
     gateway = access.role_binding(
-        "provider-gateway",
+        "provider-openai-gateway",
         namespace=namespace,
         tenant="acme",
-        role="provider",
+        role="provider-openai",
         account=GATEWAY,
         account_namespace=charts.NAMESPACE,
     )
-    labels = {"agentic.io/tenant": "acme"}
-    place = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}
-    complaint = cluster.apply(place, account=OPERATOR) or cluster.apply(
+    complaint = cluster.apply(tenant_namespace(namespace), account=OPERATOR) or cluster.apply(
         provider_binding(namespace, OPERATOR), account=OPERATOR
     )
     assert not complaint, complaint

@@ -4,16 +4,21 @@ import json
 
 import pytest
 
-from agentic_operator.desired import access
+from agentic_operator.desired import access, metadata
 from tests.manifests import charts, golden
-from tests.manifests.cluster import API, GATEWAY, INSTALL, OPERATOR, Cluster
+from tests.manifests.cluster import API, GATEWAY, INSTALL, OPERATOR, Cluster, tenant_namespace
+from tests.security import made
 
 pytestmark = pytest.mark.xdist_group("charts")  # one API server with the charts, not one for each worker
 ACCOUNTS = (API, GATEWAY, INSTALL, OPERATOR)
 REVISION: charts.Object = {
     "apiVersion": "agentic.io/v1alpha1",
     "kind": "AgentRevision",
-    "metadata": {"name": "assistant-0123456789", "namespace": golden.TENANT},
+    "metadata": {
+        "name": "assistant-0123456789",
+        "namespace": golden.TENANT,
+        "labels": metadata.labels(tenant="acme"),
+    },
     "spec": {
         "agent": "assistant",
         "hash": "0123456789" + "0" * 54,
@@ -70,14 +75,12 @@ def test_the_operator_hands_on_no_right_but_that_to_read_provider_keys(cluster: 
 
 @pytest.mark.parametrize("namespace", ["foreign", "kube-system", charts.NAMESPACE])
 def test_the_operator_stays_in_namespaces_of_tenants(cluster: Cluster, namespace: str) -> None:
-    complaint = cluster.apply(golden.provider_binding(namespace, GATEWAY), account=OPERATOR)
+    complaint = cluster.apply(golden.provider_binding(namespace, OPERATOR), account=OPERATOR)
     assert f"agentic-operator writes only into namespaces labelled agentic.io/tenant, not into {namespace}" in complaint
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": "door", "namespace": namespace},
-        "spec": {"ports": [{"port": 80}]},
-    }
+    service = made.service()
+    assert cluster.attempt("PATCH", service, account=OPERATOR) == ""
+    service["metadata"]["namespace"] = namespace
+    del service["metadata"]["ownerReferences"]
     assert "agentic-operator writes only" in cluster.apply(service, account=OPERATOR)
 
 
@@ -92,7 +95,7 @@ def test_the_operator_takes_no_namespace_that_was_not_handed_over(cluster: Clust
         "metadata": {"name": "handed-over", "annotations": {"agentic.io/adopt": "true"}},
     }
     assert not cluster.apply(handed_over)
-    assert not patch(cluster, OPERATOR, ("namespace", "handed-over"), label)
+    assert cluster.attempt("PATCH", tenant_namespace("handed-over"), account=OPERATOR, manager=OPERATOR) == ""
 
 
 @pytest.mark.parametrize("subresource", ["", "status"])
@@ -121,7 +124,7 @@ def test_nobody_else_moves_a_namespace_into_or_out_of_a_tenant(cluster: Cluster,
 def test_revisions_are_written_by_the_operator_only(cluster: Cluster) -> None:
     complaint = "AgentRevisions are written by agentic-operator only"
     assert complaint in cluster.apply(REVISION)
-    assert not cluster.apply(REVISION, account=OPERATOR)
+    assert not cluster.apply(made.child(REVISION), account=OPERATOR)
     target = ("-n", golden.TENANT, "delete", "agentrevision", REVISION["metadata"]["name"])
     assert complaint in cluster.kubectl(*target).stderr
     collector = "--as=system:serviceaccount:kube-system:generic-garbage-collector"
@@ -138,7 +141,7 @@ def test_a_status_is_written_by_the_operator_only(cluster: Cluster) -> None:
         "spec": {"model": {"name": "m"}},
     }
     assert not cluster.apply(agent)
-    told = json.dumps(agent | {"status": {"endpoint": "http://thief.example.com"}})
+    told = json.dumps(agent | {"status": {"endpoint": f"http://agent-told.{golden.TENANT}.svc:8080"}})
     write = ("apply", "--server-side", "--dry-run=server", "--subresource=status", "--field-manager=tests", "-f-")
     assert "written by agentic-operator only" in cluster.kubectl(*write, stdin=told).stderr
     written = cluster.kubectl(*write, stdin=told, account=OPERATOR)

@@ -7,7 +7,7 @@ import yaml
 
 from agentic_crds import KINDS
 from tests.manifests import charts
-from tests.manifests.cluster import OPERATOR, Cluster
+from tests.manifests.cluster import OPERATOR, Cluster, tenant_namespace
 from tests.requirements import requirement
 
 pytestmark = pytest.mark.xdist_group("charts")  # one API server with the charts, not one for each worker
@@ -18,11 +18,7 @@ MODELS = {model.kind_name: model for model in KINDS.models}
 def namespaces(objects: list[charts.Object]) -> list[charts.Object]:
     """The namespaces that objects live in."""
     found = {obj["metadata"]["namespace"] for obj in objects if "namespace" in obj["metadata"]}
-    labels = {"agentic.io/tenant": "acme"}
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-        for name in sorted(found)
-    ]
+    return [tenant_namespace(name) for name in sorted(found)]
 
 
 @requirement("helm")

@@ -156,14 +156,15 @@ class World:
 async def world(
     plane: ControlPlane, *, platform: PlatformSettings = PLATFORM, recount_age: timedelta = RECOUNT_AGE
 ) -> AsyncIterator[World]:
-    """A tenant with a provider, and an operator with an administrator's rights. Providers may be on this machine."""
+    """A tenant with a provider, and an operator with an administrator's rights, unless the control plane says whose.
+    Providers may be on this machine."""
     guard = Guard(private=platform.private_providers, loopback=True, foreign_namespace=platform.namespace)
     every = controllers(platform, guard, recount_age=recount_age)
     async with Cluster(plane.credentials) as cluster:
         made = World(cluster, plane)
         counting = asyncio.create_task(made.count_quotas())
         try:
-            async with running(plane.credentials, *every, discovery_seconds=0.2):
+            async with running(plane.operator or plane.credentials, *every, discovery_seconds=0.2):
                 await made.settle()
                 await made.provider()
                 yield made

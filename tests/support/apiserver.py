@@ -11,6 +11,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class ControlPlane:
         self.token = secrets.token_hex(16)
         self.url = f"https://127.0.0.1:{self._port}"
         self.kubeconfig = folder / "kubeconfig"
+        self.operator: Credentials | None = None
+        """Whom an operator under test is, where it is not an administrator."""
 
     @property
     def credentials(self) -> Credentials:
@@ -86,6 +89,7 @@ class ControlPlane:
             f"--cert-dir={self._folder / 'pki'}",
             f"--token-auth-file={self._folder / 'tokens.csv'}",
             "--authorization-mode=RBAC",
+            "--allow-privileged=true",
             "--service-cluster-ip-range=10.96.0.0/16",
             f"--service-account-key-file={keys}",
             f"--service-account-signing-key-file={keys}",
@@ -94,18 +98,27 @@ class ControlPlane:
         )
         until_sync(self._ready, "a ready kube-apiserver")
 
-    def request(self, method: str, path: str, body: Any = None, content_type: str = "application/json") -> Any:
-        """One call of the API as administrator."""
+    def request(
+        self, method: str, path: str, body: Any = None, content_type: str = "application/json", *, user: str = ""
+    ) -> Any:
+        """One call of the API as administrator, or in the name of somebody else."""
         request = urllib.request.Request(
             self.url + path,
             method=method,
             data=json.dumps(body).encode() if body is not None else None,
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type},
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": content_type}
+            | ({"Impersonate-User": user} if user else {}),
         )
         context = ssl.create_default_context(cafile=str(self._folder / "pki" / "apiserver.crt"))
         with urllib.request.urlopen(request, context=context, timeout=30) as answer:
             text = answer.read()
             return json.loads(text) if text.startswith(b"{") else text
+
+    def account(self, namespace: str, name: str) -> Credentials:
+        """Those of a ServiceAccount."""
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 7200}}
+        return replace(self.credentials, token=self.request("POST", path, body)["status"]["token"])
 
     def create_namespace(self, name: str, **labels: str) -> None:
         """A namespace with labels."""
