@@ -4,12 +4,14 @@ The loop takes them from here. What differs between runs (model, token, temperat
 nothing of a run stays here. The SDKs are heavy: each is imported with the first run that needs it, or by `warm`.
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import httpx2
 from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import AIMessageChunk, AnyMessage, ai
 
 from agentic_crds.model_provider import ProviderType
 from agentic_runtime.streamed import PROMPT_TOKENS
@@ -24,6 +26,31 @@ UNUSED = object()
 """In the place of a synchronous client, which would be built otherwise."""
 PLACEHOLDER = "run-token-goes-with-each-call"
 """The SDKs require a key when they are built; the real credential is a header of each call."""
+
+
+def _unparsed(_arguments: str) -> dict[str, Any]:
+    """In the place of LangChain's parser of partial JSON: each chunk of a tool call would go through it on the event
+    loop, in time that grows with the square of its length. `streamed` parses arguments, once and when they are whole.
+    """
+    return {}
+
+
+setattr(ai, "parse_partial_json", _unparsed)  # noqa: B010 - a name that the module imports, not one of its own
+
+
+async def stream(
+    chat: BaseChatModel, prompt: Sequence[AnyMessage], /, **settings: Any
+) -> AsyncGenerator[AIMessageChunk]:
+    """The model's response, chunk by chunk.
+
+    LangChain's `astream` would keep every chunk for its callbacks, some kilobytes each, until the stream has ended.
+    """
+    generations: Any = chat._astream(list(prompt), **settings)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - what each model defines
+    async with aclosing(generations):
+        async for generation in generations:
+            message = cast("AIMessageChunk", generation.message)
+            message.response_metadata = (generation.generation_info or {}) | message.response_metadata
+            yield message
 
 
 class PlainCompletions:

@@ -34,7 +34,7 @@ class Draining(TryAnother):
 
 
 class Busy(TryAnother):
-    """The server has as many runs as it may have."""
+    """The server has as many runs, or as much of their requests, as it may have."""
 
     code, title = ErrorCode.RUNTIME_BUSY, "Too many runs"
 

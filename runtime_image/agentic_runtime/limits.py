@@ -12,6 +12,8 @@ from agentic_runtime.failures import RunFailed
 
 BYTES_PER_TOKEN = 4
 """UTF-8 bytes of a token, about, over languages and tokenizers."""
+TOKENS_PER_CALL = 4
+"""Tokens around a tool call's id, name and arguments, about; one that is empty costs them too."""
 
 
 def estimate(text: str) -> int:
@@ -48,9 +50,9 @@ class LimitMeter:
         self._prompt, self._streamed = prompt, 0.0
         return left
 
-    def streamed(self, text: str) -> None:
-        """More text of the response arrived."""
-        self._streamed += _size(text) / BYTES_PER_TOKEN
+    def streamed(self, text: str, *, calls: int = 0) -> None:
+        """More text of the response arrived, with which so many tool calls began."""
+        self._streamed += _size(text) / BYTES_PER_TOKEN + calls * TOKENS_PER_CALL
         so_far = self._used + self._prompt + int(self._streamed)
         if so_far > self._limits.max_tokens:
             raise self._tokens_exceeded(so_far)

@@ -20,6 +20,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from agentic_core import contract, telemetry
 from agentic_core.attributes import gen_ai
+from agentic_runtime import chat_models
 from agentic_runtime.failures import RunFailed, model_failure
 from agentic_runtime.limits import LimitMeter, estimate
 from agentic_runtime.loop import RunJob
@@ -109,7 +110,7 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
                 },
                 kind=SpanKind.CLIENT,
             ) as span:
-                chunks: Any = model.astream(prompt, extra_headers=_headers(context.run), **settings)
+                chunks = chat_models.stream(model, prompt, extra_headers=_headers(context.run), **settings)
                 async with aclosing(chunks):
                     async for chunk in chunks:
                         await self._chunk(chunk, response, context)
@@ -121,11 +122,10 @@ class RunMiddleware(AgentMiddleware[AgentState[Any], RunContext, Any]):
             raise model_failure(error) from error
 
     async def _chunk(self, chunk: AIMessageChunk, response: StreamedMessage, context: RunContext) -> None:
-        text, produced = response.add(chunk)
-        if text:
-            await context.run.emit(contract.MessageDelta(text=text))
-        if produced:
-            context.limits.streamed(produced)
+        added = response.add(chunk)
+        if added.text:
+            await context.run.emit(contract.MessageDelta(text=added.text))
+        context.limits.streamed(added.produced, calls=added.calls)
 
     async def awrap_tool_call(
         self,

@@ -5,18 +5,36 @@ middle must never run with half of its arguments.
 """
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, NamedTuple
 from uuid import uuid4
 
-import orjson
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages import ToolCall as LangChainToolCall
 
-from agentic_core.contract import Usage
+from agentic_core import bounded_json
+from agentic_core.contract import ErrorCode, Usage
+from agentic_runtime.failures import RunFailed
 
 PROMPT_TOKENS = "prompt_tokens"
 """Key of the metadata with the tokens of the prompt, where a server reports them at the start of its response."""
 LENGTH_REASONS = frozenset({"length", "max_tokens"})
+MAX_CALLS: Final = 128
+"""Tool calls of one response."""
+MAX_ID_CHARACTERS: Final = 1024
+MAX_NAME_CHARACTERS: Final = 256
+MAX_ARGUMENT_VALUES: Final = 20_000
+"""Values in the arguments of one call; the limit of tokens bounds their text."""
+
+
+class Added(NamedTuple):
+    """What a chunk has added to the response."""
+
+    text: str
+    """For the client."""
+    produced: str
+    """All text that the model produced, arguments, ids and names of tool calls included: for the count."""
+    calls: int
+    """Tool calls that began with it."""
 
 
 @dataclass
@@ -28,13 +46,15 @@ class _PartialCall:
 
 def clean(text: str) -> str:
     """The text without the halves of characters that a model or tool may leave in it; no JSON can carry those."""
-    if text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text):
-        return text
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
 
 
 class StreamedMessage:
-    """A response in progress."""
+    """A response in progress. What it keeps is bounded: text and arguments by the run's tokens, calls by number."""
 
     def __init__(self) -> None:
         self._text: list[str] = []
@@ -47,21 +67,33 @@ class StreamedMessage:
         self.malformed: dict[str, str] = {}
         """By id of a tool call, why its arguments are not a JSON object."""
 
-    def add(self, chunk: AIMessageChunk) -> tuple[str, str]:
-        """Takes a chunk. Returns its text for the client, and all text that the model produced for the count."""
+    def add(self, chunk: AIMessageChunk) -> Added:
+        """Take a chunk. Raises `RunFailed` for a response with more tool calls, or longer ids or names, than models
+        write."""
         text = clean(chunk.content if isinstance(chunk.content, str) else str(chunk.text))
-        produced = text
         if text:
             self._text.append(text)
-        for part in chunk.tool_call_chunks:
-            call = self._calls.setdefault(_index(part.get("index"), self._calls), _PartialCall())
-            call.id = part.get("id") or call.id
-            call.name = call.name or part.get("name") or ""
-            arguments = part.get("args") or ""
-            call.arguments.append(arguments)
-            produced += arguments
+        before = len(self._calls)
+        produced = [text, *(self._tool_call_part(dict(part)) for part in chunk.tool_call_chunks)]
         self._metadata(chunk)
-        return text, produced
+        return Added(text, "".join(produced), len(self._calls) - before)
+
+    def _tool_call_part(self, part: dict[str, Any]) -> str:
+        """Take a part of a tool call; returns all text in it."""
+        index = _index(part.get("index"), self._calls)
+        call = self._calls.get(index)
+        if call is None:
+            if len(self._calls) >= MAX_CALLS:
+                raise _hostile(f"more than {MAX_CALLS} tool calls")
+            call = self._calls[index] = _PartialCall()
+        identity, name, arguments = (part.get(member) or "" for member in ("id", "name", "args"))
+        if len(identity) > MAX_ID_CHARACTERS or len(name) > MAX_NAME_CHARACTERS:
+            raise _hostile("a tool call with an id or a name of more characters than any has")
+        call.id = identity or call.id
+        call.name = call.name or name
+        if arguments:
+            call.arguments.append(arguments)
+        return f"{identity}{name}{arguments}"
 
     def _metadata(self, chunk: AIMessageChunk) -> None:
         counted = chunk.usage_metadata
@@ -94,7 +126,8 @@ class StreamedMessage:
         identity = call.id or f"call_{uuid4().hex}"
         arguments: Any = {}
         try:
-            arguments = orjson.loads("".join(call.arguments) or "{}")
+            text = "".join(call.arguments).encode(errors="surrogatepass")
+            arguments = bounded_json.loads(text or b"{}", max_values=MAX_ARGUMENT_VALUES)
         except ValueError as error:
             self.malformed[identity] = (
                 f"The arguments are not valid JSON: {error}. Call the tool again with correct arguments."
@@ -110,3 +143,7 @@ class StreamedMessage:
 def _index(index: int | str | None, calls: dict[int | str, _PartialCall]) -> int | str:
     """Compatible servers leave the index out of the chunks of their only call."""
     return index if index is not None else max(len(calls) - 1, 0)
+
+
+def _hostile(what: str) -> RunFailed:
+    return RunFailed(ErrorCode.MODEL_FAILED, f"The model's response has {what}, which no model writes; it was ended.")

@@ -6,7 +6,7 @@ Whatever a model calls and whatever a tool does, the result is a text for the mo
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from pydantic import ValidationError
 
@@ -18,6 +18,10 @@ from agentic_runtime.streamed import clean
 from agentic_runtime.tools.base import Tool, ToolContext, ToolFailed
 
 log = telemetry.logger(__name__)
+
+MAX_MISTAKES: Final = 10
+"""Mistakes in the arguments of a call that are listed for the model, each with so many characters of where and what."""
+MAX_MISTAKE_CHARACTERS: Final = 200
 
 
 @dataclass(frozen=True)
@@ -106,10 +110,14 @@ def _until(context: ToolContext, deadline: float | None) -> ToolContext:
 
 
 def _mistakes(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False, include_context=False)
     listed = "; ".join(
-        f"{'.'.join(map(str, mistake['loc'])) or 'arguments'}: {mistake['msg']}"
-        for mistake in error.errors(include_url=False, include_input=False, include_context=False)
+        f"{'.'.join(map(str, mistake['loc']))[:MAX_MISTAKE_CHARACTERS] or 'arguments'}:"
+        f" {mistake['msg'][:MAX_MISTAKE_CHARACTERS]}"
+        for mistake in found[:MAX_MISTAKES]
     )
+    if len(found) > MAX_MISTAKES:
+        listed += f"; and {len(found) - MAX_MISTAKES} more"
     return clean(f"The arguments break the tool's schema: {listed}. Call the tool again with correct arguments.")
 
 

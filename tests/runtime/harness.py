@@ -52,6 +52,11 @@ def token(**changes: Any) -> str:
     return run_tokens.sign(run_tokens.RunClaims.model_validate(claims | changes), KEY, lifetime=lifetime)
 
 
+def headers_of(**changes: Any) -> dict[str, str]:
+    """The headers with the credential of a run, whose claims are changed."""
+    return {"Authorization": f"Bearer {token(**changes)}"}
+
+
 def builtin(builtin: str, name: str | None = None, **changes: Any) -> dict[str, Any]:
     """A tool of the runtime image as the operator resolves it."""
     resolved: dict[str, Any] = {"name": name or builtin, "kind": "builtin", "builtin": builtin}

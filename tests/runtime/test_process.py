@@ -15,7 +15,7 @@ import pytest
 
 from agentic_core.contract import RUN_PATH
 from tests.requirements import requirement
-from tests.runtime.harness import environment, first_event, request, token
+from tests.runtime.harness import environment, first_event, headers_of, request
 from tests.runtime.provider import Provider, Reply, openai_end, openai_pieces, openai_text
 from tests.support import processes
 from tests.support.ports import free_port
@@ -60,10 +60,6 @@ async def started(model: Provider, **settings: str) -> AsyncGenerator[Process]:
             yield running
 
 
-def headers() -> dict[str, str]:
-    return {"Authorization": f"Bearer {token()}"}
-
-
 def resident_megabytes(pid: int) -> float:
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
@@ -78,7 +74,7 @@ async def test_it_is_ready_soon_and_stays_small(model: Provider) -> None:
     model.replies.append(openai_text("ok"))
     async with started(model) as runtime:
         assert cpu_seconds(runtime.process.pid) < 1.2
-        answer = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
+        answer = await runtime.http.post(RUN_PATH, json=request(), headers=headers_of())
         assert '"final"' in answer.text
         assert resident_megabytes(runtime.process.pid) < 150
 
@@ -88,13 +84,13 @@ async def test_runs_in_progress_finish_after_sigterm(model: Provider) -> None:
     model.replies.append(Reply([*openai_pieces(*["x"] * 100), *openai_end("stop")], gap=0.01))
     async with (
         started(model, AGENTIC_DRAIN_LINGER="0") as runtime,
-        runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
+        runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers_of()) as answer,
     ):
         lines = answer.aiter_lines()
         await first_event(lines)
         runtime.stop()
         await until(runtime.draining, "readiness to fail")
-        refused = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
+        refused = await runtime.http.post(RUN_PATH, json=request(), headers=headers_of())
         assert (refused.status_code, refused.json()["code"]) == (503, "runtime_draining")
         assert refused.headers["retry-after"] == "1"
         assert (await runtime.http.get("/healthz")).status_code == 200
@@ -107,7 +103,7 @@ async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
     model.replies.append(Reply(openai_pieces("so far"), hang=True))
     async with (
         started(model, AGENTIC_DRAIN_LINGER="0", AGENTIC_DRAIN_GRACE="0.3") as runtime,
-        runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
+        runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers_of()) as answer,
     ):
         lines = answer.aiter_lines()
         assert (await first_event(lines))["text"] == "so far"
@@ -122,7 +118,7 @@ async def test_runs_that_take_too_long_are_interrupted(model: Provider) -> None:
 async def test_an_idle_process_still_answers_while_it_lingers(model: Provider) -> None:
     model.replies.append(openai_text("ok"))
     async with started(model, AGENTIC_DRAIN_LINGER="2") as runtime:
-        answer = await runtime.http.post(RUN_PATH, json=request(), headers=headers())
+        answer = await runtime.http.post(RUN_PATH, json=request(), headers=headers_of())
         assert answer.status_code == 200
         runtime.stop()
         await until(runtime.draining, "readiness to fail")
@@ -133,7 +129,7 @@ async def test_a_second_signal_stops_at_once(model: Provider) -> None:
     model.replies.append(Reply(openai_pieces("so far"), hang=True))
     async with (
         started(model, AGENTIC_DRAIN_LINGER="600", AGENTIC_DRAIN_GRACE="600") as runtime,
-        runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers()) as answer,
+        runtime.http.stream("POST", RUN_PATH, json=request(), headers=headers_of()) as answer,
     ):
         await first_event(answer.aiter_lines())
         runtime.stop()
