@@ -17,7 +17,7 @@ import uvloop
 
 from agentic_api.composition import RESERVED
 from agentic_core import tasks
-from agentic_core.db import Database, Purpose, direct, functions, tables
+from agentic_core.db import ConnectionPurpose, Database, direct, functions, tables
 from benchmarks import measure
 from benchmarks.measure import Load
 from tests.support.postgres import Postgres
@@ -92,7 +92,7 @@ async def measured(dsn: str) -> None:
     await database.close()
 
 
-async def looked_up(dsn: str, reserved: Mapping[Purpose, int]) -> list[float]:
+async def looked_up(dsn: str, reserved: Mapping[ConnectionPurpose, int]) -> list[float]:
     """Milliseconds of lookups of keys, sorted, while slow reads use all connections that are not reserved."""
     database, taken = Database(dsn, connections=16, reserved=reserved), list[float]()
 
@@ -113,7 +113,7 @@ async def looked_up(dsn: str, reserved: Mapping[Purpose, int]) -> list[float]:
 
 async def lookups(dsn: str) -> None:
     """Measure lookups with reserved connections and without, in turn."""
-    kinds: dict[str, Mapping[Purpose, int]] = {"all are shared": {}, "3 of 16 are reserved": RESERVED}
+    kinds: dict[str, Mapping[ConnectionPurpose, int]] = {"all are shared": {}, "3 of 16 are reserved": RESERVED}
     found = {name: await looked_up(dsn, reserved) for name, reserved in kinds.items()}
     rows = [(f"p{part} ms", *(f"{of[len(of) * part // 100]:.1f}" for of in found.values())) for part in (50, 99)]
     measure.table([(f"a lookup beside {SLOW_READS} reads of 100 ms", *found), *rows])

@@ -27,7 +27,7 @@ from agentic_api.tenants.sync import TenantSync
 from agentic_core.auth import run_tokens
 from agentic_core.clock import Clock
 from agentic_core.cluster import Cluster, Watches, credentials
-from agentic_core.db import Database, Purpose, functions
+from agentic_core.db import ConnectionPurpose, Database, functions
 from agentic_core.db.notices import Notices
 from agentic_core.egress import Guard, GuardedClient
 from agentic_core.web.exposition import exposed
@@ -35,7 +35,7 @@ from agentic_core.web.lifecycle import Lifecycle
 from agentic_core.web.metrics import HttpMetrics
 from agentic_core.web.rate_limit import RateLimiter
 
-RESERVED = {Purpose.LEASES: 1, Purpose.AUTHENTICATION: 2}
+RESERVED = {ConnectionPurpose.LEASES: 1, ConnectionPurpose.AUTHENTICATION: 2}
 """Connections for what must not wait for the reads of tenants. One extension of all leases is made at a time; a lookup
 takes about a millisecond, and its result is cached."""
 

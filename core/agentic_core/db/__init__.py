@@ -6,8 +6,8 @@ async with database.session(tenant_id) as session:      # one transaction, commi
 """
 
 from agentic_core.db.direct import Transaction
-from agentic_core.db.engine import PLATFORM_TENANT, Database, Purpose, Session
+from agentic_core.db.engine import PLATFORM_TENANT, ConnectionPurpose, Database, Session
 from agentic_core.db.ids import uuid7
 from agentic_core.db.repository import Repository
 
-__all__ = ["PLATFORM_TENANT", "Database", "Purpose", "Repository", "Session", "Transaction", "uuid7"]
+__all__ = ["PLATFORM_TENANT", "ConnectionPurpose", "Database", "Repository", "Session", "Transaction", "uuid7"]

@@ -27,7 +27,7 @@ RECYCLE_SECONDS = 300
 """Age at which a connection is replaced, before firewalls and proxies drop what is idle."""
 
 
-class Purpose(Enum):
+class ConnectionPurpose(Enum):
     """Short statements of the platform, for which connections can be reserved."""
 
     LEASES = "leases"
@@ -36,7 +36,7 @@ class Purpose(Enum):
     """Looking up keys, and whether the database responds."""
 
 
-NOTHING: Mapping[Purpose, int] = MappingProxyType({})
+NOTHING: Mapping[ConnectionPurpose, int] = MappingProxyType({})
 Session = AsyncSession
 """A transaction of one tenant. Repositories write into it, `Database.session` commits it."""
 
@@ -85,7 +85,7 @@ class Database:
         dsn: str,
         *,
         connections: int = 10,
-        reserved: Mapping[Purpose, int] = NOTHING,
+        reserved: Mapping[ConnectionPurpose, int] = NOTHING,
         transaction_pooler: bool = False,
         connect_timeout: float = CONNECT_SECONDS,
         statement_timeout: float = direct.STATEMENT_SECONDS,
@@ -130,7 +130,7 @@ class Database:
         return direct.transaction(self.engine, tenant_id)
 
     @asynccontextmanager
-    async def platform(self, purpose: Purpose | None = None) -> AsyncGenerator[AsyncConnection]:
+    async def platform(self, purpose: ConnectionPurpose | None = None) -> AsyncGenerator[AsyncConnection]:
         """A transaction of no tenant: it sees no row, and may call the functions of `agentic_core.db.functions`.
 
         With a purpose it is one short statement, on a connection that is reserved for it if there is any.
@@ -140,7 +140,7 @@ class Database:
 
     async def ready(self) -> None:
         """Return when the database responds; raises SQLAlchemy's error when it does not."""
-        async with self.platform(Purpose.AUTHENTICATION) as connection:
+        async with self.platform(ConnectionPurpose.AUTHENTICATION) as connection:
             await connection.exec_driver_sql("select 1")
 
     async def close(self) -> None:
@@ -148,7 +148,7 @@ class Database:
         for engine in (self.engine, *self._reserved.values()):
             await engine.dispose()
 
-    def _for(self, purpose: Purpose | None) -> AsyncEngine:
+    def _for(self, purpose: ConnectionPurpose | None) -> AsyncEngine:
         return self.engine if purpose is None else self._reserved.get(purpose, self.engine)
 
 

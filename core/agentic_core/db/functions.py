@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from agentic_core.db.engine import Database, Purpose
+from agentic_core.db.engine import ConnectionPurpose, Database
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ _DELETE = text("select deleted, done from delete_tenant(:tenant_id, :max_rows)")
 
 async def authenticate_key(database: Database, key_id: str) -> KeyRecord | None:
     """The key with this id, of whatever tenant. The caller compares the hash and looks at the times."""
-    async with database.platform(Purpose.AUTHENTICATION) as connection:
+    async with database.platform(ConnectionPurpose.AUTHENTICATION) as connection:
         row = (await connection.execute(_AUTHENTICATE, {"key_id": key_id})).one_or_none()
     if row is None:
         return None
@@ -86,7 +86,7 @@ async def extend_leases(
 ) -> list[ExtendedLease]:
     """Extend the leases that this replica still holds; a run that is missing from the result was closed by another."""
     values = {"replica": replica, "run_ids": list(run_ids), "seconds": seconds}
-    async with database.platform(Purpose.LEASES) as connection:
+    async with database.platform(ConnectionPurpose.LEASES) as connection:
         rows = (await connection.execute(_EXTEND, values)).all()
     return [ExtendedLease(row.run_id, row.cancel_requested) for row in rows]
 

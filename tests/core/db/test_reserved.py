@@ -8,11 +8,11 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from agentic_core.db import Database, Purpose, functions
+from agentic_core.db import ConnectionPurpose, Database, functions
 from tests.support.postgres import PostgresDatabase
 from tests.support.waiting import PATIENCE
 
-RESERVED = {Purpose.LEASES: 1, Purpose.AUTHENTICATION: 2}
+RESERVED = {ConnectionPurpose.LEASES: 1, ConnectionPurpose.AUTHENTICATION: 2}
 PID = sa.text("select pg_backend_pid()")
 
 
@@ -30,7 +30,7 @@ async def saturated(database: Database, *, connections: int) -> AsyncGenerator[N
     await asyncio.gather(*waiting)
 
 
-async def _pid(database: Database, purpose: Purpose | None) -> int:
+async def _pid(database: Database, purpose: ConnectionPurpose | None) -> int:
     async with database.platform(purpose) as connection:
         found: int = (await connection.execute(PID)).scalar_one()
         return found
@@ -50,7 +50,7 @@ async def test_no_purpose_uses_the_connections_of_another(postgres: PostgresData
     database = Database(postgres.app, connections=5, reserved=RESERVED)
     pids = {
         purpose: set(await asyncio.gather(*(_pid(database, purpose) for _ in range(30))))
-        for purpose in (None, *Purpose)
+        for purpose in (None, *ConnectionPurpose)
     }
     assert {purpose: len(found) for purpose, found in pids.items()} == {None: 2} | RESERVED
     assert len(set.union(*pids.values())) == 5
@@ -61,7 +61,7 @@ async def test_a_lookup_that_hangs_delays_no_lease(postgres: PostgresDatabase) -
     database = Database(postgres.app, connections=5, reserved=RESERVED)
     async with AsyncExitStack() as stack:
         for _ in range(2):
-            await stack.enter_async_context(database.platform(Purpose.AUTHENTICATION))
+            await stack.enter_async_context(database.platform(ConnectionPurpose.AUTHENTICATION))
         async with asyncio.timeout(PATIENCE):
             assert await functions.extend_leases(database, uuid4(), [uuid4()], seconds=9) == []
     await database.close()
@@ -69,7 +69,7 @@ async def test_a_lookup_that_hangs_delays_no_lease(postgres: PostgresDatabase) -
 
 async def test_without_reserved_connections_all_are_shared(postgres: PostgresDatabase) -> None:
     database = Database(postgres.app, connections=1)
-    assert {await _pid(database, purpose) for purpose in (None, *Purpose)} == {await _pid(database, None)}
+    assert {await _pid(database, purpose) for purpose in (None, *ConnectionPurpose)} == {await _pid(database, None)}
     await database.close()
 
 
