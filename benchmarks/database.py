@@ -95,14 +95,16 @@ async def measured(dsn: str) -> None:
 async def looked_up(dsn: str, reserved: Mapping[ConnectionPurpose, int]) -> list[float]:
     """Milliseconds of lookups of keys, sorted, while slow reads use all connections that are not reserved."""
     database, taken = Database(dsn, connections=16, reserved=reserved), list[float]()
+    under_way = asyncio.Event()
 
     async def read() -> None:
         while True:
             async with database.session(TENANT) as opened:
                 await opened.execute(SLOW_READ)
+            under_way.set()
 
     async with tasks.background(*(read() for _ in range(SLOW_READS))):
-        await asyncio.sleep(1)  # until all of them are under way
+        await under_way.wait()
         for _ in range(LOOKUPS):
             started = time.perf_counter()
             await functions.authenticate_key(database, "unknown")

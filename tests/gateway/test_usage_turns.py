@@ -11,7 +11,6 @@ import pytest
 
 from agentic_core.backoff import Backoff
 from agentic_gateway.ledger import UsageRow
-from agentic_gateway.settle import usage_queue as module
 from agentic_gateway.settle.repository import UsageRepository, pool
 from agentic_gateway.settle.usage import RunTotals
 from agentic_gateway.settle.usage_queue import MAX_ROWS
@@ -58,11 +57,11 @@ async def test_a_tenant_whose_batches_take_long_has_one_of_them_in_a_transaction
     await settle(slow)
 
 
-async def test_no_writer_waits_to_try_a_batch_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RETRIES", Backoff(first=10**6, longest=10**6))
+async def test_no_writer_waits_to_try_a_batch_again() -> None:
+    retries = Backoff(first=10**6, longest=10**6)
     ill = [uuid4() for _ in range(3)]
     store = UnwellStore(*ill, errors=10**6)
-    queue = usage_queue(store, writers=1, wait_seconds=PATIENCE)
+    queue = usage_queue(store, writers=1, wait_seconds=PATIENCE, retries=retries)
     failing = add(queue, *(row(tenant) for tenant in ill))
     for _ in range(3):
         failing += add(queue, *(row(tenant) for tenant in ill))
@@ -73,11 +72,11 @@ async def test_no_writer_waits_to_try_a_batch_again(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("writers", [2, 4])
-async def test_retries_occupy_half_of_the_writers(monkeypatch: pytest.MonkeyPatch, writers: int) -> None:
-    monkeypatch.setattr(module, "RETRIES", Backoff(first=10**-6, longest=10**-6))
+async def test_retries_occupy_half_of_the_writers(writers: int) -> None:
+    retries = Backoff(first=10**-6, longest=10**-6)
     ill = [uuid4() for _ in range(writers * 2)]
     store = UnwellStore(*ill, errors=1)
-    queue = usage_queue(store, writers=writers, wait_seconds=PATIENCE)
+    queue = usage_queue(store, writers=writers, wait_seconds=PATIENCE, retries=retries)
     failing = add(queue, *(row(tenant) for tenant in ill))
     async with asyncio.timeout(PATIENCE):
         while store.waiting.total() < writers // 2 or store.failed < len(ill):
@@ -91,11 +90,11 @@ async def test_retries_occupy_half_of_the_writers(monkeypatch: pytest.MonkeyPatc
     assert len(store.rows) == len(failing) + 9
 
 
-async def test_one_writer_takes_other_turns_between_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RETRIES", Backoff(first=0, longest=0))
+async def test_one_writer_takes_other_turns_between_retries() -> None:
+    retries = Backoff(first=0, longest=0)
     ill = [uuid4() for _ in range(9)]
     store = UnwellStore(*ill, errors=10**6)
-    queue = usage_queue(store, writers=1, wait_seconds=PATIENCE)
+    queue = usage_queue(store, writers=1, wait_seconds=PATIENCE, retries=retries)
     failing = add(queue, *(row(tenant) for tenant in ill))
     good = add(queue, *(row(uuid4()) for _ in range(9)))
     await settle(good)

@@ -67,6 +67,7 @@ class UsageQueue:
         writers: int,
         backlog: int,
         wait_seconds: float,
+        retries: Backoff = RETRIES,
     ) -> None:
         self._store = store
         self._metrics = metrics
@@ -74,6 +75,7 @@ class UsageQueue:
         self._max_writers = writers
         self._backlog = backlog
         self._wait_seconds = wait_seconds
+        self._backoff = retries
         self._tenants: dict[UUID, TenantRows] = {}
         self._turns: deque[TenantRows] = deque()
         self._retries: deque[TenantRows] = deque()
@@ -198,7 +200,7 @@ class UsageQueue:
         else:
             rows.failures += 1
             loop = asyncio.get_running_loop()
-            self._pauses[rows] = loop.call_later(RETRIES.pause(rows.failures), self._resume, rows)
+            self._pauses[rows] = loop.call_later(self._backoff.pause(rows.failures), self._resume, rows)
 
     def _resume(self, rows: TenantRows) -> None:
         self._pauses.pop(rows, None)
@@ -225,7 +227,7 @@ class UsageQueue:
         if batch.errors < MAX_ERRORS and self._closing:
             self._put_back(batch)
         elif batch.errors < MAX_ERRORS:
-            timer = asyncio.get_running_loop().call_later(RETRIES.pause(batch.errors), self._due, batch)
+            timer = asyncio.get_running_loop().call_later(self._backoff.pause(batch.errors), self._due, batch)
             self._delayed[batch] = timer
         elif len(batch.rows) > 1:
             for half in batch.halves(MAX_ERRORS):
