@@ -59,6 +59,7 @@ def create_app(settings: ApiSettings, metrics: HttpMetrics, composition: Composi
         docs_url=None,
         redoc_url=None,
         openapi_url="/openapi.json",
+        redirect_slashes=False,
         middleware=_middleware(settings, metrics),
         telemetry={"metrics": False, "logs": False, "operation_spans": False},
     )

@@ -16,6 +16,7 @@ from agentic_api.conversations.service import ConversationService
 from agentic_api.identity.api_keys import ApiKeys
 from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.service import Keys
+from agentic_api.memory import RequestMemory
 from agentic_api.runs.lifecycle import runtime
 from agentic_api.runs.lifecycle.capacity import Capacity
 from agentic_api.runs.lifecycle.metrics import RunMetrics
@@ -140,6 +141,8 @@ async def opened(
             authenticator=Authenticator([api_keys]),
             api_keys=api_keys,
             limiter=RateLimiter(per_minute=settings.requests_per_minute, clock=parts.clock),
+            memory=RequestMemory(settings.request_bytes),
+            max_body_bytes=settings.max_body_bytes,
             audit=audit,
             keys=Keys(database, catalog, pepper=pepper, clock=parts.clock),
             agents=Agents(resources.cluster, catalog, audit),

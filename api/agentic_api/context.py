@@ -10,6 +10,7 @@ from agentic_api.conversations.service import ConversationService
 from agentic_api.identity.api_keys import ApiKeys
 from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.service import Keys
+from agentic_api.memory import RequestMemory
 from agentic_api.runs.service import RunService
 from agentic_core.db import Database
 from agentic_core.web.lifecycle import Lifecycle
@@ -30,6 +31,8 @@ class Context:
     authenticator: Authenticator
     api_keys: ApiKeys
     limiter: RateLimiter
+    memory: RequestMemory
+    max_body_bytes: int
     audit: Audit
     keys: Keys
     agents: Agents

@@ -44,6 +44,9 @@ class ApiSettings(Settings):
     live_bytes: Annotated[int, Field(ge=1024 * 1024)] = 128 * 1024 * 1024
     """What the runs in progress may hold in a replica's memory, shared between the tenants that have any: a run of a
     tenant that holds more than its share ends as memory_exceeded. The process needs up to five times as much."""
+    request_bytes: Annotated[int, Field(ge=32 * 1024 * 1024)] = 128 * 1024 * 1024
+    """What requests that are handled, and responses that have not been read, may take of a replica's memory. One tenant
+    may use half of it; its next requests wait some seconds and are then answered with 429."""
     event_days: Annotated[float, Field(ge=0)] = 7.0
     """Days for which the events of a run that has ended, and its idempotency key, are kept; 0 means for ever. The run
     itself and its messages stay."""

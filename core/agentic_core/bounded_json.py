@@ -37,8 +37,14 @@ def check(text: bytes, *, max_values: int = MAX_VALUES) -> int:
 def loads(text: bytes, *, max_values: int = MAX_VALUES, max_depth: int = MAX_DEPTH) -> Any:
     """The value of a text. Raises `ExcessiveJson`, or another `ValueError` when the text is not JSON in UTF-8."""
     check(text, max_values=max_values)
-    value = orjson.loads(text)
-    if text.count(b"[") + text.count(b"{") > max_depth and _is_deeper(value, max_depth):
+    try:
+        value = orjson.loads(text)
+        too_deep = text.count(b"[") + text.count(b"{") > max_depth and _is_deeper(value, max_depth)
+    except orjson.JSONDecodeError as error:
+        if not error.msg.startswith("depth limit"):
+            raise
+        too_deep = True
+    if too_deep:
         raise ExcessiveJson(f"it nests more than {max_depth} lists and objects in each other")
     return value
 

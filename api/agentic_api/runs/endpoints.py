@@ -8,9 +8,8 @@ from fastapi.responses import StreamingResponse
 
 from agentic_api.runs import sse
 from agentic_api.runs.schemas import Execute, Run, RunMessage, RunSummary, ToolExecution
-from agentic_api.runs.service import RunService
 from agentic_api.runs.states import RULES, RunStatus
-from agentic_api.web.auth import Viewer, WaitingInvoker, WaitingViewer
+from agentic_api.web.auth import Invoker, Viewer, WaitingInvoker, WaitingViewer
 from agentic_api.web.context import Ctx
 from agentic_api.web.middleware import record
 from agentic_api.web.pagination import Page, PageParams, cursor, page_id, page_position
@@ -66,16 +65,22 @@ async def execute(
     record.of(request.scope).headers.append((b"location", f"/api/v1/runs/{run_id}".encode()))
     if body.stream or sse.MEDIA_TYPE in request.headers.get("accept", ""):
         run = await context.runs.summary(principal, begun) if isinstance(begun, UUID) else begun
-        return _events(context.runs, principal, run, after=0, greet=True)
+        return _events(context, principal, run, after=0, greet=True)
     result = await context.runs.result(principal, run_id)
-    if isinstance(result, Run) and RULES[result.status].in_progress:
+    if isinstance(result, Run) and (RULES[result.status].in_progress or not _fits(request, result)):
         result = result.summary()
     return Response(result.encoded, 200 if isinstance(result, Run) else 202, media_type="application/json")
 
 
-def _events(service: RunService, principal: Viewer, run: RunSummary, *, after: int, greet: bool) -> Response:
+def _fits(request: Request, run: Run) -> bool:
+    """Whether the tenant's share of memory has what the response takes until it is read."""
+    memory = record.of(request.scope).memory
+    return memory is None or memory.grow(len(run.encoded))
+
+
+def _events(context: Ctx, principal: Viewer, run: RunSummary, *, after: int, greet: bool) -> Response:
     started = run.model_dump_json(include={"id", "agent", "revision", "conversation_id"}) if greet else None
-    content = sse.stream(service, principal, run.id, after=after, started=started)
+    content = sse.stream(context.runs, principal, run.id, memory=context.memory, after=after, started=started)
     return StreamingResponse(content, media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
 
 
@@ -128,7 +133,7 @@ def _page(found: BoundedPage[tuple[int, T]]) -> Page[T]:
 
 
 @router.post("/runs/{run_id}:cancel")
-async def cancel_run(run_id: UUID, principal: WaitingInvoker, context: Ctx) -> Run:
+async def cancel_run(run_id: UUID, principal: Invoker, context: Ctx) -> Run:
     """End a run, wherever it is driven, and respond with what there is of it. One that has ended stays as it is."""
     return await context.runs.cancel(principal, run_id)
 
@@ -144,4 +149,4 @@ async def follow_run(
     run = await context.runs.summary(principal, run_id)
     if last_event_id is not None and await context.runs.is_over(principal, run_id, seen=last_event_id):
         return Response(status_code=204)
-    return _events(context.runs, principal, run, after=last_event_id or 0, greet=last_event_id is None)
+    return _events(context, principal, run, after=last_event_id or 0, greet=last_event_id is None)

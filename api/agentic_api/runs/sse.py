@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterator
 from uuid import UUID
 
 from agentic_api.identity.principal import Principal
+from agentic_api.memory import RequestMemory
 from agentic_api.runs.service import RunService
 from agentic_api.runs.states import RULES, RUN_STARTED
 from agentic_api.runs.storage.records import StoredEvent
@@ -26,9 +27,12 @@ def event(number: int, kind: str, data: bytes) -> bytes:
 
 
 async def stream(
-    service: RunService, principal: Principal, run_id: UUID, *, after: int, started: str | None
+    service: RunService, principal: Principal, run_id: UUID, *, memory: RequestMemory, after: int, started: str | None
 ) -> AsyncGenerator[bytes]:
-    """A run from event `after` on. `started` is the data of the first event; None when the client has seen it."""
+    """A run from event `after` on. `started` is the data of the first event; None when the client has seen it.
+
+    It ends early when the tenant's share of memory stays in use; the client resumes it, as after a lost connection.
+    """
     if started is not None:
         yield event(0, RUN_STARTED, started.encode())
     seen = after
@@ -37,8 +41,11 @@ async def stream(
             yield KEEPALIVE
             continue
         seen = batch[-1].seq
-        for chunk in _joined(batch):
-            yield chunk
+        async with memory.sending(principal.tenant_id, sum(len(item.payload) for item in batch)) as held:
+            if not held:
+                return
+            for chunk in _joined(batch):
+                yield chunk
     run = await service.result(principal, run_id)
     yield event(seen + 1, RULES[run.status].event, run.encoded)
 

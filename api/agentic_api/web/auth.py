@@ -14,9 +14,12 @@ from fastapi.security.base import SecurityBase
 from agentic_api import errors
 from agentic_api.context import Context
 from agentic_api.identity.principal import Caller, PlatformAdmin, Principal
+from agentic_api.memory import BODY_COPIES, HANDLING_BYTES
 from agentic_api.web.middleware import record
 from agentic_core.auth.api_keys import Role
+from agentic_core.db import PLATFORM_TENANT
 from agentic_core.errors import Forbidden, RateLimited, Unauthenticated
+from agentic_core.web import body
 
 
 class Authenticated(SecurityBase):
@@ -27,7 +30,19 @@ class Authenticated(SecurityBase):
         self.scheme_name = "ApiKey"
 
     async def __call__(self, request: Request) -> Caller:
-        """The caller, once its credential, its rate and its scopes are good."""
+        """The caller, once its credential, its rate and its scopes are good, and there is memory for its request.
+
+        The route calls it before the body is read, FastAPI again for the endpoint's argument.
+        """
+        current = record.of(request.scope)
+        if not current.admitted:
+            current.caller = await self._admit(request)
+            await self._reserve(request, current.caller)
+            current.admitted = True
+        assert current.caller is not None  # noqa: S101 - set above, at the latest
+        return current.caller
+
+    async def _admit(self, request: Request) -> Caller:
         context: Context = request.app.state.context
         try:
             caller = await context.authenticator.caller(request.headers.get("authorization"))
@@ -39,6 +54,20 @@ class Authenticated(SecurityBase):
         if caller.scopes is not None:
             _check_scopes(caller, request.scope["route"].tags)
         return caller
+
+    async def _reserve(self, request: Request, caller: Caller) -> None:
+        """Take memory for the request, until it is over."""
+        context: Context = request.app.state.context
+        current = record.of(request.scope)
+        tenant_id = PLATFORM_TENANT if isinstance(caller, PlatformAdmin) else caller.tenant_id
+        current.memory = await context.memory.take(tenant_id, self._needed(request, context))
+        current.at_end.append(current.memory.free)
+
+    def _needed(self, request: Request, context: Context) -> int:
+        headers = request.scope["headers"]
+        if not body.expected(headers):
+            return HANDLING_BYTES
+        return HANDLING_BYTES + BODY_COPIES * (body.declared(headers) or context.max_body_bytes)
 
     def _limit(self, context: Context, request: Request, subject: str) -> None:
         decision = context.limiter.take(subject)
@@ -65,6 +94,11 @@ class InTenant(Authenticated):
     async def __call__(self, request: Request) -> Principal:
         """The caller inside its tenant."""
         caller = await super().__call__(request)
+        assert isinstance(caller, Principal)  # noqa: S101 - see below
+        return caller
+
+    async def _admit(self, request: Request) -> Principal:
+        caller = await super()._admit(request)
         if isinstance(caller, PlatformAdmin):
             raise errors.NoTenant(
                 "This key is a platform admin's, who belongs to no tenant. Make a key of a tenant with"
@@ -75,6 +109,10 @@ class InTenant(Authenticated):
         if self.waits:
             self._wait(request, caller)
         return caller
+
+    def _needed(self, request: Request, context: Context) -> int:
+        """What waits for a run holds nothing but its body; its response is that of the run, which is shared."""
+        return super()._needed(request, context) - HANDLING_BYTES * self.waits
 
     def _wait(self, request: Request, caller: Principal) -> None:
         context: Context = request.app.state.context

@@ -66,12 +66,18 @@ class FairSemaphore:
         """Take permits that are given back with `release`; see `hold`."""
         if weight > self._per_tenant:
             raise Exhausted
-        if tenant_id not in self._waiting and self._fits(tenant_id, weight):
-            self._grant(tenant_id, weight)
+        if self.take(tenant_id, weight):
             return
         if seconds <= 0:
             raise Exhausted
         await self._wait(tenant_id, weight, seconds)
+
+    def take(self, tenant_id: UUID, weight: int) -> bool:
+        """Take permits that are given back with `release`, if they are free now and nobody of the tenant waits."""
+        if tenant_id in self._waiting or not self._fits(tenant_id, weight):
+            return False
+        self._grant(tenant_id, weight)
+        return True
 
     def release(self, tenant_id: UUID, weight: int) -> None:
         """Give permits back."""

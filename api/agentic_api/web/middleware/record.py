@@ -14,6 +14,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agentic_api.identity.principal import Caller
+from agentic_api.memory import HeldBytes
 from agentic_core.web.metrics import HttpMetrics
 
 KEY = "agentic.request"
@@ -30,6 +31,10 @@ class RequestRecord:
     """Headers to add to the response."""
     caller: Caller | None = None
     """The authenticated caller, once that is known."""
+    admitted: bool = False
+    """Whether the caller passed all checks before the endpoint, its rate and its role included."""
+    memory: HeldBytes | None = None
+    """What the request takes of its tenant's share of the process's memory."""
     status: int = 0
     """Status of the response; 0 before it has begun."""
     deadline: asyncio.Timeout | None = None
