@@ -6,6 +6,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from agentic_api.conversations.schemas import ConversationMessage, ConversationSummary
+from agentic_api.runs.storage import stored_json
 from agentic_core.db import Repository, pages, tables
 from agentic_core.db.pages import BoundedPage
 
@@ -31,13 +32,14 @@ class ConversationRepository(Repository):
         )
         keys = pages.page_keys(query, limit=limit)
         found = (
-            self.select(messages, *messages.c, keys.c.candidates)
+            self.select(messages, *pages.json_as_text(messages), keys.c.candidates)
             .join(keys, keys.c.key == messages.c.position)
             .where(in_it)
             .order_by(keys.c.position)
         )
         rows = list(await self.session.execute(found))
-        items = [ConversationMessage.model_validate(row, from_attributes=True) for row in rows]
+        fitting = stored_json.first(rows, lambda row: str(row.tool_calls), at_least=1)
+        items = [_message(row) for row in fitting]
         return pages.page(items, candidates=rows[0].candidates if rows else 0)
 
     async def page(
@@ -75,6 +77,19 @@ class ConversationRepository(Repository):
         )
         named = (*conversations.c, agents.c.namespace, agents.c.name)
         return self.select(conversations, *named).select_from(joined)
+
+
+def _message(row: sa.Row[Any]) -> ConversationMessage:
+    return ConversationMessage(
+        role=row.role,
+        content=row.content,
+        tool_calls=stored_json.tool_calls(row.tool_calls),
+        tool_call_id=row.tool_call_id,
+        is_error=row.is_error,
+        position=row.position,
+        run_id=row.run_id,
+        created_at=row.created_at,
+    )
 
 
 def _summary(row: sa.Row[Any]) -> ConversationSummary:

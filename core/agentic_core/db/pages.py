@@ -43,6 +43,14 @@ def page_keys(candidates: sa.Select[Any], *, limit: int, max_bytes: int = PAGE_B
     return sa.select(*columns).where(summed.c.position <= limit, fits).subquery()
 
 
+def json_as_text(table: sa.Table) -> list[sa.ColumnElement[Any]]:
+    """The columns of a table, JSON as its text: large values are then bounded before they become objects."""
+    return [
+        sa.cast(column, sa.Text).label(column.name) if isinstance(column.type, sa.JSON) else column
+        for column in table.c
+    ]
+
+
 def page(rows: list[T], *, candidates: int) -> BoundedPage[T]:
     """The page of these items, of so many candidates."""
     return BoundedPage(rows, more=candidates > len(rows))

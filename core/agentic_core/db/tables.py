@@ -121,6 +121,7 @@ runs = sa.Table(
     sa.Column("fingerprint", sa.LargeBinary),
     sa.Column("replica", sa.Uuid),
     _time("lease_expires_at"),
+    _int("sweeps"),
     _flag("cancel_requested"),
     sa.Column("parent_run_id", sa.Uuid),
     _created_at(),

@@ -9,6 +9,7 @@ so no body is taken for a head; and whatever follows a head is bounded, by the l
 """
 
 import asyncio
+import socket
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -19,6 +20,9 @@ from agentic_core.web import body
 
 BLANK_LINE = b"\r\n\r\n"
 REFUSAL = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+SEND_BYTES = 128 * 1024
+"""What the kernel keeps of a response that is not read. By itself it would take megabytes a connection, which count for
+the pod's memory and for none of our bounds."""
 
 Peer = tuple[str, int]
 
@@ -88,6 +92,7 @@ class _Connection(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by its class
         self._peer: Peer = transport.get_extra_info("peername")[:2]
         self._guard.connections[self._peer] = self
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BYTES)
         self._start_timer()
         self._inner.connection_made(transport)
 

@@ -188,10 +188,13 @@ class ReplicaProcess:
 
 
 @asynccontextmanager
-async def replica_process(dsn: str, tenants: list[Tenant], *, endpoint: str) -> AsyncGenerator[ReplicaProcess]:
-    """A replica as a child process, serving these tenants."""
+async def replica_process(
+    dsn: str, tenants: list[Tenant], *, endpoint: str, ample: bool = False
+) -> AsyncGenerator[ReplicaProcess]:
+    """A replica as a child process, serving these tenants. With `ample`, runtimes may send as much as in production."""
     port = free_port()
-    arguments = orjson.dumps({"dsn": dsn, "tenants": tenants, "endpoint": endpoint, "port": port}).decode()
+    values = {"dsn": dsn, "tenants": tenants, "endpoint": endpoint, "port": port, "ample": ample}
+    arguments = orjson.dumps(values).decode()
     with processes.program([sys.executable, "-m", "tests.api.runs.stage", arguments], {}) as process:
         replica = ReplicaProcess(Api(f"http://127.0.0.1:{port}"), process)
         await until(lambda: _responds(replica), what="the replica to serve")
@@ -211,7 +214,8 @@ async def _responds(replica: ReplicaProcess) -> bool:
 async def _main(arguments: dict[str, Any]) -> None:
     tenants = [Tenant(**values | {"id": UUID(values["id"])}) for values in arguments["tenants"]]
     catalog = catalog_of(tenants, endpoint=arguments["endpoint"])
-    async with serving(arguments["dsn"], catalog, port=arguments["port"]):
+    timing = dataclasses.replace(QUICK, bounds=Bounds()) if arguments["ample"] else QUICK
+    async with serving(arguments["dsn"], catalog, timing=timing, port=arguments["port"]):
         await asyncio.Event().wait()
 
 

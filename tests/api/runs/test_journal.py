@@ -11,7 +11,8 @@ import pytest
 import sqlalchemy as sa
 
 from agentic_api.catalog.resolved import ResolvedAgent
-from agentic_api.runs.lifecycle.leases import CANCELLED, Leases, LeaseTimes
+from agentic_api.runs.lifecycle.leases import CANCELLED
+from agentic_api.runs.lifecycle.sweep import Sweeper
 from agentic_api.runs.states import RunStatus
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import Closing, NewRun, StoredEvent
@@ -55,8 +56,9 @@ async def begun(database: Database, tenant: Tenant, **fields: Any) -> NewRun:
     return run
 
 
-def leases(database: Database) -> Leases:
-    return Leases(database, uuid4(), LeaseTimes(), lambda: (), lambda _status: None)
+async def sweep(database: Database) -> None:
+    """What another replica does from time to time."""
+    await Sweeper(database, uuid4(), 60.0, lambda _status: None).sweep(())
 
 
 async def contents(database: Database, tenant: Tenant, run: NewRun) -> list[str]:
@@ -67,7 +69,7 @@ async def contents(database: Database, tenant: Tenant, run: NewRun) -> list[str]
 
 async def test_a_driver_that_lost_its_run_writes_nothing_more(database: Database, tenant: Tenant) -> None:
     run = await begun(database, tenant, lease_seconds=-1.0)
-    await leases(database).sweep()
+    await sweep(database)
     async with database.transaction(tenant.id) as transaction:
         journal = Journal(transaction)
         assert not await journal.record(run.id, REPLICA, [LATE])
@@ -82,7 +84,7 @@ async def test_a_run_that_cannot_be_closed_does_not_keep_others_open(database: D
     async with database.transaction(tenant.id) as transaction:
         await Journal(transaction).record(spoilt.id, REPLICA, [StoredEvent(2, "odd", '{"type":"odd"}')])
     run = await begun(database, tenant, lease_seconds=-1.0, agent="other")
-    await leases(database).sweep()
+    await sweep(database)
     async with database.transaction(tenant.id) as transaction:
         state = await Journal(transaction).progress(run.id)
     assert state is not None
@@ -96,7 +98,7 @@ async def test_one_of_many_closers_wins(database: Database, tenant: Tenant) -> N
         async with database.transaction(tenant.id) as transaction:
             await Journal(transaction).close(run.id, closing("so far"), holder=REPLICA, closer=REPLICA)
 
-    await asyncio.gather(finish(), *(leases(database).sweep() for _ in range(6)))
+    await asyncio.gather(finish(), *(sweep(database) for _ in range(6)))
     assert await contents(database, tenant, run) == ["hello", "so far"]
 
 
@@ -107,7 +109,7 @@ async def test_a_history_is_bounded_in_bytes_too(database: Database, tenant: Ten
         journal = Journal(transaction)
         await journal.close(run.id, closing("x" * 1000), holder=REPLICA, closer=REPLICA)
         for max_bytes, lengths in ((900, []), (1005, [1000]), (2000, [5, 1000])):
-            found = await journal.history(run.conversation_id, max_messages=9, max_bytes=max_bytes)
+            found = await journal.history(run.conversation_id, max_messages=9, max_bytes=max_bytes, max_values=9)
             assert [len(message.content) for message in found] == lengths
 
 
@@ -123,9 +125,9 @@ async def test_a_repeated_close_is_recognised(database: Database, tenant: Tenant
 
 async def test_a_live_lease_is_left_alone(database: Database, tenant: Tenant) -> None:
     run = await begun(database, tenant)
-    await leases(database).sweep()
+    await sweep(database)
     async with database.transaction(tenant.id) as transaction:
-        assert await Journal(transaction).lock_expired(run.id) is None
+        assert await Journal(transaction).claim_expired(run.id, uuid4(), seconds=9) is None
         assert await Journal(transaction).record(run.id, REPLICA, [LATE])
 
 
@@ -156,9 +158,13 @@ ATTEMPTS: dict[str, tuple[Attempt, object]] = {
     "stored_request": (lambda journal, run: journal.stored_request("key"), None),
     "lock_conversation": (lambda journal, run: journal.lock_conversation(run.conversation_id), None),
     "in_progress_in": (lambda journal, run: journal.in_progress_in(run.conversation_id), None),
-    "history": (lambda journal, run: journal.history(run.conversation_id, max_messages=9, max_bytes=999), []),
+    "history": (
+        lambda journal, run: journal.history(run.conversation_id, max_messages=9, max_bytes=999, max_values=9),
+        [],
+    ),
     "record": (lambda journal, run: journal.record(run.id, REPLICA, [LATE]), False),
-    "lock_expired": (lambda journal, run: journal.lock_expired(run.id), None),
+    "claim_expired": (lambda journal, run: journal.claim_expired(run.id, REPLICA, seconds=9), None),
+    "last_event": (lambda journal, run: journal.last_event(run.id), 0),
     "move": (lambda journal, run: journal.move(run.id, RunStatus.WAITING, holder=REPLICA), False),
     "close": (lambda journal, run: journal.close(run.id, closing("x"), holder=REPLICA, closer=REPLICA), None),
     "closed_by": (lambda journal, run: journal.closed_by(run.id, REPLICA), None),

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from agentic_api import composition
 from agentic_api.runs.lifecycle.driver import Driver
 from agentic_api.runs.lifecycle.leases import Leases, LeaseTimes
+from agentic_api.runs.lifecycle.sweep import Sweeper
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import NewRun
 from agentic_api.settings import ApiSettings
@@ -21,7 +22,7 @@ from agentic_core.db import Database, functions
 from agentic_core.db import tables as t
 from tests.api.runs import stage
 from tests.api.runs.stage import Tenant
-from tests.api.runs.test_journal import LATE, REPLICA, begun, leases
+from tests.api.runs.test_journal import LATE, REPLICA, begun, sweep
 from tests.support.postgres import PostgresDatabase
 from tests.support.waiting import PATIENCE, until
 
@@ -45,12 +46,17 @@ async def test_what_is_not_answered_is_given_up_and_asked_again(
 
     monkeypatch.setattr(functions, question, silent)
     drivers = driven(uuid4()) if question == "extend_leases" else []
-    keeping = asyncio.create_task(Leases(database, uuid4(), times, lambda: drivers, lambda _status: None).keep())
+    keeping = asyncio.create_task(keeper(database, uuid4(), times, drivers).keep())
     try:
         await asyncio.wait_for(again.wait(), PATIENCE)
     finally:
         keeping.cancel()
         await asyncio.wait((keeping,))
+
+
+def keeper(database: Database, replica: UUID, times: LeaseTimes, drivers: list[Driver]) -> Leases:
+    """What keeps the leases of these drivers."""
+    return Leases(database, replica, times, lambda: drivers, Sweeper(database, replica, 60.0, lambda _status: None))
 
 
 def driven(run_id: UUID) -> list[Driver]:
@@ -68,7 +74,7 @@ async def test_a_sweep_that_takes_long_delays_no_extension(
 
     monkeypatch.setattr(functions, "expired_runs", silent)
     times = LeaseTimes(lease_seconds=60, interval_seconds=0.01, sweep_seconds=60)
-    async with tasks.background(Leases(database, REPLICA, times, lambda: driven(run.id), lambda _status: None).keep()):
+    async with tasks.background(keeper(database, REPLICA, times, driven(run.id)).keep()):
         await asyncio.wait_for(sweeping.wait(), PATIENCE)
         for _ in range(3):
             before = await expiry(database, tenant, run)
@@ -82,13 +88,13 @@ async def test_a_replica_whose_connections_are_all_used_keeps_its_runs(
     busy = composition.database_of(settings)
     times = LeaseTimes(lease_seconds=3, interval_seconds=0.1)
     run = await begun(database, tenant, lease_seconds=3.0)
-    ours = Leases(busy, REPLICA, times, lambda: driven(run.id), lambda _status: None)
+    ours = keeper(busy, REPLICA, times, driven(run.id))
     async with busy.session(tenant.id) as slow:
         await slow.execute(sa.select(1))
         async with tasks.background(ours.keep()):
             first = await expiry(database, tenant, run)
             await until(lambda: later(database, tenant, run, first + timedelta(seconds=1)), what="extensions")
-            await leases(database).sweep()
+            await sweep(database)
             async with database.transaction(tenant.id) as transaction:
                 assert await Journal(transaction).record(run.id, REPLICA, [LATE]), "it is still the replica's"
     await busy.close()

@@ -20,7 +20,7 @@ from agentic_core.db import Database, functions
 from agentic_core.db import tables as t
 from tests.api.runs.stage import Tenant
 from tests.api.runs.test_events import all_events
-from tests.api.runs.test_journal import REPLICA, begun, leases, new_run
+from tests.api.runs.test_journal import REPLICA, begun, new_run, sweep
 from tests.support.postgres import PostgresDatabase
 
 EXECUTE = "/api/v1/agents/helper/execute"
@@ -122,11 +122,11 @@ async def test_a_run_that_no_replica_drives_has_no_lease(database: Database, ten
     run = await in_status(database, tenant, status)
     assert await functions.expired_runs(database, limit=9) == []
     assert await functions.extend_leases(database, REPLICA, [run.id], seconds=9) == []
-    await leases(database).sweep()
+    await sweep(database)
     async with database.transaction(tenant.id) as transaction:
         journal = Journal(transaction)
         assert not await journal.record(run.id, REPLICA, [])
-        assert await journal.lock_expired(run.id) is None
+        assert await journal.claim_expired(run.id, REPLICA, seconds=9) is None
         progress = await journal.progress(run.id)
     assert progress is not None
     assert progress.status is status

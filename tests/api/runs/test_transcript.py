@@ -5,9 +5,10 @@ import time
 import pytest
 
 from agentic_api.runs.lifecycle import transcript
-from agentic_api.runs.lifecycle.leases import INTERRUPTED, interruption
+from agentic_api.runs.lifecycle.sweep import INTERRUPTED, StoredTranscript
+from agentic_api.runs.lifecycle.transcript import Transcript
 from agentic_api.runs.states import RunStatus
-from agentic_api.runs.storage.records import StoredEvent
+from agentic_api.runs.storage.records import Closing, StoredEvent
 from agentic_core.contract import (
     Event,
     Failed,
@@ -27,6 +28,16 @@ ANSWERED = ToolEnded(id="1", name="calculator", content="2", duration_ms=5)
 SAID = MessageDone(message=Message(role="assistant", content="it is 2"))
 TOO_SLOW = RunError(code="max_execution_time_exceeded", message="slow")
 OPEN = transcript.UNANSWERED
+
+
+def interrupted(events: list[Event]) -> Transcript:
+    """A run that these events are left of."""
+    found = Transcript()
+    for event in events:
+        found.add(event)
+    if not found.ended:
+        found.fail(INTERRUPTED)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -49,39 +60,43 @@ OPEN = transcript.UNANSWERED
 def test_events_of_a_run_give_its_status_output_and_messages(
     events: list[Event], status: str, output: str, messages: list[str]
 ) -> None:
-    found = transcript.of(events, INTERRUPTED)
+    found = interrupted(events)
     assert (found.status.value, found.output) == (status, output)
     assert [item.content for item in found.messages] == messages
 
 
 def test_tools_that_ended_and_that_did_not() -> None:
-    found = transcript.of([ASKED, ToolStarted(call=CALL)], INTERRUPTED)
+    found = interrupted([ASKED, ToolStarted(call=CALL)])
     assert [(tool.name, tool.arguments, tool.result) for tool in found.tools.values()] == [
         ("calculator", {"a": 1}, None)
     ]
-    found = transcript.of([ASKED, ToolStarted(call=CALL), ANSWERED], INTERRUPTED)
+    found = interrupted([ASKED, ToolStarted(call=CALL), ANSWERED])
     assert [(tool.result, tool.duration_ms) for tool in found.tools.values()] == [("2", 5)]
 
 
-def stored(*events: Event) -> list[StoredEvent]:
-    return [StoredEvent(n, event.type, event.model_dump_json()) for n, event in enumerate(events, 1)]
+def swept(*events: Event) -> Closing:
+    """How a run is closed of which these events were stored."""
+    found = StoredTranscript()
+    for number, event in enumerate(events, 1):
+        found.add(StoredEvent(number, event.type, event.model_dump_json()))
+    return found.closing()
 
 
 def test_an_interruption_adds_its_error_to_the_events() -> None:
-    closing = interruption(stored(MessageDelta(text="half")))
+    closing = swept(MessageDelta(text="half"))
     assert (closing.status, closing.output, closing.last_seq) == (RunStatus.INTERRUPTED, "half", 2)
     assert [(event.seq, event.type) for event in closing.events] == [(2, "error")]
-    assert interruption([]).last_seq == 1
+    assert swept().last_seq == 1
 
 
 def test_a_run_whose_end_was_stored_ends_as_it_did() -> None:
-    closing = interruption(stored(SAID, Final(output="it is 2")))
+    closing = swept(SAID, Final(output="it is 2"))
     assert (closing.status, closing.error, closing.events, closing.last_seq) == (RunStatus.SUCCEEDED, None, [], 2)
 
 
 def test_a_hundred_thousand_open_calls_do_not_hold_up_the_runs_of_others() -> None:
     calls = [ToolCall(id=str(number), name="calculator") for number in range(100_000)]
     started = time.process_time()
-    found = transcript.of([MessageDone(message=Message(role="assistant", tool_calls=calls))], INTERRUPTED)
+    found = interrupted([MessageDone(message=Message(role="assistant", tool_calls=calls))])
     assert time.process_time() - started < 20, "each call was compared with all others"
     assert len(found.messages) == 100_001

@@ -21,6 +21,8 @@ HISTORY_MESSAGES = 1000
 """Maximum of messages of a conversation that a run is given."""
 HISTORY_BYTES = 8 * 1024 * 1024
 """Maximum of bytes of them: more than any model reads, and little enough for many runs at once."""
+HISTORY_VALUES = 200_000
+"""Maximum of JSON values in the tool calls of them."""
 RETRY_SECONDS = 10.0
 """How long a run waits to begin while the database is unavailable."""
 
@@ -124,10 +126,8 @@ async def _already_begun(database: Database, new: NewRun, admit: Callable[[], Ru
     if run is None:
         return None
     async with database.transaction(new.tenant_id) as transaction:
-        history = await Journal(transaction).history(
-            run.conversation_id, max_messages=HISTORY_MESSAGES, max_bytes=HISTORY_BYTES
-        )
-    return RunTask(new, run, from_user(history), admit())
+        history = await _messages(Journal(transaction), run.conversation_id)
+    return RunTask(new, run, history, admit())
 
 
 def _same(stored: StoredRequest, new: NewRun) -> StoredRequest:
@@ -150,7 +150,15 @@ async def _history(journal: Journal, new: NewRun) -> list[Message]:
     current = await journal.in_progress_in(new.continues)
     if current is not None:
         raise ConversationBusy(f"Run {current} is in progress in this conversation; wait for it.", run_id=str(current))
-    return from_user(await journal.history(new.continues, max_messages=HISTORY_MESSAGES, max_bytes=HISTORY_BYTES))
+    return await _messages(journal, new.continues)
+
+
+async def _messages(journal: Journal, conversation_id: UUID) -> list[Message]:
+    """What a run is given of a conversation."""
+    found = await journal.history(
+        conversation_id, max_messages=HISTORY_MESSAGES, max_bytes=HISTORY_BYTES, max_values=HISTORY_VALUES
+    )
+    return from_user(found)
 
 
 def from_user(messages: list[Message]) -> list[Message]:

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
+from agentic_core import bounded_json
+from agentic_core.bounded_json import VALUE_BYTES
+from agentic_core.contract import Event, MessageDone, ToolStarted
 from agentic_core.errors import RateLimited
 from agentic_core.web.shares import Shares
 
@@ -19,6 +22,8 @@ RUN_BYTES = 64 * 1024
 EVENT_BYTES = 400
 """What an event costs besides its text."""
 RETRY_SECONDS = 2.0
+OBJECTS = (MessageDone, ToolStarted)
+"""Events whose tool calls are kept as objects."""
 
 
 class TooManyRuns(RateLimited):
@@ -31,6 +36,12 @@ class TooManyFollowers(RateLimited):
     """The tenant's requests that wait for runs use its share of the replica."""
 
     code, title = "too_many_followers", "Too many requests wait for runs"
+
+
+def event_bytes(event: Event, payload: bytes) -> int:
+    """What an event takes in memory: its text, and the arguments of tool calls, which are many times their text."""
+    values = bounded_json.count(payload) if isinstance(event, OBJECTS) else 0
+    return len(payload) + EVENT_BYTES + VALUE_BYTES * values
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,15 @@ from uuid import UUID
 
 from agentic_api.runs.follow.live import LiveRun
 from agentic_api.runs.lifecycle.begin import RunTask
-from agentic_api.runs.lifecycle.capacity import EVENT_BYTES
+from agentic_api.runs.lifecycle.capacity import event_bytes
 from agentic_api.runs.lifecycle.runtime import NotStarted, RuntimeClient, Stopped
 from agentic_api.runs.lifecycle.transcript import Transcript
 from agentic_api.runs.schemas import INLINE_BYTES, RunMessage, RunSummary
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import Closing, RunEnd
-from agentic_core import telemetry
+from agentic_core import bounded_json, telemetry
 from agentic_core.backoff import Backoff
+from agentic_core.bounded_json import VALUE_BYTES
 from agentic_core.contract import ErrorCode, Event, Failed, Final, RunError, RunRequest, write_request
 from agentic_core.db import Database, faults
 
@@ -134,7 +135,7 @@ class Driver:
 
     async def _send_until_started(self) -> None:
         body = write_request(self.request)
-        self._reserve(len(body))
+        self._reserve(len(body) + VALUE_BYTES * bounded_json.count(body))
         timing = self._context.timing
         for failures in range(1, timing.attempts):
             try:
@@ -165,7 +166,7 @@ class Driver:
 
     def _add(self, event: Event) -> None:
         payload = event.model_dump_json()  # with defaults, unlike the runtime's line: clients rely on each field
-        self._reserve(len(payload.encode()) + EVENT_BYTES)
+        self._reserve(event_bytes(event, payload.encode()))
         self._transcript.add(event)
         self.live.publish(event.type, payload)
         if self._timer is None and self._flushing is None:

@@ -1,7 +1,7 @@
-"""Leases of runs: a replica extends those of the runs that it drives, and closes runs whose lease has expired.
+"""Leases of runs: a replica extends those of the runs that it drives, and has runs swept whose lease has expired.
 
 The replica runs it. A run whose replica has died is closed as interrupted within lease + interval, with all that was
-stored of it. One closer wins: it locks the run, and the old driver's later writes find that the run is no longer its.
+stored of it. One closer wins: it claims the run, and the old driver's later writes find that the run is no longer its.
 Only runs of a leased status have leases: queued and waiting ones are left alone.
 """
 
@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from agentic_api.runs.lifecycle import transcript
 from agentic_api.runs.lifecycle.driver import Driver
-from agentic_api.runs.storage.journal import Journal
-from agentic_api.runs.storage.records import Closing, StoredEvent
+from agentic_api.runs.lifecycle.sweep import Sweeper
 from agentic_core import tasks, telemetry
-from agentic_core.contract import ErrorCode, Failed, RunError, read_event
+from agentic_core.contract import ErrorCode, RunError
 from agentic_core.db import Database, faults, functions
 
-INTERRUPTED = RunError(code=ErrorCode.INTERRUPTED, message="The api replica that drove the run is gone.")
 CANCELLED = RunError(code=ErrorCode.CANCELLED, message="The run was cancelled.")
-BATCH = 100
 log = telemetry.logger(__name__)
 
 
@@ -54,8 +50,7 @@ class Leases:
     times: LeaseTimes
     drivers: Callable[[], Collection[Driver]]
     """The runs that this replica drives now."""
-    closed: Callable[[str], None]
-    """Called with the status of each run that was closed for a dead replica."""
+    sweeper: Sweeper
 
     async def keep(self) -> None:
         """Extend for ever, and sweep beside it: a sweep that takes long delays no extension.
@@ -68,7 +63,7 @@ class Leases:
             while True:
                 extended = await self._attempt(self.extend(), "leases not extended", seconds=self.times.attempt_seconds)
                 if extended and healthy and not sweeping:
-                    sweep = self._attempt(self.sweep(), "expired runs not closed", seconds=self.times.sweep_seconds)
+                    sweep = self._attempt(self._sweep(), "expired runs not closed", seconds=self.times.sweep_seconds)
                     sweeping.add(task := asyncio.create_task(sweep))
                     task.add_done_callback(sweeping.discard)
                 healthy = extended
@@ -98,47 +93,5 @@ class Leases:
         for run_id in mine.keys() - {item.run_id for item in held}:
             mine[run_id].lose()
 
-    async def sweep(self) -> None:
-        """Close the runs that no replica drives any more."""
-        mine = {driver.live.id for driver in self.drivers()}
-        for expired in await functions.expired_runs(self.database, limit=BATCH):
-            if expired.run_id not in mine and await self._closes(expired):
-                log.warning("run interrupted", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
-                self.closed("interrupted")
-
-    async def _closes(self, expired: functions.ExpiredRun) -> bool:
-        """Close a run. One that cannot be closed must not keep those of other tenants open."""
-        try:
-            return await self._close(expired.tenant_id, expired.run_id)
-        except Exception as error:
-            if faults.is_unavailable(error):
-                raise
-            log.exception("run not swept", run=str(expired.run_id), tenant_id=str(expired.tenant_id))
-            return False
-
-    async def _close(self, tenant_id: UUID, run_id: UUID) -> bool:
-        async with self.database.transaction(tenant_id) as transaction:
-            journal = Journal(transaction)
-            holder = await journal.lock_expired(run_id)
-            if holder is None:
-                return False
-            stored = await _all_events(journal, run_id)
-            closed = await journal.close(run_id, interruption(stored), holder=holder, closer=self.replica)
-        return closed is not None
-
-
-async def _all_events(journal: Journal, run_id: UUID) -> list[StoredEvent]:
-    found: list[StoredEvent] = []
-    while batch := await journal.events(run_id, after=found[-1].seq if found else 0, limit=1000):
-        found += batch
-    return found
-
-
-def interruption(stored: list[StoredEvent]) -> Closing:
-    """The end of a run of which only the stored events are left."""
-    found = transcript.of([read_event(event.payload) for event in stored], INTERRUPTED)
-    seq = stored[-1].seq if stored else 0
-    if found.error is not INTERRUPTED:
-        return found.closing([], last_seq=seq)
-    error = StoredEvent(seq + 1, "error", Failed(error=INTERRUPTED).model_dump_json())
-    return found.closing([error], last_seq=error.seq)
+    async def _sweep(self) -> None:
+        await self.sweeper.sweep({driver.live.id for driver in self.drivers()})

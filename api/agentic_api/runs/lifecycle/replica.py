@@ -19,6 +19,7 @@ from agentic_api.runs.lifecycle.driver import Driver, DriverContext, DriverTimin
 from agentic_api.runs.lifecycle.leases import CANCELLED, Leases, LeaseTimes
 from agentic_api.runs.lifecycle.metrics import RunMetrics
 from agentic_api.runs.lifecycle.runtime import Bounds, RuntimeClient
+from agentic_api.runs.lifecycle.sweep import Sweeper
 from agentic_api.runs.schemas import RunSummary
 from agentic_core import attributes, tasks, telemetry
 from agentic_core.contract import ErrorCode, RunError, RunRequest
@@ -71,7 +72,8 @@ class Replica:
         self.remote = Remote(database, self._notices.send)
         runtimes = RuntimeClient(http, timing.bounds)
         self._context = DriverContext(database, runtimes, self.id, timing.driver, self._announce)
-        self._leases = Leases(database, self.id, timing.leases, self._drivers.values, metrics.closed)
+        sweeper = Sweeper(database, self.id, timing.leases.sweep_seconds, metrics.closed)
+        self._leases = Leases(database, self.id, timing.leases, self._drivers.values, sweeper)
 
     @asynccontextmanager
     async def open(self) -> AsyncGenerator["Replica"]:

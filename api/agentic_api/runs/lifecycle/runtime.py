@@ -14,7 +14,8 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from agentic_api.runs.lifecycle.capacity import MAX_RUNS
-from agentic_core import telemetry
+from agentic_core import bounded_json, telemetry
+from agentic_core.bounded_json import ExcessiveJson
 from agentic_core.contract import (
     KEEPALIVE_SECONDS,
     NDJSON,
@@ -64,6 +65,8 @@ class Bounds:
     silence_seconds: float = 3 * KEEPALIVE_SECONDS
     connect_seconds: float = 5.0
     line_bytes: int = 4 * 1024 * 1024
+    line_values: int = 50_000
+    """JSON values of a line."""
     total_bytes: int = 64 * 1024 * 1024
     events: int = 200_000
     refusal_bytes: int = 16 * 1024
@@ -140,7 +143,7 @@ class RuntimeClient:
             count += 1
             if count > self.bounds.events:
                 raise Stopped(ErrorCode.RUNTIME_PROTOCOL, f"The runtime sent more than {self.bounds.events} events.")
-            yield parse(line)
+            yield parse(line, max_values=self.bounds.line_values)
 
     async def _lines(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         rest, total = bytearray(), 0  # what is kept is appended to, not copied: lines may come byte by byte
@@ -171,10 +174,13 @@ def client(guard: Guard) -> GuardedClient:
     return GuardedClient(guard, max_connections=CONNECTIONS, keep_seconds=60)
 
 
-def parse(line: bytes) -> Event:
+def parse(line: bytes, *, max_values: int) -> Event:
     """The event of a line. NUL characters, which PostgreSQL does not store, become U+FFFD."""
     try:
+        bounded_json.check(line, max_values=max_values)
         return read_event(to_json(without_nul(from_json(line))) if b"\\u0000" in line else line)
+    except ExcessiveJson as error:
+        raise Stopped(ErrorCode.RUNTIME_PROTOCOL, f"The runtime sent a line that is refused: {error}.") from None
     except (ValidationError, ValueError) as error:
         kind = error.errors()[0]["type"] if isinstance(error, ValidationError) else "json"
         raise Stopped(ErrorCode.RUNTIME_PROTOCOL, f"The runtime sent a line that is not an event ({kind}).") from None

@@ -132,13 +132,3 @@ class Transcript:
         written = [message.content for message in self.messages if message.role == "assistant"]
         if output and (not written or (len(output) > OUTPUT_CHARACTERS and output not in written)):
             self.messages.append(Message(role="assistant", content=output))
-
-
-def of(events: list[Event], error: RunError) -> Transcript:
-    """The transcript of a run that ended with `error` after these events, unless they contain its end."""
-    transcript = Transcript()
-    for event in events:
-        transcript.add(event)
-    if not transcript.ended:
-        transcript.fail(error)
-    return transcript

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from agentic_api.runs.schemas import RunUsage
 from agentic_api.runs.states import RULES, RunStatus, preceding
-from agentic_api.runs.storage import statements
+from agentic_api.runs.storage import statements, stored_json
 from agentic_api.runs.storage.records import (
     BATCH_BYTES,
     BATCH_EVENTS,
@@ -72,18 +72,21 @@ class Journal:
         row = await self._transaction.fetch_one(statements.IN_PROGRESS_IN, conversation_id)
         return row["id"] if row else None
 
-    async def history(self, conversation_id: UUID, *, max_messages: int, max_bytes: int) -> list[Message]:
-        """The last messages of a conversation, in their order, as far as they fit."""
+    async def history(
+        self, conversation_id: UUID, *, max_messages: int, max_bytes: int, max_values: int
+    ) -> list[Message]:
+        """The last messages of a conversation, in their order, as far as they and the values of their calls fit."""
         rows = await self._transaction.fetch(statements.HISTORY, conversation_id, max_messages, max_bytes)
+        fitting = stored_json.first(rows, lambda row: row["tool_calls"], max_values=max_values)
         return [
             Message(
                 role=row["role"],
                 content=row["content"],
-                tool_calls=TOOL_CALLS.validate_json(row["tool_calls"]),
+                tool_calls=stored_json.tool_calls(row["tool_calls"]),
                 tool_call_id=row["tool_call_id"],
                 is_error=row["is_error"],
             )
-            for row in reversed(rows)
+            for row in reversed(fitting)
         ]
 
     async def record(self, run_id: UUID, replica: UUID, events: Sequence[StoredEvent]) -> bool:
@@ -91,10 +94,18 @@ class Journal:
         row = await self._transaction.fetch_one(statements.RECORD, run_id, replica, *_event_columns(events))
         return bool(row and row["held"])
 
-    async def lock_expired(self, run_id: UUID) -> UUID | None:
-        """The replica that let the lease of this run expire; None when none did, or another closes the run."""
-        row = await self._transaction.fetch_one(statements.LOCK_EXPIRED, run_id)
-        return row["replica"] if row else None
+    async def claim_expired(self, run_id: UUID, replica: UUID, *, seconds: float) -> int | None:
+        """Give a run whose lease has expired to a replica that closes it. How many have tried, this one included.
+
+        None when the lease has not expired, or another replica claims the run just now.
+        """
+        row = await self._transaction.fetch_one(statements.CLAIM_EXPIRED, run_id, replica, seconds)
+        return row["sweeps"] if row else None
+
+    async def last_event(self, run_id: UUID) -> int:
+        """Number of the last event that is stored; 0 when there is none."""
+        row = await self._transaction.fetch_one(statements.LAST_EVENT, run_id)
+        return row["seq"] if row else 0
 
     async def move(
         self,

@@ -1,5 +1,6 @@
 """The rows of runs as clients read them, and their cancellation; the service calls it. `journal` writes the rows."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from agentic_api.runs.schemas import (
     ToolExecution,
 )
 from agentic_api.runs.states import LEASED, RunStatus, preceding
+from agentic_api.runs.storage import stored_json
 from agentic_core.contract import Failed, RunError
 from agentic_core.db import Repository, pages, tables
 from agentic_core.db.pages import BoundedPage
@@ -71,8 +73,8 @@ class RunRepository(Repository):
         if row is None:
             return None
         part: dict[str, int] = {"limit": MAX_ITEMS, "max_bytes": INLINE_BYTES // 2, "at_least": 0} if large else {}
-        added = await self._rows(self._messages(run_id), **part)
-        calls = await self._rows(self._tool_calls(run_id), **part)
+        added = await self._rows(self._messages(run_id), "tool_calls", **part)
+        calls = await self._rows(self._tool_calls(run_id), "arguments", **part)
         return Run(
             **_summary(row),
             messages=[message(one) for one in added],
@@ -84,13 +86,13 @@ class RunRepository(Repository):
     async def messages(self, run_id: UUID, *, after: int, limit: int) -> BoundedPage[tuple[int, RunMessage]]:
         """The messages of a run that follow a position in its conversation, with their positions."""
         query = self._messages(run_id).where(messages.c.position > after)
-        rows = await self._rows(query, limit=limit)
+        rows = await self._rows(query, "tool_calls", limit=limit, at_least=1)
         return pages.page([(row.position, message(row)) for row in rows], candidates=_candidates(rows))
 
     async def tool_calls(self, run_id: UUID, *, after: int, limit: int) -> BoundedPage[tuple[int, ToolExecution]]:
         """The tool calls of a run that follow a position, with their positions."""
         query = self._tool_calls(run_id).where(tool_executions.c.position > after)
-        rows = await self._rows(query, limit=limit)
+        rows = await self._rows(query, "arguments", limit=limit, at_least=1)
         return pages.page([(row.position, _tool(row)) for row in rows], candidates=_candidates(rows))
 
     async def summary(self, run_id: UUID) -> RunSummary | None:
@@ -112,8 +114,11 @@ class RunRepository(Repository):
         rows = list(await self.session.execute(found))
         return pages.page([RunSummary(**_summary(row)) for row in rows], candidates=_candidates(rows))
 
-    async def _rows(self, query: sa.Select[Any], **page: int) -> list[sa.Row[Any]]:
-        """The rows of a query with `position` and `size`, in order: all, or those of a page with these bounds."""
+    async def _rows(self, query: sa.Select[Any], json: str, **page: int) -> Sequence[sa.Row[Any]]:
+        """The rows of a query with `position` and `size`, in order: all, or those of a page with these bounds.
+
+        The JSON values in the column `json` are bounded, too.
+        """
         items = query.subquery()
         found = sa.select(items).order_by(items.c.position)
         if page:
@@ -121,17 +126,18 @@ class RunRepository(Repository):
             ordered: Any = sa.select(measured.c.position.label("key"), measured.c.size).order_by(measured.c.position)
             keys = pages.page_keys(ordered, **page)
             found = found.add_columns(keys.c.candidates).join(keys, keys.c.key == items.c.position)
-        return list(await self.session.execute(found))
+        rows = list(await self.session.execute(found))
+        return stored_json.first(rows, lambda row: str(getattr(row, json)), at_least=page.get("at_least", 0))
 
     def _messages(self, run_id: UUID) -> sa.Select[Any]:
         run = self.select(runs, runs.c.conversation_id, runs.c.first_position).where(runs.c.id == run_id).subquery()
         of_run = (messages.c.conversation_id == run.c.conversation_id) & (messages.c.position >= run.c.first_position)
-        return self.select(messages, *messages.c).join(run, of_run).where(messages.c.run_id == run_id)
+        return self.select(messages, *pages.json_as_text(messages)).join(run, of_run).where(messages.c.run_id == run_id)
 
     def _tool_calls(self, run_id: UUID) -> sa.Select[Any]:
         arguments = sa.func.octet_length(sa.cast(tool_executions.c.arguments, sa.Text))
         size = arguments + sa.func.coalesce(sa.func.octet_length(tool_executions.c.result), 0)
-        columns = *tool_executions.c, size.label("size")
+        columns = *pages.json_as_text(tool_executions), size.label("size")
         return self.select(tool_executions, *columns).where(tool_executions.c.run_id == run_id)
 
     def _measure(self, run_id: UUID) -> sa.Select[Any]:
@@ -169,7 +175,7 @@ class RunRepository(Repository):
         return self.select(runs, *columns, *spent.c, *more).select_from(runs.join(spent, sa.true()))
 
 
-def _candidates(rows: list[sa.Row[Any]]) -> int:
+def _candidates(rows: Sequence[sa.Row[Any]]) -> int:
     return rows[0].candidates if rows else 0
 
 
@@ -198,7 +204,7 @@ def message(row: sa.Row[Any]) -> RunMessage:
     return RunMessage(
         role=row.role,
         content=row.content,
-        tool_calls=row.tool_calls,
+        tool_calls=stored_json.tool_calls(row.tool_calls),
         tool_call_id=row.tool_call_id,
         is_error=row.is_error,
     )
@@ -208,7 +214,7 @@ def _tool(row: sa.Row[Any]) -> ToolExecution:
     return ToolExecution(
         id=row.call_id,
         name=row.name,
-        arguments=row.arguments,
+        arguments=stored_json.arguments(row.arguments),
         result=row.result,
         is_error=row.is_error,
         duration_ms=row.duration_ms,

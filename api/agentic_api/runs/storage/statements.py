@@ -132,11 +132,21 @@ where r.tenant_id = $1::uuid and r.id = $2::uuid and r.status in {_statuses(TERM
 group by r.finished_at
 """  # noqa: S608 - names of statuses
 
-LOCK_EXPIRED: Final = f"""
-select replica from runs
-where tenant_id = $1::uuid and id = $2::uuid and status in {_statuses(LEASED)} and lease_expires_at < now()
-for update skip locked
+CLAIM_EXPIRED: Final = f"""
+with expired as (
+    select id from runs
+    where tenant_id = $1::uuid and id = $2::uuid and status in {_statuses(LEASED)} and lease_expires_at < now()
+    for update skip locked
+)
+update runs r
+set replica = $3::uuid, lease_expires_at = now() + make_interval(secs => $4::double precision), sweeps = r.sweeps + 1
+from expired where r.tenant_id = $1 and r.id = expired.id
+returning r.sweeps
 """  # noqa: S608 - names of statuses
+
+LAST_EVENT: Final = """
+select seq from run_events where tenant_id = $1::uuid and run_id = $2::uuid order by seq desc limit 1
+"""
 
 LOCK_CONVERSATION: Final = """
 select agent_id from conversations where tenant_id = $1::uuid and id = $2::uuid for update
