@@ -10,7 +10,8 @@ class Shares:
     """How much of a resource each tenant holds.
 
     Each tenant may hold up to `per_tenant`. When the total exceeds `capacity`, each is limited to an equal share of it.
-    So a tenant that comes late finds room, and together they never hold more than twice the capacity.
+    So a tenant that comes late finds room. The total never exceeds twice the capacity: where several came one after the
+    other and took what there was, the next waits until one of them has given something back.
 
     Invariant: `take` and `give` neither await nor raise in between, so the total is the sum of what is held.
     """
@@ -30,7 +31,8 @@ class Shares:
         held = self.held(tenant_id) + amount
         tenants = len(self._held) + (tenant_id not in self._held)
         over_capacity = self._total + amount > self._capacity
-        if held > self._per_tenant or (over_capacity and held * tenants > self._capacity):
+        full = self._total + amount > 2 * self._capacity
+        if held > self._per_tenant or full or (over_capacity and held * tenants > self._capacity):
             return False
         self._held[tenant_id] = held
         self._total += amount
