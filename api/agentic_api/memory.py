@@ -1,7 +1,7 @@
 """The memory that a tenant's requests take in this process: from before a body is read until the response is sent.
 
 The auth dependency takes it, the route shrinks it to the response, streams hold what they send. A client that does not
-read its responses keeps the share of its own tenant in use, and nobody else's.
+read its responses uses the share of its own tenant, and of no other.
 """
 
 from collections.abc import AsyncGenerator

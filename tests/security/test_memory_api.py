@@ -165,6 +165,31 @@ async def test_a_run_whose_events_do_not_fit_into_memory_is_closed_without_its_t
     assert ended.error_message != WITHOUT_TRANSCRIPT.message
 
 
+async def test_events_that_many_replay_are_held_within_the_share_of_their_tenant(
+    replica: ReplicaProcess, database: Database, tenant: Tenant, other: Tenant
+) -> None:
+    run = await poisoned(database, tenant, lambda number: tool_call(number, LINE // 3), events=8)
+    await until(lambda: closed(database, tenant, run.id), what="the run to be closed")
+    memory.reset_peak(replica.process.pid)
+    before = memory.resident(replica.process.pid)
+
+    async def follow() -> int:
+        seen = 0
+        async with (
+            replica.api.client(tenant.key) as client,
+            client.stream("GET", f"/api/v1/runs/{run.id}/events") as sse,
+        ):
+            async for part in sse.aiter_bytes():
+                seen += part.count(b"event: tool.call")
+        return seen
+
+    following = [asyncio.create_task(follow()) for _ in range(24)]
+    served = await while_other_works(replica, other, following[0])
+    assert set(await asyncio.gather(*following)) == {8}
+    assert served > 0
+    assert added(replica, before) < ABUSE
+
+
 async def test_a_replica_that_dies_of_a_run_leaves_a_trace_and_the_third_closes_it(
     postgres: PostgresDatabase, database: Database, tenant: Tenant, runtime: Runtime
 ) -> None:

@@ -27,7 +27,7 @@ class FairSemaphore:
 
     Invariants:
     - The permits held by all tenants never exceed `capacity`, those of one tenant never `per_tenant`.
-    - A waiter is granted its permits by the one who frees them, without an await in between, so nobody overtakes it
+    - A waiter is granted its permits by the one who frees them, without an await in between, so none overtakes it
       within its tenant. Between tenants the one that holds least comes first.
     - Every permit granted is released exactly once, whether its holder ends, fails, or is cancelled while waiting.
     """
@@ -73,7 +73,7 @@ class FairSemaphore:
         await self._wait(tenant_id, weight, seconds)
 
     def take(self, tenant_id: UUID, weight: int) -> bool:
-        """Take permits that are given back with `release`, if they are free now and nobody of the tenant waits."""
+        """Take permits that are given back with `release`, if they are free now and the tenant has no waiters."""
         if tenant_id in self._waiting or not self._fits(tenant_id, weight):
             return False
         self._grant(tenant_id, weight)
