@@ -10,11 +10,17 @@ from typing import Any
 
 import yaml
 
-from agentic_crds import KINDS, Access, KindEntry, Writer
+from agentic_crds import GROUP, KINDS, Access, KindEntry, Writer
+from agentic_crds.registry import Rule
+
+CHANGE = ("create", "update", "patch", "delete", "deletecollection")
+"""What people do with objects that they write."""
 
 
 def values() -> dict[str, Any]:
-    """Rights of the programs, and lists for the policies."""
+    """Rights of the programs and of people of tenants, and lists for the policies."""
+    plurals = [entry.plural for entry in KINDS.counted]
+    scaled = [f"{entry.plural}/scale" for entry in KINDS.counted if entry.model.scale]
     return {
         "writtenByOperator": [entry.plural for entry in KINDS if entry.writer is Writer.OPERATOR],
         "patchedByOperator": _plurals(lambda entry: entry.operator, Access.PATCH),
@@ -23,7 +29,17 @@ def values() -> dict[str, Any]:
         "statuses": KINDS.statuses,
         "apiRules": KINDS.rules(lambda entry: entry.api),
         "gatewayRules": KINDS.rules(lambda entry: entry.gateway),
+        "viewerRules": [_rule(_namespaced(), Access.READ.value)],
+        "developerRules": [_rule(plurals, CHANGE), _rule(scaled, ("get", "update", "patch"))],
     }
+
+
+def _namespaced() -> list[str]:
+    return [entry.plural for entry in KINDS if entry.model.scope == "Namespaced"]
+
+
+def _rule(resources: list[str], verbs: tuple[str, ...]) -> Rule:
+    return {"apiGroups": [GROUP], "resources": resources, "verbs": list(verbs)}
 
 
 def _plurals(access: Callable[[KindEntry], Access], wanted: Access) -> list[str]:

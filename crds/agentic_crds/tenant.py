@@ -1,6 +1,7 @@
 """The kind Tenant: a customer of the platform and what belongs to it; the operator, api and gateway read it."""
 
 import re
+from enum import StrEnum
 from ipaddress import IPv6Interface, ip_interface
 from typing import Annotated, Literal
 
@@ -60,11 +61,21 @@ class EgressRule(Model):
     """TCP ports inside the range."""
 
 
+class OwnPolicies(StrEnum):
+    """Whether a tenant may have NetworkPolicies of its own."""
+
+    DENIED = "Denied"
+    ALLOWED = "Allowed"
+
+
 class Network(Model):
     """What the tenant's pods may reach beside DNS, the api and the model gateway. Everything else is denied."""
 
     egress: Annotated[list[EgressRule], Field(max_length=64)] = []
     """Address ranges that tools of the tenant's agents may call."""
+    own_policies: OwnPolicies = OwnPolicies.DENIED
+    """Whether others than the platform may make NetworkPolicies in the tenant's namespaces. Policies add up: each may
+    open what the platform's deny."""
 
 
 class Compute(Model):

@@ -89,6 +89,15 @@ def test_roles_and_admission_policies_of_the_chart(tmp_path: Path) -> None:
     assert verbs(gateway, "gadgetrecords") == []
     assert guarded("agentic-kinds-by-operator") == ["agentrevisions", "promptversions", "gadgetrecords"]
     assert "gadgets/status" in guarded("agentic-status-by-operator")
+    assert "gadgets" in guarded("agentic-operator-finalizers")
+    assert "gadgets" in guarded("agentic-api-in-tenants")
+    viewer, developer = (
+        charts.one(objects, "ClusterRole", f"agentic-tenant-{level}-rules")["rules"]
+        for level in ("viewer", "developer")
+    )
+    assert verbs(viewer, "gadgets") == verbs(viewer, "gadgetrecords") == ["get", "list", "watch"]
+    assert verbs(developer, "gadgets") == ["create", "delete", "deletecollection", "patch", "update"]
+    assert verbs(developer, "gadgetrecords") == []
 
 
 @pytest.mark.usefixtures("gadgets")

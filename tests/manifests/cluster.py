@@ -46,10 +46,11 @@ class Cluster:
     plane: ControlPlane
 
     def kubectl(
-        self, *arguments: str, stdin: str | None = None, account: str | None = None
+        self, *arguments: str, stdin: str | None = None, account: str | None = None, user: str | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run kubectl as administrator, or as a ServiceAccount of the platform, whatever it answers."""
-        identity = [f"--as=system:serviceaccount:{charts.NAMESPACE}:{account}"] if account else []
+        """Run kubectl as administrator, as a ServiceAccount of the platform or as some user, whatever it answers."""
+        name = f"system:serviceaccount:{charts.NAMESPACE}:{account}" if account else user
+        identity = [f"--as={name}"] if name else []
         command = [charts.program("kubectl"), f"--kubeconfig={self.plane.kubeconfig}", *identity, *arguments]
         return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
@@ -95,14 +96,21 @@ class Cluster:
             return str(json.loads(refused.read())["message"])
         return ""
 
-    def rules(self, account: str, namespace: str) -> set[str]:
-        """What a ServiceAccount of the platform may do in a namespace, as the API server sums it up."""
+    def aggregated(self, role: str) -> bool:
+        """Whether Kubernetes has filled a ClusterRole that sums up others."""
+        found = self.kubectl("get", "clusterrole", role, "-ojsonpath={.rules[*].resources}").stdout
+        return "secrets" in found and "agents" in found
+
+    def rules(self, account: str | None, namespace: str, *, user: str | None = None) -> set[str]:
+        """What a ServiceAccount of the platform, or a user, may do in a namespace, as the API server sums it up."""
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectRulesReview",
             "spec": {"namespace": namespace},
         }
-        done = self.kubectl("create", "--validate=false", "-f-", "-ojson", stdin=json.dumps(review), account=account)
+        done = self.kubectl(
+            "create", "--validate=false", "-f-", "-ojson", stdin=json.dumps(review), account=account, user=user
+        )
         assert done.returncode == 0, done.stderr
         return {_rule(rule) for rule in json.loads(done.stdout)["status"]["resourceRules"]}
 
@@ -121,7 +129,7 @@ def _resource(name: str, group: str) -> str:
 @contextmanager
 def installed(folder: Path) -> Iterator[Cluster]:
     """A control plane with the charts and a namespace of a tenant."""
-    with control_plane(folder) as plane:
+    with control_plane(folder, aggregation=True) as plane:
         cluster = Cluster(plane)
         plane.create_namespace(charts.NAMESPACE, **RESTRICTED)
         plane.create_namespace("foreign")
@@ -130,6 +138,7 @@ def installed(folder: Path) -> Iterator[Cluster]:
             complaint = cluster.apply(*objects)
             assert not complaint, complaint
         until_sync(lambda: _policies_hold(cluster), "admission policies in force")
+        until_sync(lambda: cluster.aggregated("agentic-tenant-admin"), "aggregated ClusterRoles")
         plane.operator = plane.account(charts.NAMESPACE, OPERATOR)
         complaint = cluster.apply(TENANT_NAMESPACE, account=OPERATOR)
         assert not complaint, complaint

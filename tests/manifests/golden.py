@@ -22,11 +22,13 @@ from tests.support.waiting import until_sync
 
 FILE = charts.ROOT / "tests/data/rbac-golden.txt"
 HEAD = """\
-# What each ServiceAccount of the platform may do, as a real API server sums it up (SelfSubjectRulesReview).
+# What each ServiceAccount of the platform, and people of tenants, may do, as a real API server sums it up
+# (SelfSubjectRulesReview).
 # Written by `python -m tests.manifests.golden`. What every ServiceAccount of a cluster may do is left out.
 """
 TENANT = TENANT_NAMESPACE["metadata"]["name"]
 BOUND = "bound"
+LEVELS = ("viewer", "developer", "admin")
 
 
 def provider_binding(namespace: str, account: str, role: str = access.PROVIDER_SECRETS) -> charts.Object:
@@ -60,6 +62,25 @@ def provider_rights(cluster: Cluster, namespace: str) -> None:
     until_sync(lambda: not cluster.apply(role, gateway, account=OPERATOR), "a right that may be handed on")
 
 
+def person(cluster: Cluster, level: str) -> str:
+    """A user with one of the roles for people of tenants, in the namespace of the tenant."""
+    name = f"{level}-of-acme"
+    made = cluster.apply(
+        {
+            "apiVersion": "rbac.authorization.k8s.io/v1",
+            "kind": "RoleBinding",
+            "metadata": {"name": name, "namespace": TENANT},
+            "roleRef": {"apiGroup": access.RBAC_GROUP, "kind": "ClusterRole", "name": f"agentic-tenant-{level}"},
+            "subjects": [{"apiGroup": access.RBAC_GROUP, "kind": "User", "name": name}],
+        }
+    )
+    assert not made, made
+    until_sync(
+        lambda: cluster.kubectl("auth", "can-i", "get", "agents", "-n", TENANT, user=name).stdout == "yes\n", name
+    )
+    return name
+
+
 def text(cluster: Cluster) -> str:
     """The whole file, from what the API server answers now."""
     provider_rights(cluster, BOUND)
@@ -77,6 +98,9 @@ def text(cluster: Cluster) -> str:
         sections += [
             _section(f"{account}, also where a ModelProvider is", cluster.rules(account, BOUND) - anywhere - everybody)
         ]
+    for level in LEVELS:
+        rules = cluster.rules(None, TENANT, user=person(cluster, level)) - everybody
+        sections += [_section(f"agentic-tenant-{level}, where it is bound", rules)]
     return "".join(sections)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from agentic_crds import KINDS
 from tests.manifests import charts
 from tests.requirements import requirement
 
@@ -37,7 +38,7 @@ def test_crds_conform_and_are_kept_when_asked(keep: bool) -> None:
     text = charts.template(charts.CRDS, {"keep": keep})
     conforms(text)
     policies = [obj["metadata"].get("annotations", {}).get("helm.sh/resource-policy") for obj in charts.parse(text)]
-    assert policies == (["keep"] * 4 if keep else [None] * 4)
+    assert policies == (["keep" if keep else None] * len(KINDS.models))
 
 
 def test_crds_are_the_generated_ones() -> None:

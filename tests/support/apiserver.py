@@ -41,10 +41,11 @@ def programs() -> Path:
 class ControlPlane:
     """One control plane; `start` it, use `kubeconfig`, `url` or `credentials`, and `stop` it."""
 
-    def __init__(self, folder: Path, *, controllers: bool = False) -> None:
+    def __init__(self, folder: Path, *, controllers: bool = False, aggregation: bool = False) -> None:
         self._bin = programs()
         self._folder = folder
         self._controllers = controllers
+        self._aggregation = aggregation
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._etcd, self._peer, self._port = free_port(), free_port(), free_port()
         self.token = secrets.token_hex(16)
@@ -66,7 +67,9 @@ class ControlPlane:
         self.start_apiserver()
         self._write_kubeconfig()
         if self._controllers:
-            self._run_controllers()
+            self._run_controllers("*")
+        elif self._aggregation:
+            self._run_controllers("clusterrole-aggregation-controller")
         self.install_kinds()
 
     def stop(self) -> None:
@@ -176,10 +179,11 @@ class ControlPlane:
             "--log-level=error",
         )
 
-    def _run_controllers(self) -> None:
+    def _run_controllers(self, which: str) -> None:
         self._run(
             "kube-controller-manager",
             f"--kubeconfig={self.kubeconfig}",
+            f"--controllers={which}",
             "--leader-elect=false",
             "--use-service-account-credentials=false",
             f"--service-account-private-key-file={self._folder / 'service-account.key'}",
@@ -225,9 +229,10 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane(folder: Path, *, controllers: bool = False) -> Iterator[ControlPlane]:
-    """A running control plane in `folder`, ended with the block."""
-    plane = ControlPlane(folder, controllers=controllers)
+def control_plane(folder: Path, *, controllers: bool = False, aggregation: bool = False) -> Iterator[ControlPlane]:
+    """A running control plane in `folder`, ended with the block: with all controllers, or the one that fills aggregated
+    ClusterRoles, or none."""
+    plane = ControlPlane(folder, controllers=controllers, aggregation=aggregation)
     try:
         plane.start()
         yield plane

@@ -3,7 +3,7 @@
 from agentic_core import names
 from agentic_core.cluster.kinds import LIMIT_RANGE, NAMESPACE, RESOURCE_QUOTA, SERVICE_ACCOUNT, Object
 from agentic_crds import KINDS
-from agentic_crds.tenant import Quotas
+from agentic_crds.tenant import OwnPolicies, Quotas
 from agentic_operator.desired import metadata
 
 POD_SECURITY = "restricted"
@@ -12,10 +12,11 @@ QUOTA = "tenant"
 """Name of the ResourceQuota and of the LimitRange."""
 
 
-def namespace(name: str, *, tenant: str, uid: str) -> Object:
+def namespace(name: str, *, tenant: str, uid: str, own_policies: OwnPolicies = OwnPolicies.DENIED) -> Object:
     """A namespace of a tenant; pods that could harm the node are not let in."""
     levels = {f"pod-security.kubernetes.io/{mode}": POD_SECURITY for mode in ("enforce", "audit", "warn")}
-    return metadata.object_of(NAMESPACE, name, None, metadata.labels(tenant=tenant) | {names.TENANT_UID: uid} | levels)
+    marks = {names.TENANT_UID: uid, names.OWN_NETWORK_POLICIES: own_policies.value}
+    return metadata.object_of(NAMESPACE, name, None, metadata.labels(tenant=tenant) | marks | levels)
 
 
 def service_account(name: str, *, namespace: str, tenant: str) -> Object:

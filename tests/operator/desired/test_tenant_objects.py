@@ -1,6 +1,6 @@
 """What a tenant's namespace is made of, as whole objects."""
 
-from agentic_crds.tenant import EgressRule, Quotas
+from agentic_crds.tenant import EgressRule, OwnPolicies, Quotas
 from agentic_operator.desired import access, namespace, network
 
 LABELS = {
@@ -14,11 +14,14 @@ RUNTIME_PODS = {"matchLabels": {"app.kubernetes.io/name": "agent-runtime"}}
 
 def test_namespace() -> None:
     levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+    marks = {"agentic.io/tenant-uid": "u1", "agentic.io/own-network-policies": "Denied"}
     assert namespace.namespace("acme-default", tenant="acme", uid="u1") == {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {"name": "acme-default", "labels": LABELS | {"agentic.io/tenant-uid": "u1"} | levels},
+        "metadata": {"name": "acme-default", "labels": LABELS | marks | levels},
     }
+    own = namespace.namespace("acme-default", tenant="acme", uid="u1", own_policies=OwnPolicies.ALLOWED)
+    assert own["metadata"]["labels"]["agentic.io/own-network-policies"] == "Allowed"
 
 
 def test_service_account() -> None:

@@ -14,11 +14,17 @@ def desired(tenant: Tenant, observed: ObservedTenant, platform: PlatformSettings
     objects: list[Object] = []
     for state in observed.namespaces:
         if state.phase != "Terminating":
-            objects.append(namespace.namespace(state.name, tenant=tenant.metadata.name, uid=tenant.metadata.uid))
+            objects.append(place(tenant, state.name))
         if state.phase in ("Pending", "Active", "Retained"):
             objects += contents(tenant, state, platform)
     leaving = (NAMESPACE.ref(state.name) for state in observed.namespaces if state.phase == "Terminating")
     return Wanted(objects, keep=frozenset(leaving))
+
+
+def place(tenant: Tenant, name: str) -> Object:
+    """A namespace of the tenant."""
+    policies = tenant.spec.network.own_policies
+    return namespace.namespace(name, tenant=tenant.metadata.name, uid=tenant.metadata.uid, own_policies=policies)
 
 
 def contents(tenant: Tenant, state: NamespaceState, platform: PlatformSettings) -> list[Object]:
