@@ -3,24 +3,16 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
-from agentic_core.errors import Malformed, TooLarge
 from agentic_core.web import body
 from agentic_core.web.body import Disconnected
-from agentic_gateway.wires.base import JSON
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
-
-
-MAX_CONTAINERS: Final = 300_000
-MAX_VALUES: Final = 2_000_000
-"""Maximum counts of a body's brackets and commas, those in texts included: thirty megabytes of `[1],[1]` would
-become a gigabyte of objects."""
 
 
 class CallerGone(Exception):
@@ -55,23 +47,12 @@ class HttpExchange:
         """Send a whole response as JSON."""
         await self.reply(status, orjson.dumps(body), {"content-type": "application/json", **(headers or {})})
 
-    async def json(self, *, max_bytes: int, seconds: float) -> JSON:
-        """The body, a JSON object."""
-        if body.declared(self.headers.items()) > max_bytes:
-            raise body.too_large(max_bytes)
+    async def body(self, *, max_bytes: int, seconds: float) -> bytes:
+        """The body of the request."""
         try:
-            data = await body.read(self._receive, max_bytes=max_bytes, seconds=seconds)
+            return await body.read(self._receive, max_bytes=max_bytes, seconds=seconds)
         except Disconnected:
             raise CallerGone from None
-        if data.count(b"[") + data.count(b"{") > MAX_CONTAINERS or data.count(b",") > MAX_VALUES:
-            raise TooLarge(f"The body has more than {MAX_CONTAINERS} lists and objects, or {MAX_VALUES} values.")
-        try:
-            parsed = orjson.loads(data)
-        except orjson.JSONDecodeError as error:
-            raise Malformed(f"The body is not JSON in UTF-8: {error}.") from None
-        if not isinstance(parsed, dict):
-            raise Malformed("The body has to be a JSON object.")
-        return parsed
 
     @asynccontextmanager
     async def while_connected(self) -> AsyncGenerator[None]:

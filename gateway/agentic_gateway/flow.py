@@ -9,18 +9,18 @@ from dataclasses import dataclass
 
 from agentic_core import telemetry
 from agentic_core.clock import Clock
-from agentic_gateway import spans
+from agentic_gateway import accepted, spans
+from agentic_gateway.accepted import AcceptedRequest
 from agentic_gateway.call.upstream import ModelCall, ProviderResponse, Upstream
 from agentic_gateway.exchange import HttpExchange
 from agentic_gateway.identify.verifier import Credential, Verifier
 from agentic_gateway.ledger import CallOutcome, Ledger, WorstCase
 from agentic_gateway.metrics import CallLabels, GatewayMetrics
 from agentic_gateway.relay import relay
-from agentic_gateway.reserve import tokens
 from agentic_gateway.route import routing
 from agentic_gateway.route.routing import ModelCatalog
 from agentic_gateway.spending import Spending
-from agentic_gateway.wires.base import JSON, Operation, Tokens, expect
+from agentic_gateway.wires.base import Operation, Tokens
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,12 @@ class CallFlow:
         telemetry.annotate_logs(tenant=credential.claims.tenant, run=credential.claims.run_id)
         request = await self._read(operation, exchange)
 
-        backends = routing.backends(request["model"], credential.claims, operation, self.catalog)
+        backends = routing.backends(request.model, credential.claims, operation, self.catalog)
         labels.show(backends[0])
 
-        worst_case = WorstCase(tokens.prompt(request), operation.max_output(request, backends[0].provider.type))
+        worst_case = WorstCase(request.prompt_tokens, operation.max_output(request.own, backends[0].provider.type))
         async with self.ledger.reserve(credential.spender, worst_case) as reservation:
-            call = ModelCall(
-                operation, request, exchange.headers, deadline, worst_case.prompt_tokens, reservation.output_tokens
-            )
+            call = ModelCall(operation, request, exchange.headers, deadline, reservation.output_tokens)
             spending = Spending(self.metrics, credential.spender, call, reservation)
             async with exchange.while_connected(), asyncio.timeout_at(deadline):
                 with spans.of_provider(call, credential.claims, backends[0]) as span:
@@ -78,11 +76,9 @@ class CallFlow:
         """The credential of a request; raises `Unauthenticated`."""
         return self.verifier.credential(exchange.headers, self.clock.now().timestamp())
 
-    async def _read(self, operation: Operation, exchange: HttpExchange) -> JSON:
-        request = await exchange.json(max_bytes=self.limits.body_bytes, seconds=self.limits.receive_seconds)
-        expect(request, "model", str)
-        operation.check(request, exchange.headers)
-        return request
+    async def _read(self, operation: Operation, exchange: HttpExchange) -> AcceptedRequest:
+        data = await exchange.body(max_bytes=self.limits.body_bytes, seconds=self.limits.receive_seconds)
+        return accepted.accept(operation, data, exchange.headers)
 
     async def _relay(
         self, call: ModelCall, response: ProviderResponse, exchange: HttpExchange, spending: Spending

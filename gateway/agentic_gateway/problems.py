@@ -45,6 +45,12 @@ class Unpriced(Malformed):
     code, title = "unpriced_feature", "Feature without a price"
 
 
+class UnknownMember(Malformed):
+    """The request has a member that the gateway does not know, and so cannot count."""
+
+    code, title = "unknown_member", "Unknown member"
+
+
 class ModelNotAllowed(Forbidden):
     """The run or the tenant may not call this model."""
 

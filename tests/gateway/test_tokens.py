@@ -41,7 +41,10 @@ def nested(value: Any, depth: int) -> Any:
         ({"messages": [{"content": [{"type": "text", "text": "x" * 8_000}]}]}, 4 + 1 + 2000),
         ({"system": "\u4f60" * 40}, 30),
         ({"system": nested("x" * 8, 2000)}, 2),
-        ({"temperature": 1, "user": "x" * 400}, 0),
+        ({"temperature": 1, "user": "x" * 400}, 101),
+        ({"tools": [{"x" * 400: 0.5}]}, 101),
+        ({"messages": [{"content": [{"image_url": {"url": "https://x.example"}}]}]}, 4 + 1000 + 5),
+        ({"messages": [{"content": [{"source": {"type": "text", "data": "A" * 8_000}}]}]}, 4 + 1 + 2000),
     ],
 )
 def test_a_prompts_tokens_are_estimated_from_all_its_parts(body: dict[str, Any], count: int) -> None:
@@ -49,12 +52,19 @@ def test_a_prompts_tokens_are_estimated_from_all_its_parts(body: dict[str, Any],
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("items", [[1] * 300_000, dict.fromkeys(map(str, range(300_000)), "x"), [[1]] * 300_000])
-def test_a_prompt_of_many_items_is_counted_in_no_memory(items: Any) -> None:
+@pytest.mark.parametrize(
+    ("items", "count"),
+    [
+        ([1] * 300_000, 300_000),
+        (dict.fromkeys(map(str, range(300_000)), "x"), 300_000 + 10_000 + 2 * 290_000),
+        ([[1]] * 300_000, 300_000),
+    ],
+)
+def test_a_prompt_of_many_items_is_counted_in_no_memory(items: Any, count: int) -> None:
     body = {"input": items}
     tracemalloc.start()
     try:
-        assert tokens.prompt(body) == 300_000
+        assert tokens.prompt(body) == count
         assert tracemalloc.get_traced_memory()[1] < 100_000
     finally:
         tracemalloc.stop()

@@ -11,18 +11,19 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
-import orjson
 
 from agentic_core import telemetry
 from agentic_core.egress import Guard, GuardedClient, refusal
 from agentic_core.errors import PlatformError, RateLimited
+from agentic_gateway import accepted
+from agentic_gateway.accepted import AcceptedRequest
 from agentic_gateway.call import attempts
 from agentic_gateway.call.attempts import Attempt, AttemptFailure, Plan
 from agentic_gateway.call.circuit import Circuits
 from agentic_gateway.call.keys import KeyRing
 from agentic_gateway.problems import ProviderFailed, ProviderForbidden, ProviderUnavailable
 from agentic_gateway.route.routing import Backend
-from agentic_gateway.wires.base import EVENT_STREAM, JSON, Operation
+from agentic_gateway.wires.base import EVENT_STREAM, Operation
 
 MAX_DISCARDED: Final = 64 * 1024
 """Bodies of failures up to this size are read, so that the connection can be used again."""
@@ -33,14 +34,17 @@ class ModelCall:
     """One request of a caller, accepted."""
 
     operation: Operation
-    request: JSON
+    request: AcceptedRequest
     headers: Mapping[bytes, bytes]
     deadline: float
     """When its response has to be complete, in the event loop's time."""
-    prompt_tokens: int
-    """About how many tokens the model reads."""
     max_output: int
     """Tokens that the model may write."""
+
+    @property
+    def prompt_tokens(self) -> int:
+        """About how many tokens the model reads."""
+        return self.request.prompt_tokens
 
 
 @dataclass(frozen=True)
@@ -62,10 +66,17 @@ class ProviderResponse:
 class AttemptProgress:
     """How far one attempt has come."""
 
-    sent: bool = False
-    """Whether the provider has the whole request."""
+    unsent: int = 0
+    """Bytes of the request that are not written yet."""
+    begun: bool = False
+    """Whether any are."""
     responding: bool = False
     """Whether it has begun a good response."""
+
+    @property
+    def sent(self) -> bool:
+        """Whether the provider has the whole request."""
+        return self.begun and self.unsent <= 0
 
 
 OnFailure = Callable[[Backend, AttemptFailure], None]
@@ -169,8 +180,10 @@ class Upstream:
         if self._trusted_trace:
             telemetry.inject(headers)
         kind = backend.provider.type
-        translated = operation.upstream_body(call.request, backend.model.name, kind, max_output=call.max_output)
-        body = orjson.dumps(translated)
+        own = operation.upstream_own(call.request.own, backend.model.name, kind, max_output=call.max_output)
+        body, size = accepted.upstream_body(call.request, own)
+        headers["Content-Length"] = str(size)
+        progress.unsent, progress.begun = size, False
         return await self._client.request(
             "POST",
             backend.provider.url + operation.upstream_path,
@@ -244,9 +257,11 @@ def client(guard: Guard, *, connect: float, silence: float, per_host: int) -> Gu
     )
 
 
-async def _note_sent(_session: Any, context: Any, _chunk: Any) -> None:
-    """aiohttp has written the request."""
-    context.trace_request_ctx.sent = True
+async def _note_sent(_session: Any, context: Any, sent: Any) -> None:
+    """aiohttp has written a part of the request."""
+    progress: AttemptProgress = context.trace_request_ctx
+    progress.unsent -= len(sent.chunk)
+    progress.begun = True
 
 
 def _summary(plan: Plan) -> str:

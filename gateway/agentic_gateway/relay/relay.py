@@ -163,7 +163,7 @@ class StreamTransfer:
             return False
         operation = self._call.operation
         self._reported = operation.used_so_far(event.json, self._reported)
-        return operation.hides(event.json, self._call.request)
+        return operation.hides(event.json, self._call.request.own)
 
     def used(self, outcome: CallOutcome) -> Used:
         """What it reports, for a complete stream; else the larger of that and what was counted: providers report the

@@ -5,7 +5,7 @@ message around it, and a flat count for an image. Rows of responses that were ca
 providers that report no usage, are made with it and marked as estimated.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import repeat
 from typing import Any, Final
 
@@ -15,20 +15,66 @@ from agentic_gateway.wires.base import JSON, Operation
 BYTES_PER_TOKEN: Final = 4
 TOKENS_PER_MESSAGE: Final = 4
 TOKENS_PER_IMAGE: Final = 1_000
-INLINE_DATA: Final = 4_096
-"""A string without white space that is longer than this is an image or a file, not text."""
-PROMPT_MEMBERS: Final = ("messages", "system", "tools", "input")
-INLINE_MEMBERS: Final = frozenset(
-    {("image_url", "url"), ("input_audio", "data"), ("file", "file_data"), ("source", "data")}
+STRUCTURE_BYTES_PER_TOKEN: Final = 6
+ENVELOPE_BYTES: Final = 2_048
+"""What is sent costs at least a token for so many bytes beyond these, whatever it consists of."""
+OPTION_CHARACTERS: Final = 16
+WIRE_KEYS: Final = frozenset(
+    {
+        "additionalProperties",
+        "anyOf",
+        "arguments",
+        "cache_control",
+        "content",
+        "data",
+        "description",
+        "detail",
+        "enum",
+        "ephemeral",
+        "file",
+        "file_data",
+        "filename",
+        "format",
+        "function",
+        "functions",
+        "id",
+        "image_url",
+        "input",
+        "input_schema",
+        "is_error",
+        "items",
+        "json_schema",
+        "media_type",
+        "name",
+        "parameters",
+        "properties",
+        "reasoning_content",
+        "required",
+        "role",
+        "schema",
+        "signature",
+        "source",
+        "strict",
+        "text",
+        "thinking",
+        "title",
+        "tool_call_id",
+        "tool_calls",
+        "tool_use_id",
+        "ttl",
+        "type",
+        "url",
+    }
 )
-"""Where the wires have images and files; anywhere else such a string is text that the model reads."""
+"""Keys that the wires or JSON Schema define: models read something shorter in their place, if anything."""
 
 
-def prompt(body: JSON) -> int:
-    """Tokens of a request."""
+def prompt(body: JSON, *, sent_bytes: int = 0) -> int:
+    """Tokens of a request, at least those of its size as it is sent: nothing in it is free, whatever its name is."""
     messages = body.get("messages")
     around = TOKENS_PER_MESSAGE * len(messages) if isinstance(messages, list) else 0
-    return around + sum(_read(body.get(name)) for name in PROMPT_MEMBERS)
+    read, image_bytes = _read({name: value for name, value in body.items() if not _is_option(name, value)})
+    return max(around + read, (sent_bytes - image_bytes - ENVELOPE_BYTES) // STRUCTURE_BYTES_PER_TOKEN)
 
 
 def written(texts: Iterable[str]) -> int:
@@ -36,37 +82,58 @@ def written(texts: Iterable[str]) -> int:
     return -(-sum(map(_size, texts)) // BYTES_PER_TOKEN)
 
 
-def _read(value: Any) -> int:
-    """Tokens of all that the model reads inside a JSON value.
+def _read(body: JSON) -> tuple[int, int]:
+    """Tokens of all that is inside a request, and the bytes of its images, which count as images instead.
 
-    A request may have millions of items: besides them there is nothing here but a walk for each level.
+    A request may have many items: besides them there is nothing here but a walk for each level.
     """
-    total = 0
-    walks = [zip(repeat(""), repeat(""), (value,), strict=False)]
+    total = image_bytes = 0
+    walks: list[Iterator[tuple[str, Any]]] = [iter(body.items())]
     while walks:
-        for parent, name, item in walks[-1]:
+        for name, item in walks[-1]:
             if isinstance(item, str):
-                total += TOKENS_PER_IMAGE if _is_inline(item, parent, name) else -(-_size(item) // BYTES_PER_TOKEN)
-            elif isinstance(item, int):
+                total += _tokens(item)
+            elif isinstance(item, int | float):
                 total += 1  # embeddings take tokens by their numbers
-            elif isinstance(item, list | dict) and item:
-                walks.append(_walk(item, parent, name))
+            elif isinstance(item, list) and item:
+                walks.append(zip(repeat(name), item, strict=False))
+                break
+            elif isinstance(item, dict) and item:
+                total += sum(_tokens(key) for key in item if key not in WIRE_KEYS)
+                is_image, data = _image(name, item)
+                total += TOKENS_PER_IMAGE * is_image
+                image_bytes += len(item[data]) if data else 0
+                walks.append(
+                    iter(item.items()) if not data else iter([pair for pair in item.items() if pair[0] != data])
+                )
                 break
         else:
             walks.pop()
-    return total
+    return total, image_bytes
 
 
-def _walk(item: list[Any] | dict[str, Any], parent: str, name: str) -> "zip[tuple[str, str, Any]]":
-    """The items, each with the member that it is in and the one around that."""
-    if isinstance(item, list):
-        return zip(repeat(parent), repeat(name), item, strict=False)
-    return zip(repeat(name), item, item.values(), strict=False)
+def _is_option(name: str, value: Any) -> bool:
+    """Whether a member of a request is a short word such as a format: models do not read it."""
+    return isinstance(value, str) and len(value) <= OPTION_CHARACTERS and name not in ("input", "system")
 
 
-def _is_inline(text: str, parent: str, name: str) -> bool:
-    data = text.startswith("data:") or (len(text) > INLINE_DATA and " " not in text[:INLINE_DATA])
-    return data and (parent, name) in INLINE_MEMBERS
+def _image(name: str, item: JSON) -> tuple[bool, str]:
+    """Whether the value of a member is an image, as the wires have them, and which of its members has the data."""
+    if name == "image_url":
+        url = item.get("url")
+        inline = isinstance(url, str) and url.startswith("data:image/") and " " not in url
+        return True, "url" if inline else ""
+    if name == "source":
+        data, kind, media_type = item.get("data"), item.get("type", "base64"), item.get("media_type", "image/")
+        if not isinstance(data, str):
+            return kind in ("url", "file"), ""
+        inline = kind == "base64" and str(media_type).startswith("image/") and " " not in data
+        return inline, "data" if inline else ""
+    return False, ""
+
+
+def _tokens(text: str) -> int:
+    return -(-_size(text) // BYTES_PER_TOKEN)
 
 
 def _size(text: str) -> int:

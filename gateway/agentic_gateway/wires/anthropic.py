@@ -14,10 +14,12 @@ from agentic_gateway.wires.base import (
     count,
     expect,
     expect_limit,
+    refuse_unknown,
     refuse_unpriced,
     refuse_unpriced_tools,
     reported,
     strings,
+    type_name,
 )
 from agentic_gateway.wires.events import ServerSentEvent
 
@@ -49,6 +51,42 @@ PRICED: Final[dict[str, tuple[Any, ...]]] = {
 }
 """Members of a request that change its price, or its usage beyond what responses report, with the values by which they
 do not."""
+MEMBERS: Final = frozenset(
+    {
+        "cache_control",
+        "diagnostics",
+        "messages",
+        "metadata",
+        "output_config",
+        "output_format",
+        "stop_sequences",
+        "system",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_p",
+        "user_profile_id",
+        "workspace_id",
+    }
+)
+BLOCKS: Final = frozenset(
+    {
+        "text",
+        "image",
+        "document",
+        "search_result",
+        "tool_use",
+        "tool_result",
+        "tool_reference",
+        "thinking",
+        "redacted_thinking",
+    }
+)
+"""Types of content blocks: all that they cost is in the request."""
+SOURCES: Final = frozenset({"base64", "text", "content"})
+"""Types of a document's source by which it is in the request."""
 CALLERS_TOOL: Final = re.compile(r"custom|(bash|text_editor|computer|memory)_\d{8}")
 """Types of tools that the caller runs: they cost their tokens and no more."""
 LONG_CONTEXT: Final = b"context-1m"
@@ -68,6 +106,8 @@ class Messages(Operation):
     path = "/v1/messages"
     upstream_path = "/v1/messages"
     types = frozenset({ProviderType.ANTHROPIC})
+    own = frozenset({"model", "max_tokens", "stream"})
+    members = MEMBERS | PRICED.keys()
     end_mark = b"message_stop"
 
     def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
@@ -76,14 +116,20 @@ class Messages(Operation):
         expect(body, "stream", bool, required=False)
         refuse_unpriced(body, PRICED)
         refuse_unpriced_tools(body, lambda kind: CALLERS_TOOL.fullmatch(kind) is not None)
+        refuse_unknown(body, self.own | self.members)
+        _check_blocks(body.get("system"), "system")
+        for number, message in enumerate(body["messages"]):
+            if isinstance(message, dict):
+                refuse_unknown(message, frozenset({"role", "content"}), where=f"messages[{number}].")
+                _check_blocks(message.get("content"), f"messages[{number}].content")
         if LONG_CONTEXT in headers.get(b"anthropic-beta", b""):
             raise Unpriced("The beta 'context-1m' of 'anthropic-beta' has another price than the list says.")
 
-    def max_output(self, body: JSON, kind: ProviderType) -> int:
-        return int(body["max_tokens"])
+    def max_output(self, own: JSON, kind: ProviderType) -> int:
+        return int(own["max_tokens"])
 
-    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
-        return body | {"model": model, "max_tokens": min(body["max_tokens"], max_output)}
+    def upstream_own(self, own: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
+        return own | {"model": model, "max_tokens": min(own["max_tokens"], max_output)}
 
     def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
         sent = {"anthropic-version": headers.get(b"anthropic-version", VERSION.encode()).decode("latin-1")}
@@ -120,6 +166,22 @@ class Messages(Operation):
     def error(self, problem: PlatformError) -> JSON:
         kind = ERROR_TYPES.get(problem.status, "api_error")
         return {"type": "error", "error": {"type": kind, "message": problem.message, "code": problem.code}}
+
+
+def _check_blocks(content: Any, where: str) -> None:
+    """Raises `Unpriced` for a block of an unknown type, or whose content is elsewhere; those inside others too."""
+    rest = [content]
+    while rest:
+        blocks = rest.pop()
+        for block in blocks if isinstance(blocks, list) else ():
+            if isinstance(block, dict):
+                kind, source = block.get("type"), block.get("source")
+                if not isinstance(kind, str) or kind not in BLOCKS:
+                    raise Unpriced(f"'{where}' has a block {type_name(kind)}, which has no price here.")
+                if kind == "document" and not (isinstance(source, dict) and source.get("type") in SOURCES):
+                    raise Unpriced(f"'{where}' has a document that is not in the request: its size cannot be counted.")
+                rest.append(block.get("content"))
+                rest.append(source.get("content") if isinstance(source, dict) else None)
 
 
 def _input(usage: JSON) -> int:

@@ -1,19 +1,22 @@
 """What the gateway needs of a wire protocol; `openai` and `anthropic` implement it, all steps of a call use it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import orjson
 
 from agentic_core.errors import Malformed, PlatformError
+from agentic_core.quoting import quoted
 from agentic_crds.model_provider import ProviderType
-from agentic_gateway.problems import Unpriced
+from agentic_gateway.problems import UnknownMember, Unpriced
 from agentic_gateway.wires.events import ServerSentEvent
 
 JSON = dict[str, Any]
 EVENT_STREAM = "text/event-stream"
+MAX_NAME = 64
+"""Characters of a name that messages show."""
 MAX_TOKENS = 100_000_000
 """The largest count taken from a response; the sum of three, as Anthropic's input has, still fits its column."""
 
@@ -42,6 +45,10 @@ class Operation(ABC):
     """Types of the providers that speak this wire."""
     end_mark: ClassVar[bytes]
     """Bytes that are in the last event of a stream: only events with them are parsed to find it."""
+    own: ClassVar[frozenset[str]]
+    """Members that the gateway reads and sets: small ones, by which requests to different backends differ."""
+    members: ClassVar[frozenset[str]]
+    """Members that are passed on as they are. Any other is refused: it may cost what no estimate reads."""
     falls_back: ClassVar[bool] = True
     """Whether the response of another model is as good."""
 
@@ -50,12 +57,12 @@ class Operation(ABC):
         """Raises `Malformed` when the request lacks what every provider requires, or has what is not priced."""
 
     @abstractmethod
-    def max_output(self, body: JSON, kind: ProviderType) -> int:
+    def max_output(self, own: JSON, kind: ProviderType) -> int:
         """The tokens that the request lets the model write."""
 
     @abstractmethod
-    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
-        """The body for the provider, with its own name of the model and at most `max_output` tokens of output."""
+    def upstream_own(self, own: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
+        """The own members for the provider, with its name of the model and at most `max_output` tokens of output."""
 
     @abstractmethod
     def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
@@ -69,7 +76,7 @@ class Operation(ABC):
     def used_so_far(self, event: JSON, before: Tokens | None) -> Tokens | None:
         """What was used up to this event of a stream."""
 
-    def hides(self, event: JSON, request: JSON) -> bool:
+    def hides(self, event: JSON, own: JSON) -> bool:
         """Whether the event was requested by the gateway, not by the caller."""
         return False
 
@@ -90,6 +97,21 @@ class Operation(ABC):
         return b"event: error\ndata: " + orjson.dumps(self.error(problem)) + b"\n\n"
 
 
+def type_name(kind: Any) -> str:
+    """The `type` of a part of a request, as messages show it."""
+    return repr(quoted(kind[:MAX_NAME])) if isinstance(kind, str) else "no name"
+
+
+def refuse_unknown(body: JSON, known: Collection[str], *, where: str = "") -> None:
+    """Raises `UnknownMember` for a member that is not among the known ones, unless it is null."""
+    for name, value in body.items():
+        if name not in known and value is not None:
+            raise UnknownMember(
+                f"'{where}{quoted(name[:MAX_NAME])}' is not passed on: only members that are known here are, so that"
+                " all of a request counts. Leave it out."
+            )
+
+
 def refuse_unpriced(body: JSON, priced: Mapping[str, tuple[Any, ...]]) -> None:
     """Raises `Unpriced` for a member that is in `priced` with another value than those that cost nothing more."""
     for name in body.keys() & priced.keys():
@@ -107,7 +129,9 @@ def refuse_unpriced_tools(body: JSON, is_priced: Callable[[str], bool]) -> None:
     for number, tool in enumerate(tools):
         kind: Any = tool.get("type") if isinstance(tool, dict) else None
         if kind is not None and not (isinstance(kind, str) and is_priced(kind)):
-            raise Unpriced(f"'tools[{number}].type' is {kind!r}: tools that the provider runs have no price here.")
+            raise Unpriced(
+                f"'tools[{number}].type' is {type_name(kind)}: tools that the provider runs have no price here."
+            )
 
 
 def expect(body: JSON, name: str, *kinds: type, required: bool = True) -> None:

@@ -13,10 +13,12 @@ from agentic_gateway.wires.base import (
     count,
     expect,
     expect_limit,
+    refuse_unknown,
     refuse_unpriced,
     refuse_unpriced_tools,
     reported,
     strings,
+    type_name,
 )
 from agentic_gateway.wires.events import ServerSentEvent
 
@@ -47,6 +49,83 @@ PRICED: Final[dict[str, tuple[Any, ...]]] = {
 }
 """Members of a request that change its price, or come before its limit, with the values by which they do not."""
 OUTPUT_LIMITS: Final = ("max_completion_tokens", "max_tokens")
+CHAT_MEMBERS: Final = frozenset(
+    {
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "messages",
+        "metadata",
+        "moderation",
+        "parallel_tool_calls",
+        "presence_penalty",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "response_format",
+        "safety_identifier",
+        "seed",
+        "stop",
+        "store",
+        "temperature",
+        "tool_choice",
+        "tools",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+        # Of compatible servers:
+        "chat_template_kwargs",
+        "enable_thinking",
+        "guided_choice",
+        "guided_grammar",
+        "guided_json",
+        "guided_regex",
+        "ignore_eos",
+        "include_reasoning",
+        "length_penalty",
+        "min_p",
+        "min_tokens",
+        "random_seed",
+        "reasoning",
+        "repetition_penalty",
+        "safe_prompt",
+        "skip_special_tokens",
+        "stop_token_ids",
+        "structured_outputs",
+        "thinking",
+        "top_k",
+    }
+)
+EMBEDDING_MEMBERS: Final = frozenset(
+    {"input", "encoding_format", "dimensions", "user", "input_type", "task", "truncate", "truncation"}
+)
+STREAM_OPTIONS: Final = frozenset({"include_usage", "include_obfuscation", "continuous_usage_stats"})
+MESSAGE_MEMBERS: Final = frozenset(
+    {
+        "annotations",
+        "cache_control",
+        "content",
+        "function_call",
+        "name",
+        "partial",
+        "prefix",
+        "reasoning",
+        "reasoning_content",
+        "reasoning_details",
+        "refusal",
+        "role",
+        "thinking",
+        "tool_call_id",
+        "tool_calls",
+    }
+)
+"""Members of a message; `audio` refers to something that is stored at the provider."""
+PARTS: Final = frozenset({"text", "image_url", "refusal", "file"})
+"""Types of a message's parts."""
 USUAL_OUTPUT: Final = {
     ProviderType.OPENAI: ("max_completion_tokens", 16_384),
     ProviderType.OPENAI_COMPATIBLE: ("max_tokens", 4_096),
@@ -60,13 +139,14 @@ class OpenAI(Operation):
     """What both endpoints share."""
 
     types = frozenset({ProviderType.OPENAI, ProviderType.OPENAI_COMPATIBLE})
+    own = frozenset({"model"})
     end_mark = b"[DONE]"
 
-    def max_output(self, body: JSON, kind: ProviderType) -> int:
+    def max_output(self, own: JSON, kind: ProviderType) -> int:
         return 0
 
-    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
-        return body | {"model": model}
+    def upstream_own(self, own: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
+        return own | {"model": model}
 
     def upstream_headers(self, headers: Mapping[bytes, bytes], key: str | None) -> dict[str, str]:
         return {"Authorization": f"Bearer {key}"} if key else {}
@@ -108,6 +188,8 @@ class ChatCompletions(OpenAI):
     name = "chat"
     path = "/v1/chat/completions"
     upstream_path = "/chat/completions"
+    own = frozenset({"model", "stream", "stream_options", *OUTPUT_LIMITS})
+    members = CHAT_MEMBERS | PRICED.keys()
 
     def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
         expect(body, "messages", list)
@@ -117,22 +199,26 @@ class ChatCompletions(OpenAI):
             expect_limit(body, name, required=False)
         refuse_unpriced(body, PRICED)
         refuse_unpriced_tools(body, lambda kind: kind in ("function", "custom"))
-        _refuse_audio(body["messages"])
+        refuse_unknown(body, self.own | self.members)
+        _check_stream_options(body.get("stream_options") or {})
+        for number, message in enumerate(body["messages"]):
+            if isinstance(message, dict):
+                _check_message(message, f"messages[{number}]")
 
-    def max_output(self, body: JSON, kind: ProviderType) -> int:
-        limits = [body[name] for name in OUTPUT_LIMITS if body.get(name) is not None]
+    def max_output(self, own: JSON, kind: ProviderType) -> int:
+        limits = [own[name] for name in OUTPUT_LIMITS if own.get(name) is not None]
         return min(limits) if limits else USUAL_OUTPUT[kind][1]
 
-    def upstream_body(self, body: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
-        given = [name for name in OUTPUT_LIMITS if body.get(name) is not None]
-        limits = {name: min(body[name], max_output) for name in given} or {USUAL_OUTPUT[kind][0]: max_output}
-        changed = body | {"model": model} | limits
-        if body.get("stream"):
-            changed["stream_options"] = (body.get("stream_options") or {}) | {"include_usage": True}
+    def upstream_own(self, own: JSON, model: str, kind: ProviderType, *, max_output: int) -> JSON:
+        given = [name for name in OUTPUT_LIMITS if own.get(name) is not None]
+        limits = {name: min(own[name], max_output) for name in given} or {USUAL_OUTPUT[kind][0]: max_output}
+        changed = own | {"model": model} | limits
+        if own.get("stream"):
+            changed["stream_options"] = (own.get("stream_options") or {}) | {"include_usage": True}
         return changed
 
-    def hides(self, event: JSON, request: JSON) -> bool:
-        requested = (request.get("stream_options") or {}).get("include_usage")
+    def hides(self, event: JSON, own: JSON) -> bool:
+        requested = (own.get("stream_options") or {}).get("include_usage")
         return not requested and event.get("choices") == []
 
 
@@ -142,19 +228,34 @@ class Embeddings(OpenAI):
     name = "embeddings"
     path = "/v1/embeddings"
     upstream_path = "/embeddings"
+    members = EMBEDDING_MEMBERS | PRICED.keys()
     falls_back: ClassVar[bool] = False
 
     def check(self, body: JSON, headers: Mapping[bytes, bytes]) -> None:
+        body.pop("stream", None)
         expect(body, "input", str, list)
         refuse_unpriced(body, PRICED)
-        body.pop("stream", None)
+        refuse_unknown(body, self.own | self.members)
 
 
-def _refuse_audio(messages: list[Any]) -> None:
-    """Raises `Unpriced` for spoken input: its tokens cost more than those of text."""
-    for number, message in enumerate(messages):
-        parts = message.get("content") if isinstance(message, dict) else None
-        if isinstance(parts, list) and any(
-            isinstance(part, dict) and part.get("type") == "input_audio" for part in parts
-        ):
-            raise Unpriced(f"'messages[{number}].content' has a part 'input_audio', which has no price here.")
+def _check_stream_options(options: JSON) -> None:
+    refuse_unknown(options, STREAM_OPTIONS, where="stream_options.")
+    for name in options:
+        expect(options, name, bool, required=False)
+
+
+def _check_message(message: JSON, where: str) -> None:
+    """Raises for what refers to content elsewhere, and for spoken input: its tokens cost more than those of text."""
+    refuse_unknown(message, MESSAGE_MEMBERS, where=f"{where}.")
+    content = message.get("content")
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict):
+            kind = part.get("type")
+            if not isinstance(kind, str) or kind not in PARTS:
+                raise Unpriced(f"'{where}.content' has a part {type_name(kind)}, which has no price here.")
+            if kind == "file" and _is_elsewhere(part.get("file")):
+                raise Unpriced(f"'{where}.content' has a file that is not in the request: its size cannot be counted.")
+
+
+def _is_elsewhere(file: Any) -> bool:
+    return not isinstance(file, dict) or not isinstance(file.get("file_data"), str) or file.get("file_id") is not None
