@@ -69,6 +69,12 @@ def custom(model: type[Resource]) -> Kind:
     return Kind(API_VERSION, model.kind_name, model.plural, namespaced=model.scope == "Namespaced")
 
 
+def holds_metadata_only(kind: Kind) -> bool:
+    """Whether watches hold only the metadata of the kind's objects."""
+    ours = kind.api_version == API_VERSION
+    return ours and any(entry.metadata_only for entry in KINDS if entry.name == kind.name)
+
+
 NAMESPACE = Kind("v1", "Namespace", "namespaces", namespaced=False)
 CONFIG_MAP = Kind("v1", "ConfigMap", "configmaps")
 EVENT = Kind("v1", "Event", "events")

@@ -3,14 +3,17 @@
 from collections.abc import Iterable
 
 from agentic_core import names
-from agentic_core.cluster.kinds import Object, custom
-from agentic_crds import Agent, ModelProvider
+from agentic_core.cluster.kinds import Object, Ref, custom
+from agentic_crds import Agent, AgentRevision, ModelProvider, PromptVersion
 from agentic_crds.agent import RuntimeMode
-from agentic_operator.engine.index import Lookup
+from agentic_operator.engine.index import Index, Lookup
 
 AGENT = custom(Agent)
 AGENT_CONTROLLER = "agent"
 """Name of the controller that makes revisions and Dedicated runtimes."""
+REVISION, PROMPT = custom(AgentRevision), custom(PromptVersion)
+PROMPT_CONTROLLER = "prompt-versions"
+"""Name of the controller that deletes prompts."""
 PROVIDER = custom(ModelProvider)
 PROVIDERS_BY_NAMESPACE = "providers-of-namespace"
 PROVIDER_LOOKUP = Lookup(PROVIDER, PROVIDERS_BY_NAMESPACE, lambda provider: (provider["metadata"]["namespace"],))
@@ -43,6 +46,20 @@ def _providers(agent: Object) -> Iterable[str]:
 def _prompt(agent: Object) -> Iterable[str]:
     source = agent["spec"].get("systemPromptFrom")
     return (f"{_namespace(agent)}/{source['name']}",) if source else ()
+
+
+def _prompt_version(revision: Object) -> Iterable[str]:
+    name = (revision["metadata"].get("labels") or {}).get(names.PROMPT_VERSION)
+    return (f"{_namespace(revision)}/{name}",) if name else ()
+
+
+BY_PROMPT_VERSION = "prompt-version"
+REVISION_LOOKUP = Lookup(REVISION, BY_PROMPT_VERSION, _prompt_version)
+
+
+def revisions_with(prompt: Ref, index: Index) -> list[Ref]:
+    """The revisions that refer to a prompt."""
+    return index.by(REVISION, BY_PROMPT_VERSION, f"{prompt.namespace}/{prompt.name}")
 
 
 BY_NAMESPACE = "namespace"

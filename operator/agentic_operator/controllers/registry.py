@@ -5,6 +5,7 @@ from datetime import timedelta
 from agentic_core.egress import Guard
 from agentic_operator.controllers.agent.handlers import AgentController
 from agentic_operator.controllers.model_provider.handlers import ModelProviderController
+from agentic_operator.controllers.prompt_versions import PromptVersionController
 from agentic_operator.controllers.shared_runtime import SharedRuntimeController
 from agentic_operator.controllers.tenant.handlers import TenantController
 from agentic_operator.controllers.tenant.observe import RECOUNT_AGE
@@ -22,5 +23,6 @@ def controllers(
         TenantController(platform, recount_age=recount_age),
         SharedRuntimeController(platform),
         ModelProviderController(platform, rule),
+        PromptVersionController(),
         AgentController(platform),
     )

@@ -9,8 +9,9 @@ from agentic_core.cluster.kinds import Object, Ref, ref_of
 from agentic_operator.engine import drift, ownership
 from agentic_operator.engine.controller import AnyController
 from agentic_operator.engine.decision import Wanted
-from agentic_operator.engine.index import Index
+from agentic_operator.engine.index import Index, IndexEntry
 from agentic_operator.engine.key import ReconcileKey
+from agentic_operator.engine.shared import SharedObjects
 from agentic_operator.engine.writes import Writes
 
 
@@ -43,11 +44,20 @@ class Owner:
 class Children:
     """The children of all resources. `clusters` are the clients by name of their cluster."""
 
-    def __init__(self, clusters: Mapping[str, Cluster], index: Index, *, writes: Writes, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        clusters: Mapping[str, Cluster],
+        index: Index,
+        *,
+        writes: Writes,
+        recorder: Recorder,
+        shared: SharedObjects,
+    ) -> None:
         self._clusters = clusters
         self._index = index
         self._writes = writes
         self._recorder = recorder
+        self._shared = shared
         self._lost: set[Ref] = set()
         self._pruned: set[Ref] = set()
 
@@ -85,7 +95,7 @@ class Children:
         for ref in surplus:
             entry = self._index.entry(ref)
             if entry and not _deleting(self._index.get(ref)) and not self._namespace_goes(ref, surplus):
-                await self._delete(ref, entry.uid)
+                await self._delete(owner, ref, entry)
         return len(surplus)
 
     def client(self, cluster: str) -> Cluster:
@@ -97,15 +107,20 @@ class Children:
                 f"no client for cluster {cluster}: this operator has {', '.join(sorted(self._clusters))}"
             ) from None
 
-    async def _delete(self, ref: Ref, uid: str) -> None:
-        """Its event may arrive before the response."""
-        self._pruned.add(ref)
-        deleted = False
-        try:
-            deleted = await self.client(ref.cluster).delete(ref, uid=uid)
-        finally:
-            if not deleted:
-                self._pruned.discard(ref)
+    async def _delete(self, owner: Owner, ref: Ref, entry: IndexEntry) -> None:
+        """Its event may arrive before the response. Invariant: no await between the checks and the request."""
+        with self._shared.deletion(ref) as may_delete:
+            if not may_delete or owner.controller.is_referenced(ref, self._index):
+                return
+            self._pruned.add(ref)
+            deleted = False
+            try:
+                deleted = await self.client(ref.cluster).delete(ref, uid=entry.uid)
+            finally:
+                if not deleted:
+                    self._pruned.discard(ref)
+            if deleted:
+                self._shared.deleted(ref, entry.uid)
 
     def _namespace_goes(self, child: Ref, surplus: Collection[Ref]) -> bool:
         if child.namespace is None:
@@ -159,7 +174,7 @@ class Children:
         if _deleting(found):
             return
         unchanged = _hash(found) == _hash(child)
-        where = drift.difference(child, found)
+        where = drift.difference({"metadata": child["metadata"]} if self._has_metadata_only(ref) else child, found)
         if unchanged and where is None:
             return
         culprit = await self._culprit(ref) if unchanged else ""
@@ -167,6 +182,10 @@ class Children:
         if unchanged:
             message = f"{where} of {ref} was changed by {culprit}; put it back"
             await self._recorder.event(owner.obj, "Restored", message=message)
+
+    def _has_metadata_only(self, ref: Ref) -> bool:
+        """The contents of such objects are immutable: what was applied is still there."""
+        return ref.kind in self._index.metadata_only
 
     async def _culprit(self, ref: Ref) -> str:
         found = await self.client(ref.cluster).get(ref, metadata_only=True)

@@ -118,6 +118,11 @@ class Controller(Protocol[ResourceT, ObservedT]):
         care here: the engine reports them in `summary` (and as Conflict=True)."""
         ...
 
+    def is_referenced(self, child: Ref, index: Index) -> bool:
+        """For children that others refer to, as `Wanted.shared`: whether one must not be deleted, by what the index has
+        at this moment."""
+        return False
+
     async def finalize(self, resource: ResourceT, ctx: ReconcileContext) -> bool:
         """Called when all children are gone, more than once if need be: whether nothing outside remains, so that the
         finalizer may go."""

@@ -7,6 +7,16 @@ from dataclasses import dataclass, field
 
 from agentic_core.cluster.kinds import LOCAL, Object, Ref
 from agentic_crds.base import Status
+from agentic_operator.engine.key import ReconcileKey
+
+
+@dataclass(frozen=True, slots=True)
+class SharedObject:
+    """An immutable object, named by its content, that several resources refer to."""
+
+    body: Object
+    owner: ReconcileKey
+    """Whose child it is: its controller deletes it when nothing refers to it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +29,8 @@ class Wanted:
     """Children that stay as they are, although they are not among the objects."""
     cluster: str = LOCAL
     """Name of the cluster that the objects are made in."""
+    shared: Sequence[SharedObject] = ()
+    """What the objects refer to: created before them where it does not exist."""
 
 
 @dataclass(frozen=True, slots=True)

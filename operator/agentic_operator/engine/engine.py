@@ -12,7 +12,7 @@ from typing import Any
 from agentic_core import names, telemetry
 from agentic_core.backoff import Backoff
 from agentic_core.cluster import Cluster, Recorder, Reflector, errors
-from agentic_core.cluster.kinds import LOCAL
+from agentic_core.cluster.kinds import LOCAL, holds_metadata_only
 from agentic_core.tasks import cancel, first_of
 from agentic_operator.engine import ownership
 from agentic_operator.engine.children import Children
@@ -24,6 +24,7 @@ from agentic_operator.engine.key import ReconcileKey
 from agentic_operator.engine.metrics import OperatorMetrics
 from agentic_operator.engine.queue import Queue, QueueClosed
 from agentic_operator.engine.reconcile import ReconcileOutcome, Reconciler, ReconcileResult
+from agentic_operator.engine.shared import SharedObjects
 from agentic_operator.engine.writes import Writes
 
 WORKERS = 16
@@ -56,7 +57,9 @@ class Engine:
         self._discovery_seconds = discovery_seconds
         self._tenants = Tenants()
         lookups = dict.fromkeys(lookup for controller in controllers for lookup in controller.lookups)
-        self.index = Index(self._controllers.owners, lookups)
+        watched = watched_kinds(controllers)
+        metadata_only = [one.kind for one in watched if one.metadata_only]
+        self.index = Index(self._controllers.owners, lookups, metadata_only=metadata_only)
         self.queue = Queue(self._tenants.of, per_tenant=PER_TENANT)
         self._isolation = Isolation(metrics.rejected)
         self._dispatcher = Dispatcher(
@@ -68,17 +71,19 @@ class Engine:
         )
         self._writes = Writes(self.index, self._dispatcher.dispatch)
         recorder = Recorder(cluster, names.OPERATOR)
-        children = Children({LOCAL: cluster}, self.index, writes=self._writes, recorder=recorder)
+        shared = SharedObjects(cluster, self.index, writes=self._writes, controllers=self._controllers)
+        children = Children({LOCAL: cluster}, self.index, writes=self._writes, recorder=recorder, shared=shared)
         self._dispatcher.on_deleted = children.deleted
         self._apis = OptionalApis(cluster, {api for controller in controllers for api in controller.optional_apis})
         self._reconciler = Reconciler(
             ReconcileContext(self.index, cluster, self._apis),
             children=children,
+            shared=shared,
             writes=self._writes,
             controllers=self._controllers,
             clock=clock,
         )
-        self._reflectors = [self._reflector(cluster, watched) for watched in watched_kinds(controllers)]
+        self._reflectors = [self._reflector(cluster, one) for one in watched]
         self.synced = asyncio.Event()
         metrics.queue_depth.set_function(lambda: len(self.queue))
 
@@ -197,7 +202,8 @@ def watched_kinds(controllers: Iterable[AnyController]) -> list[WatchedKind]:
     kind too, such as namespaces; unless a controller declares another watch."""
     controllers = list(controllers)
     found = {controller.kind: WatchedKind(controller.kind) for controller in controllers}
-    found |= {kind: WatchedKind(kind, ownership.SELECTOR) for controller in controllers for kind in controller.children}
+    for kind in (kind for controller in controllers for kind in controller.children):
+        found[kind] = WatchedKind(kind, ownership.SELECTOR, metadata_only=holds_metadata_only(kind))
     found |= {watched.kind: watched for controller in controllers for watched in controller.watches}
     return list(found.values())
 

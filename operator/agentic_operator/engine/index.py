@@ -75,11 +75,17 @@ class Change:
 
 class Index:
     """All watched objects. `owners` maps what children's labels say, the kind of the owner and the label of its
-    controller, to the controller's name and the kind."""
+    controller, to the controller's name and the kind. Of kinds in `metadata_only` the contents are left out, whether
+    a watch or the response of a write brings them."""
 
     def __init__(
-        self, owners: Mapping[tuple[str, str], tuple[str, Kind]] | None = None, lookups: Iterable[Lookup] = ()
+        self,
+        owners: Mapping[tuple[str, str], tuple[str, Kind]] | None = None,
+        lookups: Iterable[Lookup] = (),
+        *,
+        metadata_only: Iterable[Kind] = (),
     ) -> None:
+        self.metadata_only = frozenset(metadata_only)
         self._owners = owners or {}
         self._lookups: dict[Kind, list[Lookup]] = defaultdict(list)
         for lookup in {(lookup.kind, lookup.name): lookup for lookup in lookups}.values():
@@ -191,6 +197,8 @@ class Index:
         if before and before.version >= version:
             return None
         obj = trimmed(obj)
+        if ref.kind in self.metadata_only:
+            obj = {key: obj[key] for key in ("apiVersion", "kind", "metadata")}
         after = self._entry(ref, version, obj)
         if before:
             self._unlink(ref, before)

@@ -1,6 +1,7 @@
 """The reconcile paragraph: observe, desired, apply, prune, assess, status. Workers call it for one key at a time."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,7 +14,9 @@ from agentic_crds.base import Status
 from agentic_operator.engine import status
 from agentic_operator.engine.children import ChildRefusal, Children, Owner
 from agentic_operator.engine.controller import Controllers, ReconcileContext
+from agentic_operator.engine.decision import Wanted
 from agentic_operator.engine.key import ReconcileKey
+from agentic_operator.engine.shared import SharedObjects
 from agentic_operator.engine.writes import Writes
 
 DELETION_PAUSE = 5.0
@@ -46,6 +49,7 @@ class Reconciler:
         context: ReconcileContext,
         *,
         children: Children,
+        shared: SharedObjects,
         writes: Writes,
         controllers: Controllers,
         clock: Callable[[], datetime],
@@ -54,6 +58,7 @@ class Reconciler:
         self._index = context.index
         self._cluster: Cluster = context.cluster
         self._children = children
+        self._shared = shared
         self._writes = writes
         self._controllers = controllers
         self._clock = clock
@@ -83,7 +88,7 @@ class Reconciler:
         wanted = controller.desired(resource, observed)
         refs = [ref_of(child, wanted.cluster) for child in wanted.objects]
         before = self._index.versions(refs)
-        refusals = await self._children.apply(owner, wanted)
+        refusals = await self._apply(owner, wanted)
         await self._children.prune(owner, keep={*refs, *wanted.keep})
         if self._index.versions(refs) != before:
             observed = await controller.observe(resource, self._context)  # no event of our own writes queues the key
@@ -92,6 +97,15 @@ class Reconciler:
             await self._write_status(owner, self._with_refusals(owner, assessment.status, refusals))
         outcome = ReconcileOutcome.REFUSED if refusals else ReconcileOutcome.SETTLED
         return ReconcileResult(outcome, assessment.requeue_after)
+
+    async def _apply(self, owner: Owner, wanted: Wanted) -> list[ChildRefusal]:
+        """What the objects refer to is there before them, and is not deleted until they are."""
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self._shared.held(wanted.shared, owner.key))
+            except (errors.RequestForbidden, errors.ObjectInvalid) as refused:
+                return [ChildRefusal(owner.key.ref, foreign=False, message=refused.message)]
+            return await self._children.apply(owner, wanted)
 
     def _with_refusals(self, owner: Owner, assessed: Status, refusals: list[ChildRefusal]) -> Status:
         if not refusals:

@@ -1,21 +1,26 @@
 """What shall exist because of an Agent and of a namespace with Shared agents, and what an Agent's status says; pure."""
 
+import hashlib
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 
 from agentic_core import names
-from agentic_core.cluster.kinds import DEPLOYMENT, SERVICE, Object
+from agentic_core.cluster.kinds import DEPLOYMENT, NAMESPACE, SERVICE, Object
 from agentic_core.resolve import Surroundings
 from agentic_crds import Agent, ModelProviderSpec
 from agentic_operator.controllers import shared_runtime
 from agentic_operator.controllers.agent.desired import desired
-from agentic_operator.controllers.agent.observed import REVISION, ExistingRevision, ObservedAgent
+from agentic_operator.controllers.agent.observed import ExistingRevision, ObservedAgent
 from agentic_operator.controllers.agent.status import assess
+from agentic_operator.controllers.lookups import REVISION
 from agentic_operator.controllers.shared_runtime import ObservedRuntime, RuntimeNamespace
 from agentic_operator.desired import runtime
 from agentic_operator.desired.runtime import Autoscaled, RuntimePods
+from agentic_operator.engine import ownership
+from agentic_operator.engine.key import ReconcileKey
 from tests.operator.controllers.decisions import AVAILABLE, NOW, PLATFORM, condition, deployment, listed, shown
 
 PLACE = "acme-default"
@@ -61,6 +66,7 @@ def test_a_shared_agent_is_one_revision() -> None:
                 "app.kubernetes.io/managed-by": "agentic-operator",
                 "app.kubernetes.io/part-of": "agentic-platform",
             },
+            "annotations": {"agentic.io/stored-bytes": str(len(orjson.dumps(revision["spec"])))},
         },
         "spec": {
             "agent": "one",
@@ -78,6 +84,52 @@ def test_a_shared_agent_is_one_revision() -> None:
         },
     }
     assert wanted.keep == frozenset()
+    assert wanted.shared == ()
+
+
+def prompted(prompt: str) -> Agent:
+    """An agent whose prompt may be as long as one in a ConfigMap."""
+    one = agent()
+    return one.model_copy(update={"spec": one.spec.model_copy(update={"system_prompt": prompt})})
+
+
+@pytest.mark.parametrize(("prompt", "separate"), [("x" * 8192, False), ("x" * 8193, True), ("ü" * 4097, True)])
+def test_a_long_prompt_is_an_object_of_its_own(prompt: str, separate: bool) -> None:
+    one = prompted(prompt)
+    wanted = desired(one, observed(one), PLATFORM)
+    (revision,) = wanted.objects
+    assert revision["metadata"]["name"] == latest(one), "the hash covers the whole definition"
+    sha256 = hashlib.sha256(prompt.encode()).hexdigest()
+    if not separate:
+        assert (revision["spec"]["definition"]["systemPrompt"], wanted.shared) == (prompt, ())
+        return
+    assert revision["spec"]["promptSha256"] == sha256
+    assert "systemPrompt" not in revision["spec"]["definitionWithoutPrompt"]
+    assert "definition" not in revision["spec"]
+    (shared,) = wanted.shared
+    assert shared.owner == ReconcileKey("prompt-versions", NAMESPACE.ref(PLACE))
+    assert shared.body["spec"] == {"sha256": sha256, "text": prompt}
+    name = f"prompt-{sha256[:40]}"
+    assert (shared.body["metadata"]["name"], revision["metadata"]["labels"][names.PROMPT_VERSION]) == (name, name)
+    assert shared.body["metadata"]["annotations"] == {names.STORED_BYTES: str(len(orjson.dumps(shared.body["spec"])))}
+
+
+@pytest.mark.parametrize(
+    ("prompt", "name", "spec_hash"),
+    [
+        ("Be brief.", "one-5d13d30568", "6cb2777cd12e938bd63a"),
+        ("x" * 9000, "one-1de5f895f9", "f02621a3797ae5d616e0"),
+    ],
+)
+def test_a_revision_of_an_earlier_version_stays_as_it_was_applied(prompt: str, name: str, spec_hash: str) -> None:
+    """The hashes are those that the operator wrote before prompts were objects of their own."""
+    one = prompted(prompt)
+    wanted = desired(one, observed(one, name), PLATFORM)
+    (revision,) = wanted.objects
+    assert (revision["metadata"]["name"], wanted.shared) == (name, ())
+    owner = {"apiVersion": "agentic.io/v1alpha1", "kind": "Agent", "metadata": {"name": "one", "namespace": PLACE}}
+    owner["metadata"] |= {"uid": "u"}  # type: ignore[operator]
+    assert ownership.owned(revision, owner)["metadata"]["annotations"] == {names.SPEC_HASH: spec_hash}
 
 
 def test_a_dedicated_agent_has_pods_too() -> None:

@@ -2,13 +2,13 @@
 
 from agentic_core import names
 from agentic_core.cluster.kinds import Object, Ref
-from agentic_core.resolve import stored
 from agentic_crds import Agent
 from agentic_crds.agent import AgentRuntime, Resources, RuntimeMode
-from agentic_crds.agent_revision import Definition
-from agentic_operator.controllers.agent.observed import REVISION, ObservedAgent
+from agentic_operator.controllers.agent.observed import ObservedAgent
+from agentic_operator.controllers.agent.record import Record
 from agentic_operator.controllers.agent.runtime import is_available, runtime_of
-from agentic_operator.desired import metadata, runtime
+from agentic_operator.controllers.lookups import REVISION
+from agentic_operator.desired import runtime
 from agentic_operator.desired.platform import PlatformSettings
 from agentic_operator.engine.decision import Wanted
 
@@ -23,19 +23,12 @@ def desired(agent: Agent, observed: ObservedAgent, platform: PlatformSettings) -
         others = {ref for ref in observed.children if ref.kind != REVISION}
         return Wanted(keep=frozenset(others | kept_revisions(agent, observed, latest=None)))
     latest = names.revision_name(agent.metadata.name, resolution.digest)
-    revision = agent_revision(agent, resolution.definition, digest=resolution.digest, tenant=observed.tenant)
+    record = Record(agent, resolution.definition, resolution.digest, observed.tenant, observed.revision(latest))
     return Wanted(
-        [revision, *own_runtime(agent, observed.tenant, platform)],
+        [record.revision, *own_runtime(agent, observed.tenant, platform)],
         keep=frozenset(kept_revisions(agent, observed, latest=latest) | _until_replaced(agent, observed)),
+        shared=record.prompts,
     )
-
-
-def agent_revision(agent: Agent, definition: Definition, *, digest: str, tenant: str) -> Object:
-    """The immutable record of what the agent resolves to."""
-    name, namespace = agent.metadata.name, agent.metadata.namespace
-    labels = metadata.labels(tenant=tenant) | {names.AGENT: name}
-    body = metadata.object_of(REVISION, names.revision_name(name, digest), namespace, labels)
-    return body | {"spec": {"agent": name, "hash": digest, "definition": stored(definition)}}
 
 
 def own_runtime(agent: Agent, tenant: str, platform: PlatformSettings) -> list[Object]:

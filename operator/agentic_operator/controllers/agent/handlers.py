@@ -19,7 +19,8 @@ from agentic_operator.controllers import tenancy
 from agentic_operator.controllers.agent import runtime
 from agentic_operator.controllers.agent.desired import desired
 from agentic_operator.controllers.agent.observe import Parsers, observe
-from agentic_operator.controllers.agent.observed import REVISION, ObservedAgent
+from agentic_operator.controllers.agent.observed import ObservedAgent
+from agentic_operator.controllers.agent.prompt_sources import PromptSources
 from agentic_operator.controllers.agent.status import assess
 from agentic_operator.controllers.lookups import (
     AGENT,
@@ -29,8 +30,12 @@ from agentic_operator.controllers.lookups import (
     BY_PROMPT,
     BY_PROVIDER,
     BY_SHARED_RUNTIME,
+    PROMPT,
     PROVIDER,
     PROVIDER_LOOKUP,
+    REVISION,
+    REVISION_LOOKUP,
+    revisions_with,
 )
 from agentic_operator.controllers.parsed import Parsed
 from agentic_operator.controllers.tenancy import TENANT
@@ -63,11 +68,12 @@ class AgentController(Controller[Agent, ObservedAgent]):
     children = (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER, DISRUPTION_BUDGET)
     immutable = (REVISION,)
     watches = (WatchedKind(CONFIG_MAP, metadata_only=True),)
-    lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP)
+    lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP, REVISION_LOOKUP)
 
     def __init__(self, platform: PlatformSettings) -> None:
         self._platform = platform
         self._parsers = Parsers(Parsed(Tenant), Parsed(ModelProvider))
+        self._sources = PromptSources()
 
     def parse(self, obj: Object) -> Agent:
         return Agent.model_validate(obj)
@@ -82,6 +88,8 @@ class AgentController(Controller[Agent, ObservedAgent]):
             return [*index.by(AGENT, BY_PROVIDER, named), *index.by(AGENT, BY_PROVIDER, open_)]
         if kind == CONFIG_MAP:
             return index.by(AGENT, BY_PROMPT, f"{namespace}/{name}")
+        if kind == PROMPT:
+            return self._agents_without(change, index)
         if kind == NAMESPACE:
             return index.by(AGENT, BY_NAMESPACE, name)
         if kind == TENANT:
@@ -90,13 +98,18 @@ class AgentController(Controller[Agent, ObservedAgent]):
             return index.by(AGENT, BY_SHARED_RUNTIME, namespace)
         return ()
 
+    def _agents_without(self, change: Change, index: Index) -> list[Ref]:
+        """Those with revisions that refer to a prompt that was deleted, though not by the operator."""
+        entries = [] if change.after else [index.entry(ref) for ref in revisions_with(change.ref, index)]
+        return [entry.owner.ref for entry in entries if entry and entry.owner and entry.owner.ref.kind == AGENT]
+
     def _agents_of(self, obj: Object, index: Index) -> list[Ref]:
         tenant = self._parsers.tenants.read(obj)
         namespaces = tenancy.namespaces_of(tenant, index) if tenant else ()
         return [ref for namespace in namespaces for ref in index.by(AGENT, BY_NAMESPACE, namespace)]
 
     async def observe(self, resource: Agent, ctx: ReconcileContext) -> ObservedAgent:
-        return await observe(resource, ctx, platform=self._platform, parsers=self._parsers)
+        return await observe(resource, ctx, platform=self._platform, parsers=self._parsers, sources=self._sources)
 
     def desired(self, resource: Agent, observed: ObservedAgent) -> Wanted:
         return desired(resource, observed, self._platform)

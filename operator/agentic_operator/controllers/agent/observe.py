@@ -1,14 +1,16 @@
 """All reads of the Agent controller; `handlers` calls it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from agentic_core import names
-from agentic_core.cluster.kinds import CONFIG_MAP, DEPLOYMENT, Ref
+from agentic_core.cluster.kinds import CONFIG_MAP, DEPLOYMENT
 from agentic_core.resolve import Surroundings
 from agentic_crds import Agent, ModelProvider, ModelProviderSpec, Tenant
 from agentic_operator.controllers import tenancy
-from agentic_operator.controllers.agent.observed import REVISION, ExistingRevision, ObservedAgent
-from agentic_operator.controllers.lookups import AGENT, AGENT_CONTROLLER, PROVIDER, PROVIDERS_BY_NAMESPACE
+from agentic_operator.controllers.agent.observed import ExistingRevision, ObservedAgent
+from agentic_operator.controllers.agent.prompt_sources import PromptSources
+from agentic_operator.controllers.lookups import AGENT, AGENT_CONTROLLER, PROVIDER, PROVIDERS_BY_NAMESPACE, REVISION
 from agentic_operator.controllers.parsed import Parsed
 from agentic_operator.desired.platform import PlatformSettings
 from agentic_operator.engine.controller import ReconcileContext
@@ -24,23 +26,24 @@ class Parsers:
 
 
 async def observe(
-    agent: Agent, ctx: ReconcileContext, *, platform: PlatformSettings, parsers: Parsers
+    agent: Agent, ctx: ReconcileContext, *, platform: PlatformSettings, parsers: Parsers, sources: PromptSources
 ) -> ObservedAgent:
     """What the agent refers to, its revisions and its runtime."""
     name, namespace = agent.metadata.name, agent.metadata.namespace or ""
     children = ctx.index.children(ReconcileKey(AGENT_CONTROLLER, AGENT.ref(name, namespace)))
+    revisions = [ctx.index.get(ref) for ref in children if ref.kind == REVISION]
     tenant = tenancy.tenant_of(namespace, ctx.index, parsers.tenants)
     return ObservedAgent(
         spec=agent.spec,
         around=Surroundings(
             namespace=namespace,
             providers=_providers(namespace, ctx, parsers),
-            prompts=await _prompts(agent, ctx),
+            prompts=await _prompts(agent, ctx, sources),
             allowed_models=tenant.spec.ai.models.allowed if tenant else (),
             installed_tools=platform.installed_tools,
         ),
         tenant=tenant.metadata.name if tenant else None,
-        revisions=tuple(_revision(ref, ctx) for ref in children if ref.kind == REVISION),
+        revisions=tuple(ExistingRevision.parse(obj["metadata"]) for obj in revisions if obj),
         children=frozenset(children),
         shared=ctx.index.get(DEPLOYMENT.ref(names.RUNTIME, namespace)),
         dedicated=ctx.index.get(DEPLOYMENT.ref(names.dedicated_name(name), namespace)),
@@ -56,16 +59,9 @@ def _providers(namespace: str, ctx: ReconcileContext, parsers: Parsers) -> dict[
     return found
 
 
-async def _prompts(agent: Agent, ctx: ReconcileContext) -> dict[str, str] | None:
-    """The ConfigMap that the prompt is in. Only its metadata is watched: other people's ConfigMaps are many."""
+async def _prompts(agent: Agent, ctx: ReconcileContext, sources: PromptSources) -> Mapping[str, str] | None:
+    """What the ConfigMap has that the prompt is in."""
     source = agent.spec.system_prompt_from
     ref = CONFIG_MAP.ref(source.name, agent.metadata.namespace) if source else None
-    if ref is None or ctx.index.entry(ref) is None:
-        return None
-    found = await ctx.cluster.get(ref)
-    return None if found is None else dict(found.get("data") or {})
-
-
-def _revision(ref: Ref, ctx: ReconcileContext) -> ExistingRevision:
-    obj = ctx.index.get(ref) or {}
-    return ExistingRevision(ref.name, str(obj.get("metadata", {}).get("creationTimestamp", "")))
+    entry = ctx.index.entry(ref) if ref else None
+    return await sources.get(ref, entry.version, ctx.cluster) if ref and entry else None

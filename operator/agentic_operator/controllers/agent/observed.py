@@ -1,14 +1,14 @@
 """What is observed of an Agent; `observe` reads it, the pure `desired` and `status` decide by it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
-from agentic_core.cluster.kinds import Object, Ref, custom
+from agentic_core import names
+from agentic_core.cluster.kinds import Object, Ref
 from agentic_core.resolve import Resolution, Surroundings, resolve
-from agentic_crds import AgentRevision
 from agentic_crds.agent import AgentSpec
-
-REVISION = custom(AgentRevision)
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,21 @@ class ExistingRevision:
     name: str
     created: str
     """RFC 3339; sorts by time."""
+    prompt: str = ""
+    """Name of the PromptVersion that it refers to; empty when its prompt is its own."""
+    stored_bytes: str = ""
+    """Its annotation; empty when it was made before there was one."""
+
+    @classmethod
+    def parse(cls, metadata: Mapping[str, Any]) -> "ExistingRevision":
+        """What the metadata of an AgentRevision says."""
+        labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+        return cls(
+            metadata["name"],
+            str(metadata.get("creationTimestamp", "")),
+            labels.get(names.PROMPT_VERSION, ""),
+            annotations.get(names.STORED_BYTES, ""),
+        )
 
 
 @dataclass(frozen=True)
@@ -39,3 +54,7 @@ class ObservedAgent:
     def resolution(self) -> Resolution:
         """The agent resolved, once for `desired` and `assess`."""
         return resolve(self.spec, self.around)
+
+    def revision(self, name: str) -> ExistingRevision | None:
+        """The revision of this name, if it exists."""
+        return next((one for one in self.revisions if one.name == name), None)
