@@ -110,6 +110,9 @@ class Quotas(Model):
     """Compute resources of each namespace."""
     agents: Count = 1000
     """Number of Agents in each namespace."""
+    definition_bytes: Quantity = "64Mi"
+    """Size of all AgentRevisions and PromptVersions in the tenant's namespaces together. An Agent whose new revision
+    would exceed it goes on with the one that it has."""
     max_runtime_pods: Annotated[int, Field(ge=1, le=1000), NUMERIC] = 10
     """Pods that the shared runtime of each namespace may scale to by its use of CPU. It has one pod where the cluster
     has no metrics server."""

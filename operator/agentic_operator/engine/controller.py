@@ -17,7 +17,7 @@ from agentic_crds.base import Status
 from agentic_operator.engine import ownership
 from agentic_operator.engine.decision import Assessment, Wanted
 from agentic_operator.engine.discovery import OptionalApis
-from agentic_operator.engine.index import Change, Index, Lookup
+from agentic_operator.engine.index import Amount, Change, Index, Lookup
 from agentic_operator.engine.key import ReconcileKey
 
 ResourceT = TypeVar("ResourceT")
@@ -71,6 +71,8 @@ class Controller(Protocol[ResourceT, ObservedT]):
     """What else the index must hold."""
     lookups: tuple[Lookup, ...] = ()
     """Secondary indexes, so that nothing has to walk over all objects."""
+    amounts: tuple[Amount, ...] = ()
+    """What the index sums up for each namespace."""
     optional_apis: tuple[str, ...] = ()
     """APIs that not every cluster serves and that its decisions depend on, as group/version: its keys are queued when
     one comes or goes."""

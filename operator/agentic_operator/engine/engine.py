@@ -59,7 +59,8 @@ class Engine:
         lookups = dict.fromkeys(lookup for controller in controllers for lookup in controller.lookups)
         watched = watched_kinds(controllers)
         metadata_only = [one.kind for one in watched if one.metadata_only]
-        self.index = Index(self._controllers.owners, lookups, metadata_only=metadata_only)
+        amounts = [amount for controller in controllers for amount in controller.amounts]
+        self.index = Index(self._controllers.owners, lookups, metadata_only=metadata_only, amounts=amounts)
         self.queue = Queue(self._tenants.of, per_tenant=PER_TENANT)
         self._isolation = Isolation(metrics.rejected)
         self._dispatcher = Dispatcher(

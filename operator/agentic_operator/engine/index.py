@@ -8,7 +8,7 @@ response does not bring back an object that its watch has already seen end; a de
 """
 
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -34,6 +34,14 @@ class Lookup:
 
 
 @dataclass(frozen=True, slots=True)
+class Amount:
+    """A number that each object of `kind` has, of which the index keeps the sum for each namespace."""
+
+    kind: Kind
+    of: Callable[[Object], int]
+
+
+@dataclass(frozen=True, slots=True)
 class IndexEntry:
     """One object with what the engine reads most."""
 
@@ -45,6 +53,7 @@ class IndexEntry:
     found: tuple[tuple[str, str], ...]
     """Lookups and the values under which they find it, so that removing it computes nothing."""
     data: bytes
+    amount: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +93,15 @@ class Index:
         lookups: Iterable[Lookup] = (),
         *,
         metadata_only: Iterable[Kind] = (),
+        amounts: Iterable[Amount] = (),
     ) -> None:
         self.metadata_only = frozenset(metadata_only)
         self._owners = owners or {}
         self._lookups: dict[Kind, list[Lookup]] = defaultdict(list)
         for lookup in {(lookup.kind, lookup.name): lookup for lookup in lookups}.values():
             self._lookups[lookup.kind].append(lookup)
+        self._amounts = {amount.kind: amount.of for amount in amounts}
+        self._totals: Counter[tuple[Kind, str]] = Counter()
         self._objects: dict[Kind, dict[Ref, IndexEntry]] = defaultdict(dict)
         self._children: dict[ReconcileKey, set[Ref]] = defaultdict(set)
         self._found: dict[tuple[Kind, str, str], set[Ref]] = defaultdict(set)
@@ -122,6 +134,10 @@ class Index:
     def any(self, kind: Kind, lookup: str, value: str) -> bool:
         """Whether `by` would find something."""
         return bool(self._found.get((kind, lookup, value)))
+
+    def total(self, kind: Kind, namespace: str) -> int:
+        """The sum of the `Amount` of the kind's objects in a namespace."""
+        return self._totals[kind, namespace]
 
     def children(self, owner: ReconcileKey) -> list[Ref]:
         """Objects that were made for `owner`, by their labels and their namespace."""
@@ -212,7 +228,9 @@ class Index:
             (lookup.name, sys.intern(value)) for lookup in self._lookups[ref.kind] for value in lookup.keys(obj)
         )
         owner = self._owner(metadata.get("labels") or {})
-        return IndexEntry(metadata["uid"], version, metadata.get("generation", 0), owner, found, compact(obj))
+        amount = self._amounts[ref.kind](obj) if ref.kind in self._amounts else 0
+        generation = metadata.get("generation", 0)
+        return IndexEntry(metadata["uid"], version, generation, owner, found, compact(obj), amount)
 
     def _owner(self, labels: Mapping[str, str]) -> ReconcileKey | None:
         """Users may write labels: half of an owner's name is none, and neither is an unknown controller."""
@@ -224,12 +242,16 @@ class Index:
         return ReconcileKey(controller, kind.ref(name, labels.get(names.OWNER_NAMESPACE)))
 
     def _link(self, ref: Ref, entry: IndexEntry) -> None:
+        if entry.amount:
+            self._totals[ref.kind, ref.namespace or ""] += entry.amount
         if entry.owner:
             self._children[entry.owner].add(ref)
         for lookup, value in entry.found:
             self._found[ref.kind, lookup, value].add(ref)
 
     def _unlink(self, ref: Ref, entry: IndexEntry) -> None:
+        if entry.amount:
+            self._totals[ref.kind, ref.namespace or ""] -= entry.amount
         if entry.owner:
             _discard(self._children, entry.owner, ref)
         for lookup, value in entry.found:

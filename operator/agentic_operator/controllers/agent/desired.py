@@ -5,7 +5,7 @@ from agentic_core.cluster.kinds import Object, Ref
 from agentic_crds import Agent
 from agentic_crds.agent import AgentRuntime, Resources, RuntimeMode
 from agentic_operator.controllers.agent.observed import ObservedAgent
-from agentic_operator.controllers.agent.record import Record
+from agentic_operator.controllers.agent.record import record_of
 from agentic_operator.controllers.agent.runtime import is_available, runtime_of
 from agentic_operator.controllers.lookups import REVISION
 from agentic_operator.desired import runtime
@@ -16,17 +16,17 @@ from agentic_operator.engine.decision import Wanted
 def desired(agent: Agent, observed: ObservedAgent, platform: PlatformSettings) -> Wanted:
     """The revision of the spec, and pods of its own for a Dedicated agent.
 
-    While the agent cannot be resolved everything stays as it is: the last good revision goes on serving.
+    While there is no revision of the spec everything stays as it is: the last good revision goes on serving. Where the
+    budget has no room for it, older ones than the history limit allows with it make room.
     """
-    resolution = observed.resolution
-    if observed.tenant is None or resolution.definition is None:
-        others = {ref for ref in observed.children if ref.kind != REVISION}
-        return Wanted(keep=frozenset(others | kept_revisions(agent, observed, latest=None)))
-    latest = names.revision_name(agent.metadata.name, resolution.digest)
-    record = Record(agent, resolution.definition, resolution.digest, observed.tenant, observed.revision(latest))
+    record = record_of(agent, observed)
+    latest = names.revision_name(agent.metadata.name, observed.resolution.digest) if record else None
+    kept = kept_revisions(agent, observed, latest=latest)
+    if record is None or observed.over_budget:
+        return Wanted(keep=frozenset({ref for ref in observed.children if ref.kind != REVISION} | kept))
     return Wanted(
-        [record.revision, *own_runtime(agent, observed.tenant, platform)],
-        keep=frozenset(kept_revisions(agent, observed, latest=latest) | _until_replaced(agent, observed)),
+        [record.revision, *own_runtime(agent, record.tenant, platform)],
+        keep=frozenset(kept | _until_replaced(agent, observed)),
         shared=record.prompts,
     )
 

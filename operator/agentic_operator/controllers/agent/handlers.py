@@ -17,6 +17,7 @@ from agentic_core.cluster.kinds import (
 from agentic_crds import Agent, AgentStatus, ModelProvider, Tenant
 from agentic_operator.controllers import tenancy
 from agentic_operator.controllers.agent import runtime
+from agentic_operator.controllers.agent.budget import AMOUNTS, DefinitionBudgets
 from agentic_operator.controllers.agent.desired import desired
 from agentic_operator.controllers.agent.observe import Parsers, observe
 from agentic_operator.controllers.agent.observed import ObservedAgent
@@ -68,12 +69,14 @@ class AgentController(Controller[Agent, ObservedAgent]):
     children = (REVISION, DEPLOYMENT, SERVICE, AUTOSCALER, DISRUPTION_BUDGET)
     immutable = (REVISION,)
     watches = (WatchedKind(CONFIG_MAP, metadata_only=True),)
+    amounts = AMOUNTS
     lookups = (*AGENT_LOOKUPS, PROVIDER_LOOKUP, REVISION_LOOKUP)
 
     def __init__(self, platform: PlatformSettings) -> None:
         self._platform = platform
         self._parsers = Parsers(Parsed(Tenant), Parsed(ModelProvider))
         self._sources = PromptSources()
+        self._budgets = DefinitionBudgets()
 
     def parse(self, obj: Object) -> Agent:
         return Agent.model_validate(obj)
@@ -109,7 +112,14 @@ class AgentController(Controller[Agent, ObservedAgent]):
         return [ref for namespace in namespaces for ref in index.by(AGENT, BY_NAMESPACE, namespace)]
 
     async def observe(self, resource: Agent, ctx: ReconcileContext) -> ObservedAgent:
-        return await observe(resource, ctx, platform=self._platform, parsers=self._parsers, sources=self._sources)
+        return await observe(
+            resource,
+            ctx,
+            platform=self._platform,
+            parsers=self._parsers,
+            sources=self._sources,
+            budgets=self._budgets,
+        )
 
     def desired(self, resource: Agent, observed: ObservedAgent) -> Wanted:
         return desired(resource, observed, self._platform)

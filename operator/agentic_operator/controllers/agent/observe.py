@@ -1,16 +1,25 @@
 """All reads of the Agent controller; `handlers` calls it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agentic_core import names
-from agentic_core.cluster.kinds import CONFIG_MAP, DEPLOYMENT
-from agentic_core.resolve import Surroundings
+from agentic_core.cluster.kinds import CONFIG_MAP, DEPLOYMENT, Ref
+from agentic_core.resolve import ResolutionProblem, Surroundings
 from agentic_crds import Agent, ModelProvider, ModelProviderSpec, Tenant
 from agentic_operator.controllers import tenancy
+from agentic_operator.controllers.agent.budget import DefinitionBudgets, TenantBudget
 from agentic_operator.controllers.agent.observed import ExistingRevision, ObservedAgent
 from agentic_operator.controllers.agent.prompt_sources import PromptSources
-from agentic_operator.controllers.lookups import AGENT, AGENT_CONTROLLER, PROVIDER, PROVIDERS_BY_NAMESPACE, REVISION
+from agentic_operator.controllers.agent.record import Record, record_of
+from agentic_operator.controllers.lookups import (
+    AGENT,
+    AGENT_CONTROLLER,
+    PROMPT,
+    PROVIDER,
+    PROVIDERS_BY_NAMESPACE,
+    REVISION,
+)
 from agentic_operator.controllers.parsed import Parsed
 from agentic_operator.desired.platform import PlatformSettings
 from agentic_operator.engine.controller import ReconcileContext
@@ -26,14 +35,20 @@ class Parsers:
 
 
 async def observe(
-    agent: Agent, ctx: ReconcileContext, *, platform: PlatformSettings, parsers: Parsers, sources: PromptSources
+    agent: Agent,
+    ctx: ReconcileContext,
+    *,
+    platform: PlatformSettings,
+    parsers: Parsers,
+    sources: PromptSources,
+    budgets: DefinitionBudgets,
 ) -> ObservedAgent:
     """What the agent refers to, its revisions and its runtime."""
     name, namespace = agent.metadata.name, agent.metadata.namespace or ""
     children = ctx.index.children(ReconcileKey(AGENT_CONTROLLER, AGENT.ref(name, namespace)))
     revisions = [ctx.index.get(ref) for ref in children if ref.kind == REVISION]
     tenant = tenancy.tenant_of(namespace, ctx.index, parsers.tenants)
-    return ObservedAgent(
+    observed = ObservedAgent(
         spec=agent.spec,
         around=Surroundings(
             namespace=namespace,
@@ -48,6 +63,30 @@ async def observe(
         shared=ctx.index.get(DEPLOYMENT.ref(names.RUNTIME, namespace)),
         dedicated=ctx.index.get(DEPLOYMENT.ref(names.dedicated_name(name), namespace)),
     )
+    return (
+        replace(observed, over_budget=_reserve(agent, observed, tenant, ctx=ctx, budgets=budgets))
+        if tenant
+        else observed
+    )
+
+
+def _reserve(
+    agent: Agent, observed: ObservedAgent, tenant: Tenant, *, ctx: ReconcileContext, budgets: DefinitionBudgets
+) -> ResolutionProblem | None:
+    """The problem when the tenant's budget has no room for the objects that are to be created."""
+    record = record_of(agent, observed)
+    if record is None:
+        return None
+    budget = TenantBudget.of(tenant, tenancy.namespaces_of(tenant, ctx.index))
+    ref = AGENT.ref(agent.metadata.name, agent.metadata.namespace)
+    return budgets.reserve(ref, _needed(record, ctx), budget, index=ctx.index)
+
+
+def _needed(record: Record, ctx: ReconcileContext) -> dict[Ref, int]:
+    """Nothing in most reconciles, which is found out without making the objects."""
+    existing = record.existing
+    prompt = PROMPT.ref(existing.prompt, record.agent.metadata.namespace) if existing and existing.prompt else None
+    return {} if existing and (prompt is None or ctx.index.entry(prompt)) else record.sizes
 
 
 def _providers(namespace: str, ctx: ReconcileContext, parsers: Parsers) -> dict[str, ModelProviderSpec]:

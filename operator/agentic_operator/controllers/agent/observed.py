@@ -7,7 +7,7 @@ from typing import Any
 
 from agentic_core import names
 from agentic_core.cluster.kinds import Object, Ref
-from agentic_core.resolve import Resolution, Surroundings, resolve
+from agentic_core.resolve import Resolution, ResolutionProblem, Surroundings, resolve
 from agentic_crds.agent import AgentSpec
 
 
@@ -49,6 +49,8 @@ class ObservedAgent:
     """The shared runtime's Deployment."""
     dedicated: Object | None = None
     """The Deployment of its own."""
+    over_budget: ResolutionProblem | None = None
+    """Why its new revision is not created, although it resolves."""
 
     @cached_property
     def resolution(self) -> Resolution:

@@ -1,6 +1,6 @@
 """The record of what an agent resolves to: an AgentRevision, and a PromptVersion where the prompt is long; pure.
 
-`desired` makes it.
+`desired` and `observe` make it.
 """
 
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from functools import cached_property
 import orjson
 
 from agentic_core import names, revisions
-from agentic_core.cluster.kinds import NAMESPACE, Object
+from agentic_core.cluster.kinds import NAMESPACE, Object, Ref, ref_of
 from agentic_crds import Agent
 from agentic_crds.agent_revision import Definition
 from agentic_crds.prompt_version import name_of
-from agentic_operator.controllers.agent.observed import ExistingRevision
+from agentic_operator.controllers.agent.observed import ExistingRevision, ObservedAgent
 from agentic_operator.controllers.lookups import PROMPT, PROMPT_CONTROLLER, REVISION
 from agentic_operator.desired import metadata
 from agentic_operator.engine.decision import SharedObject
@@ -54,6 +54,12 @@ class Record:
         return (SharedObject(_with_size(body, spec, _size(spec)), owner),)
 
     @property
+    def sizes(self) -> dict[Ref, int]:
+        """What each of the objects takes of the tenant's budget."""
+        objects = [self.revision, *(one.body for one in self.prompts)]
+        return {ref_of(one): int(one["metadata"].get("annotations", {}).get(names.STORED_BYTES, 0)) for one in objects}
+
+    @property
     def _namespace(self) -> str:
         return self.agent.metadata.namespace or ""
 
@@ -64,6 +70,15 @@ class Record:
     @cached_property
     def _prompt_sha256(self) -> str:
         return revisions.prompt_sha256(self.definition.system_prompt)
+
+
+def record_of(agent: Agent, observed: ObservedAgent) -> Record | None:
+    """The record; None when the agent does not resolve."""
+    resolution = observed.resolution
+    if observed.tenant is None or resolution.definition is None:
+        return None
+    existing = observed.revision(names.revision_name(agent.metadata.name, resolution.digest))
+    return Record(agent, resolution.definition, resolution.digest, observed.tenant, existing)
 
 
 def _size(spec: Object) -> str:

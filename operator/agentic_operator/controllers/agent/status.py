@@ -12,6 +12,9 @@ from agentic_operator.controllers.agent.observed import ObservedAgent
 from agentic_operator.controllers.agent.runtime import RuntimeState
 from agentic_operator.engine.decision import Assessment
 
+BUDGET_PAUSE = 60.0
+"""Seconds until an agent without room in its tenant's budget is looked at again: others may have made room."""
+
 
 def assess(agent: Agent, observed: ObservedAgent, now: datetime) -> Assessment:
     """Which revision serves and where, and whether it is that of the current spec."""
@@ -35,17 +38,17 @@ def assess(agent: Agent, observed: ObservedAgent, now: datetime) -> Assessment:
             observations(problems, state, latest), generation=agent.metadata.generation, now=now
         ),
     )
-    return Assessment(status)
+    return Assessment(status, requeue_after=BUDGET_PAUSE if observed.over_budget else None)
 
 
 def problems_of(agent: Agent, observed: ObservedAgent) -> tuple[ResolutionProblem, ...]:
-    """Why there is no definition; empty when there is one."""
+    """Why there is no revision of the spec; empty when there is one."""
     if observed.tenant is None:
         message = (
             f"Namespace {agent.metadata.namespace} belongs to no Tenant; create the agent in a namespace of a Tenant"
         )
         return (ResolutionProblem("NoTenant", message),)
-    return observed.resolution.problems
+    return observed.resolution.problems or ((observed.over_budget,) if observed.over_budget else ())
 
 
 def observations(problems: tuple[ResolutionProblem, ...], state: RuntimeState, latest: str | None) -> list[Observation]:
