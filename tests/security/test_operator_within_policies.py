@@ -11,6 +11,7 @@ import pytest
 
 from tests.manifests.cluster import Cluster
 from tests.operator.controllers import test_agents as agents
+from tests.operator.controllers import test_prompts as prompts
 from tests.operator.controllers import test_providers as providers
 from tests.operator.controllers import test_scaling as scaling
 from tests.operator.controllers import test_tenants as tenants
@@ -25,6 +26,7 @@ SCENARIOS: list[Scenario] = [
     agents.test_a_runtime_that_takes_over_is_waited_for,
     agents.test_old_revisions_go_but_not_the_one_in_use,
     agents.test_an_agent_outside_of_a_tenant_is_told_so,
+    prompts.test_agents_of_one_prompt_share_it_and_take_it_with_them,
     providers.test_a_provider_with_its_key_is_ready_and_never_shows_it,
     scaling.test_the_shared_runtime_scales_when_metrics_come_and_stops_when_they_go,
     tenants.test_a_tenant_has_locked_down_namespaces,
