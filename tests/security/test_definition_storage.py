@@ -172,7 +172,15 @@ async def api_holds_one_text(tenant: Customer) -> None:
 def kubectl_lists(cluster: ControlPlane, tenant: Customer) -> None:
     """What a user sees stays small."""
     for kind, count in (("agents", AGENTS), ("agentrevisions", AGENTS * (EDITS + 1)), ("promptversions", EDITS + 1)):
-        command = [programs() / "kubectl", "--kubeconfig", cluster.kubeconfig, "-n", tenant.namespace, "get", kind]
+        command: list[str | Path] = [
+            programs() / "kubectl",
+            "--kubeconfig",
+            cluster.kubeconfig,
+            "-n",
+            tenant.namespace,
+            "get",
+            kind,
+        ]
         lines = subprocess.run(command, capture_output=True, check=True, timeout=30, text=True).stdout.splitlines()
         assert len(lines) == count + 1
         assert max(map(len, lines)) < 250

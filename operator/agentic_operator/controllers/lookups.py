@@ -4,16 +4,14 @@ from collections.abc import Iterable
 
 from agentic_core import names
 from agentic_core.cluster.kinds import Object, Ref, custom
-from agentic_crds import Agent, AgentRevision, ModelProvider, PromptVersion
+from agentic_crds import Agent, ModelProvider
 from agentic_crds.agent import RuntimeMode
+from agentic_operator.controllers.kinds import REVISION
 from agentic_operator.engine.index import Index, Lookup
 
 AGENT = custom(Agent)
 AGENT_CONTROLLER = "agent"
 """Name of the controller that makes revisions and Dedicated runtimes."""
-REVISION, PROMPT = custom(AgentRevision), custom(PromptVersion)
-PROMPT_CONTROLLER = "prompt-versions"
-"""Name of the controller that deletes prompts."""
 PROVIDER = custom(ModelProvider)
 PROVIDERS_BY_NAMESPACE = "providers-of-namespace"
 PROVIDER_LOOKUP = Lookup(PROVIDER, PROVIDERS_BY_NAMESPACE, lambda provider: (provider["metadata"]["namespace"],))

@@ -9,14 +9,8 @@ from datetime import datetime
 
 from agentic_core import names
 from agentic_core.cluster.kinds import NAMESPACE, Object, Ref
-from agentic_operator.controllers.lookups import (
-    BY_PROMPT_VERSION,
-    PROMPT,
-    PROMPT_CONTROLLER,
-    REVISION,
-    REVISION_LOOKUP,
-    revisions_with,
-)
+from agentic_operator.controllers.kinds import PROMPT, PROMPT_CONTROLLER, REVISION
+from agentic_operator.controllers.lookups import BY_PROMPT_VERSION, REVISION_LOOKUP, revisions_with
 from agentic_operator.engine.controller import Controller, ReconcileContext
 from agentic_operator.engine.decision import Assessment, Wanted
 from agentic_operator.engine.index import Change, Index, IndexEntry

@@ -15,7 +15,7 @@ from agentic_operator.controllers import shared_runtime
 from agentic_operator.controllers.agent.desired import desired
 from agentic_operator.controllers.agent.observed import ExistingRevision, ObservedAgent
 from agentic_operator.controllers.agent.status import assess
-from agentic_operator.controllers.lookups import REVISION
+from agentic_operator.controllers.kinds import REVISION
 from agentic_operator.controllers.shared_runtime import ObservedRuntime, RuntimeNamespace
 from agentic_operator.desired import runtime
 from agentic_operator.desired.runtime import Autoscaled, RuntimePods

@@ -16,7 +16,7 @@ from agentic_core.cluster.kinds import Object, Ref
 from agentic_core.quantity import format_quantity, parse_quantity
 from agentic_core.resolve import ResolutionProblem
 from agentic_crds import Tenant
-from agentic_operator.controllers.lookups import PROMPT, REVISION
+from agentic_operator.controllers.kinds import PROMPT, REVISION
 from agentic_operator.engine.index import Amount, Index
 
 EXCEEDED = "DefinitionBudgetExceeded"

@@ -7,7 +7,7 @@ from agentic_crds.agent import AgentRuntime, Resources, RuntimeMode
 from agentic_operator.controllers.agent.observed import ObservedAgent
 from agentic_operator.controllers.agent.record import record_of
 from agentic_operator.controllers.agent.runtime import is_available, runtime_of
-from agentic_operator.controllers.lookups import REVISION
+from agentic_operator.controllers.kinds import REVISION
 from agentic_operator.desired import runtime
 from agentic_operator.desired.platform import PlatformSettings
 from agentic_operator.engine.decision import Wanted

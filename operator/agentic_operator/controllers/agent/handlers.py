@@ -23,6 +23,7 @@ from agentic_operator.controllers.agent.observe import Parsers, observe
 from agentic_operator.controllers.agent.observed import ObservedAgent
 from agentic_operator.controllers.agent.prompt_sources import PromptSources
 from agentic_operator.controllers.agent.status import assess
+from agentic_operator.controllers.kinds import PROMPT, REVISION
 from agentic_operator.controllers.lookups import (
     AGENT,
     AGENT_CONTROLLER,
@@ -31,10 +32,8 @@ from agentic_operator.controllers.lookups import (
     BY_PROMPT,
     BY_PROVIDER,
     BY_SHARED_RUNTIME,
-    PROMPT,
     PROVIDER,
     PROVIDER_LOOKUP,
-    REVISION,
     REVISION_LOOKUP,
     revisions_with,
 )

@@ -12,14 +12,8 @@ from agentic_operator.controllers.agent.budget import DefinitionBudgets, TenantB
 from agentic_operator.controllers.agent.observed import ExistingRevision, ObservedAgent
 from agentic_operator.controllers.agent.prompt_sources import PromptSources
 from agentic_operator.controllers.agent.record import Record, record_of
-from agentic_operator.controllers.lookups import (
-    AGENT,
-    AGENT_CONTROLLER,
-    PROMPT,
-    PROVIDER,
-    PROVIDERS_BY_NAMESPACE,
-    REVISION,
-)
+from agentic_operator.controllers.kinds import PROMPT, REVISION
+from agentic_operator.controllers.lookups import AGENT, AGENT_CONTROLLER, PROVIDER, PROVIDERS_BY_NAMESPACE
 from agentic_operator.controllers.parsed import Parsed
 from agentic_operator.desired.platform import PlatformSettings
 from agentic_operator.engine.controller import ReconcileContext

@@ -14,7 +14,7 @@ from agentic_crds import Agent
 from agentic_crds.agent_revision import Definition
 from agentic_crds.prompt_version import name_of
 from agentic_operator.controllers.agent.observed import ExistingRevision, ObservedAgent
-from agentic_operator.controllers.lookups import PROMPT, PROMPT_CONTROLLER, REVISION
+from agentic_operator.controllers.kinds import PROMPT, PROMPT_CONTROLLER, REVISION
 from agentic_operator.desired import metadata
 from agentic_operator.engine.decision import SharedObject
 from agentic_operator.engine.key import ReconcileKey
