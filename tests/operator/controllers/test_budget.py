@@ -83,6 +83,22 @@ def test_what_an_agent_reserved_and_needs_no_more_is_free(index: Index) -> None:
     assert budgets.reserve(THREE, {REVISION.ref("three-1", PLACE): 90}, BUDGET, index=index) is None
 
 
+def test_refused_agents_are_tried_again_when_something_of_their_tenant_was_deleted(index: Index) -> None:
+    budgets, too_much = DefinitionBudgets(), {REVISION.ref("x", PLACE): 101}
+    for one in (ONE, TWO, THREE):
+        assert budgets.reserve(one, too_much, BUDGET, index=index)
+    assert budgets.refused("acme-second", index) == [ONE, TWO, THREE]
+    assert budgets.refused("rival-default", index) == []
+    index.evict(TWO)
+    budgets.reserve(ONE, {}, BUDGET, index=index)
+    assert budgets.refused(PLACE, index) == [THREE]
+    many = [AGENT.ref(f"a{number}", PLACE) for number in range(100)]
+    for one in many:
+        index.put(stored(one))
+        assert budgets.reserve(one, too_much, BUDGET, index=index)
+    assert len(budgets.refused(PLACE, index)) == 8
+
+
 def test_another_tenant_has_a_budget_of_its_own(index: Index) -> None:
     budgets, rival = DefinitionBudgets(), TenantBudget("rival", 100, ("rival-default",))
     assert budgets.reserve(ONE, {REVISION.ref("one-1", PLACE): 90}, BUDGET, index=index) is None

@@ -21,6 +21,8 @@ from agentic_operator.engine.index import Amount, Index
 
 EXCEEDED = "DefinitionBudgetExceeded"
 MEBIBYTE = 1024 * 1024
+MAX_RETRIED = 8
+"""How many refused agents are tried again when something was deleted; the others wait for their pause to end."""
 
 
 def _stored_bytes(obj: Object) -> int:
@@ -61,6 +63,8 @@ class DefinitionBudgets:
 
     def __init__(self) -> None:
         self._reserved: dict[Ref, _Reservation] = {}
+        self._refused: dict[Ref, Collection[str]] = {}
+        """Agents that found no room, in their order, with the namespaces whose objects share it."""
 
     def reserve(
         self, agent: Ref, needed: Mapping[Ref, int], budget: TenantBudget, *, index: Index
@@ -68,14 +72,22 @@ class DefinitionBudgets:
         """Reserve the objects that do not exist yet, instead of what the agent had reserved before. The problem when
         they do not fit."""
         self._reserved.pop(agent, None)
+        self._refused.pop(agent, None)
         missing = _missing(needed, index)
         if not missing:
             return None
         used = budget.used(index)
         if used + sum((self._pending(budget.tenant, index) | missing).values()) > budget.limit:
+            self._refused[agent] = budget.namespaces
             return _exceeded(budget, used=used, needed=sum(missing.values()))
         self._reserved[agent] = _Reservation(budget.tenant, missing)
         return None
+
+    def refused(self, namespace: str, index: Index) -> list[Ref]:
+        """Agents that may find room since an object in this namespace was deleted."""
+        self._refused = {agent: spaces for agent, spaces in self._refused.items() if index.entry(agent)}
+        found = [agent for agent, spaces in self._refused.items() if namespace in spaces]
+        return found[:MAX_RETRIED]
 
     def _pending(self, tenant: str, index: Index) -> dict[Ref, int]:
         """What is reserved and does not exist yet. An object that several agents need counts once."""

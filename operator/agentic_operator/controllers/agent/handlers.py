@@ -90,8 +90,8 @@ class AgentController(Controller[Agent, ObservedAgent]):
             return [*index.by(AGENT, BY_PROVIDER, named), *index.by(AGENT, BY_PROVIDER, open_)]
         if kind == CONFIG_MAP:
             return index.by(AGENT, BY_PROMPT, f"{namespace}/{name}")
-        if kind == PROMPT:
-            return self._agents_without(change, index)
+        if kind in (REVISION, PROMPT):
+            return [] if change.after else self._agents_after_deletion(change.ref, index)
         if kind == NAMESPACE:
             return index.by(AGENT, BY_NAMESPACE, name)
         if kind == TENANT:
@@ -100,10 +100,13 @@ class AgentController(Controller[Agent, ObservedAgent]):
             return index.by(AGENT, BY_SHARED_RUNTIME, namespace)
         return ()
 
-    def _agents_without(self, change: Change, index: Index) -> list[Ref]:
-        """Those with revisions that refer to a prompt that was deleted, though not by the operator."""
-        entries = [] if change.after else [index.entry(ref) for ref in revisions_with(change.ref, index)]
-        return [entry.owner.ref for entry in entries if entry and entry.owner and entry.owner.ref.kind == AGENT]
+    def _agents_after_deletion(self, gone: Ref, index: Index) -> list[Ref]:
+        """Those that found no room in their tenant's budget, and those with revisions that refer to a prompt which
+        somebody else than the operator deleted."""
+        revisions = revisions_with(gone, index) if gone.kind == PROMPT else []
+        entries = [index.entry(ref) for ref in revisions]
+        owners = [entry.owner.ref for entry in entries if entry and entry.owner and entry.owner.ref.kind == AGENT]
+        return [*owners, *self._budgets.refused(gone.namespace or "", index)]
 
     def _agents_of(self, obj: Object, index: Index) -> list[Ref]:
         tenant = self._parsers.tenants.read(obj)
