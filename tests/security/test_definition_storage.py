@@ -6,7 +6,7 @@ import gc
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,7 +46,7 @@ def cluster(tmp_path: Path) -> Iterator[ControlPlane]:
 
 
 @asynccontextmanager
-async def operator(plane: ControlPlane, folder: Path) -> AsyncIterator[processes.Program]:
+async def operator(plane: ControlPlane, folder: Path) -> AsyncGenerator[processes.Program]:
     """The operator as a process of its own."""
     environ = {
         "AGENTIC_KUBECONFIG": str(plane.kubeconfig),
