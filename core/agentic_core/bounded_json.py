@@ -24,6 +24,10 @@ class ExcessiveJson(ValueError):
     """The text has too many values, or nests them too deeply."""
 
 
+class TooDeepJson(ExcessiveJson):
+    """The text nests its values too deeply."""
+
+
 def check(text: bytes, *, max_values: int = MAX_VALUES) -> int:
     """At most how many values the text has, by its commas and brackets. Raises `ExcessiveJson` for too many."""
     found = _separators(text)
@@ -50,7 +54,7 @@ def loads(text: bytes, *, max_values: int = MAX_VALUES, max_depth: int = MAX_DEP
             raise
         too_deep = True
     if too_deep:
-        raise ExcessiveJson(f"it nests more than {max_depth} lists and objects in each other")
+        raise TooDeepJson(f"it nests more than {max_depth} lists and objects in each other")
     return value
 
 

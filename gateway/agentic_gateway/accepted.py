@@ -11,7 +11,7 @@ from typing import Final
 import orjson
 
 from agentic_core import bounded_json
-from agentic_core.bounded_json import ExcessiveJson
+from agentic_core.bounded_json import ExcessiveJson, TooDeepJson
 from agentic_core.errors import Malformed, TooLarge
 from agentic_gateway.reserve import tokens
 from agentic_gateway.wires.base import JSON, Operation, expect
@@ -66,6 +66,8 @@ async def _slices(head: bytes, rest: bytes) -> AsyncIterator[bytes]:
 def _parsed(data: bytes) -> JSON:
     try:
         parsed = bounded_json.loads(data)
+    except TooDeepJson as error:
+        raise Malformed(f"The body is not JSON that is read here: {error}.") from None
     except ExcessiveJson as error:
         raise TooLarge(f"The body cannot be read: {error}.") from None
     except ValueError as error:

@@ -29,6 +29,7 @@ from agentic_gateway.settings import GatewaySettings
 from agentic_gateway.settle import repository
 from agentic_gateway.settle.repository import UsageRepository
 from agentic_gateway.settle.usage_queue import UsageQueue
+from agentic_gateway.shares import CallShares, ShareLimits
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,31 @@ async def running(settings: GatewaySettings, parts: GatewayParts) -> AsyncGenera
                 body_bytes=settings.max_request_bytes,
                 receive_seconds=settings.receive_seconds,
                 request_seconds=settings.request_seconds,
-                event_bytes=settings.max_answer_bytes,
+                event_bytes=settings.max_event_bytes,
             ),
+            shares=_shares(settings, metrics),
             clock=parts.clock,
         )
         async with aclosing(queue), background(balances.watch()):
             yield GatewayContext(flow, metrics, GatewayReadiness(parts.resources, store, queue).problem)
+
+
+def _shares(settings: GatewaySettings, metrics: GatewayMetrics) -> CallShares:
+    requests = max(settings.request_bytes_per_tenant, settings.max_request_bytes)
+    responses = max(settings.response_bytes_per_tenant, settings.max_answer_bytes, settings.max_event_bytes)
+    shares = CallShares(
+        ShareLimits(
+            calls=settings.calls,
+            calls_per_tenant=settings.calls_per_tenant,
+            request_bytes=max(settings.request_bytes, requests),
+            request_bytes_per_tenant=requests,
+            response_bytes=max(settings.response_bytes, responses),
+            response_bytes_per_tenant=responses,
+            wait_seconds=settings.share_wait_seconds,
+        )
+    )
+    metrics.show_held(shares.held_bytes)
+    return shares
 
 
 def _upstream(

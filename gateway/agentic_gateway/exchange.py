@@ -47,6 +47,13 @@ class HttpExchange:
         """Send a whole response as JSON."""
         await self.reply(status, orjson.dumps(body), {"content-type": "application/json", **(headers or {})})
 
+    def max_body_bytes(self, limit: int) -> int:
+        """How large the body may be by the head of the request, where one is `limit` at most. Raises `TooLarge`."""
+        declared = body.declared(self.headers.items())
+        if declared > limit:
+            raise body.too_large(limit)
+        return limit if b"transfer-encoding" in self.headers else declared
+
     async def body(self, *, max_bytes: int, seconds: float) -> bytes:
         """The body of the request."""
         try:

@@ -6,6 +6,7 @@ relay (the response to the caller) → settle (what it cost, before the end of t
 
 import asyncio
 from dataclasses import dataclass
+from functools import partial
 
 from agentic_core import telemetry
 from agentic_core.clock import Clock
@@ -19,6 +20,7 @@ from agentic_gateway.metrics import CallLabels, GatewayMetrics
 from agentic_gateway.relay import relay
 from agentic_gateway.route import routing
 from agentic_gateway.route.routing import ModelCatalog
+from agentic_gateway.shares import CallMemory, CallShares
 from agentic_gateway.spending import Spending
 from agentic_gateway.wires.base import Operation, Tokens
 
@@ -43,23 +45,41 @@ class CallFlow:
     upstream: Upstream
     metrics: GatewayMetrics
     limits: RequestLimits
+    shares: CallShares
     clock: Clock
 
     async def run(self, operation: Operation, exchange: HttpExchange, labels: CallLabels) -> ProviderResponse:
         """Take a request through the steps; raises what the caller gets instead of a response, or its rest."""
         started = asyncio.get_running_loop().time()
-        deadline = started + self.limits.request_seconds
-
         credential = self.identify(exchange)
         telemetry.annotate_logs(tenant=credential.claims.tenant, run=credential.claims.run_id)
-        request = await self._read(operation, exchange)
+        tenant_id, size = credential.spender.tenant_id, exchange.max_body_bytes(self.limits.body_bytes)
+        with self.shares.call(tenant_id):
+            async with self.shares.memory(tenant_id, size) as memory:
+                return await self._call(
+                    operation, exchange, credential=credential, memory=memory, labels=labels, started=started
+                )
+
+    async def _call(
+        self,
+        operation: Operation,
+        exchange: HttpExchange,
+        *,
+        credential: Credential,
+        memory: CallMemory,
+        labels: CallLabels,
+        started: float,
+    ) -> ProviderResponse:
+        """All that follows once the call has its shares."""
+        deadline = started + self.limits.request_seconds
+        request = await self._read(operation, exchange, memory)
 
         backends = routing.backends(request.model, credential.claims, operation, self.catalog)
         labels.show(backends[0])
 
         worst_case = WorstCase(request.prompt_tokens, operation.max_output(request.own, backends[0].provider.type))
         async with self.ledger.reserve(credential.spender, worst_case) as reservation:
-            call = ModelCall(operation, request, exchange.headers, deadline, reservation.output_tokens)
+            call = ModelCall(operation, request, exchange.headers, memory, deadline, reservation.output_tokens)
             spending = Spending(self.metrics, credential.spender, call, reservation)
             async with exchange.while_connected(), asyncio.timeout_at(deadline):
                 with spans.of_provider(call, credential.claims, backends[0]) as span:
@@ -76,9 +96,11 @@ class CallFlow:
         """The credential of a request; raises `Unauthenticated`."""
         return self.verifier.credential(exchange.headers, self.clock.now().timestamp())
 
-    async def _read(self, operation: Operation, exchange: HttpExchange) -> AcceptedRequest:
+    async def _read(self, operation: Operation, exchange: HttpExchange, memory: CallMemory) -> AcceptedRequest:
         data = await exchange.body(max_bytes=self.limits.body_bytes, seconds=self.limits.receive_seconds)
-        return accepted.accept(operation, data, exchange.headers)
+        size = len(data)
+        memory.request_read(size)
+        return await memory.parse(partial(accepted.accept, operation, data, exchange.headers), size)
 
     async def _relay(
         self, call: ModelCall, response: ProviderResponse, exchange: HttpExchange, spending: Spending

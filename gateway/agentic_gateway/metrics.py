@@ -109,12 +109,20 @@ class GatewayMetrics:
         self.circuits = Gauge(
             "agentic_gateway_circuits", "Providers whose circuit is not closed.", ("state",), registry=self.registry
         )
+        self.held = Gauge(
+            "agentic_gateway_held_bytes", "Bytes that calls in progress hold.", ("kind",), registry=self.registry
+        )
         self._add_usage()
 
     def show_circuits(self, states: Callable[[], Mapping[str, int]]) -> None:
         """Show, whenever metrics are read, how many circuits are in each state."""
         for state in states():
             self.circuits.labels(state).set_function(partial(_number, states, state))
+
+    def show_held(self, held: Callable[[], Mapping[str, int]]) -> None:
+        """Show, whenever metrics are read, what requests and responses hold."""
+        for kind in held():
+            self.held.labels(kind).set_function(partial(_number, held, kind))
 
     def _add_usage(self) -> None:
         self.usage_pending = Gauge(

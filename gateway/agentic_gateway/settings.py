@@ -28,8 +28,24 @@ class GatewaySettings(Settings):
     """Whether the trace (`traceparent`) is sent to providers, which are other companies as a rule."""
     max_request_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
     """Largest body of a request."""
-    max_answer_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
-    """Largest response that is not streamed, and largest event of one that is."""
+    max_answer_bytes: int = Field(default=32 * 1024 * 1024, gt=0)
+    """Largest response that is not streamed."""
+    max_event_bytes: int = Field(default=1024 * 1024, gt=0)
+    """Largest event of a stream."""
+    calls: int = Field(default=512, ge=1)
+    """Calls in progress from which on each tenant may have its equal part of them only."""
+    calls_per_tenant: int = Field(default=256, ge=1)
+    """Calls of one tenant in progress; more are refused with 429."""
+    request_bytes: int = Field(default=192 * 1024 * 1024, gt=0)
+    """Bytes of the requests in progress, those of up to 64 KiB not counted; more wait, and are refused with 429."""
+    request_bytes_per_tenant: int = Field(default=64 * 1024 * 1024, gt=0)
+    """Bytes of the requests of one tenant in progress; at least one of the largest size is admitted."""
+    response_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
+    """Bytes kept of responses, those of up to 64 KiB not counted; more wait, and are refused with 429."""
+    response_bytes_per_tenant: int = Field(default=64 * 1024 * 1024, gt=0)
+    """Bytes kept of the responses to one tenant; at least one of the largest size is admitted."""
+    share_wait_seconds: float = Field(default=5, ge=0)
+    """How long a call waits for bytes of others to become free."""
     max_header_bytes: int = Field(default=32 * 1024, gt=0)
     """Largest head of a request: request line and headers."""
     request_seconds: float = Field(default=600, gt=0)

@@ -4,6 +4,7 @@ The loop takes them from here. What differs between runs (model, token, temperat
 nothing of a run stays here. The SDKs are heavy: each is imported with the first run that needs it, or by `warm`.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from functools import cached_property
@@ -14,6 +15,7 @@ from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import AIMessageChunk, AnyMessage, ai
 
 from agentic_crds.model_provider import ProviderType
+from agentic_runtime import failures
 from agentic_runtime.streamed import PROMPT_TOKENS
 
 if TYPE_CHECKING:
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI, AsyncStream
 
 CONNECT_SECONDS = 5.0
+BUSY_ATTEMPTS = 4
+"""How often a call is sent that the gateway refuses for lack of room."""
 UNCHOSEN = "chosen-by-each-call"
 UNUSED = object()
 """In the place of a synchronous client, which would be built otherwise."""
@@ -41,16 +45,27 @@ setattr(ai, "parse_partial_json", _unparsed)  # noqa: B010 - a name that the mod
 async def stream(
     chat: BaseChatModel, prompt: Sequence[AnyMessage], /, **settings: Any
 ) -> AsyncGenerator[AIMessageChunk]:
-    """The model's response, chunk by chunk.
+    """The model's response, chunk by chunk, sent again while the gateway has no room for it.
 
     LangChain's `astream` would keep every chunk for its callbacks, some kilobytes each, until the stream has ended.
     """
-    generations: Any = chat._astream(list(prompt), **settings)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage] - what each model defines
-    async with aclosing(generations):
-        async for generation in generations:
-            message = cast("AIMessageChunk", generation.message)
-            message.response_metadata = (generation.generation_info or {}) | message.response_metadata
-            yield message
+    for attempt in range(BUSY_ATTEMPTS):
+        started = False
+        # What implementations of models define, and `astream` calls.
+        generations: Any = chat._astream(list(prompt), **settings)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
+        try:
+            async with aclosing(generations):
+                async for generation in generations:
+                    started = True
+                    message = cast("AIMessageChunk", generation.message)
+                    message.response_metadata = (generation.generation_info or {}) | message.response_metadata
+                    yield message
+                return
+        except Exception as error:
+            wait = failures.busy_seconds(error)
+            if started or wait is None or attempt + 1 == BUSY_ATTEMPTS:
+                raise
+        await asyncio.sleep(wait)
 
 
 class PlainCompletions:

@@ -3,12 +3,16 @@
 The loop and the guard raise them; the stream of a run ends with their `error`.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from agentic_core import contract
 from agentic_core.contract import ErrorCode
 from agentic_core.errors import Invalid, PlatformError, Unavailable
 from agentic_core.quoting import quoted
+
+GATEWAY_BUSY: Final = "gateway_busy"
+"""Code of the gateway's refusals that say: nothing was done, try again."""
+MAX_BUSY_SECONDS: Final = 10.0
 
 
 class RunFailed(PlatformError):
@@ -57,6 +61,14 @@ def model_failure(error: Exception) -> RunFailed:
     if status is None:
         return RunFailed(ErrorCode.MODEL_FAILED, quoted(_wire_message(error) or _connection_message(error)))
     return RunFailed(ErrorCode.MODEL_FAILED, quoted(_wire_message(error) or f"The model gateway answered {status}."))
+
+
+def busy_seconds(error: Exception) -> float | None:
+    """When a model call may be sent again that the gateway refused for lack of room; None for any other error."""
+    if getattr(error, "status_code", None) != 429 or _wire_member(error, "code") != GATEWAY_BUSY:
+        return None
+    wait = str(error.response.headers.get("retry-after", "1")) if hasattr(error, "response") else "1"
+    return min(float(wait), MAX_BUSY_SECONDS) if wait.isascii() and wait.isdigit() else 1.0
 
 
 def _wire_message(error: Exception) -> str:

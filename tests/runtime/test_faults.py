@@ -178,3 +178,14 @@ async def test_two_hundred_runs_at_once(model: Provider, client: Client) -> None
     async with httpx2.AsyncClient(base_url=client.http.base_url, limits=limits, timeout=60) as http:
         runs = await asyncio.gather(*(one(number) for number in range(200)))
     assert all(deltas(events) == of(events, "final")[0].output == "Hello you" for events in runs)
+
+
+@pytest.mark.parametrize("wire", ["openai", "anthropic"])
+async def test_a_call_that_the_gateway_has_no_room_for_is_sent_again(
+    wire: str, model: Provider, client: Client
+) -> None:
+    error = {"type": "error", "error": {"type": "rate_limit_error", "message": "busy", "code": "gateway_busy"}}
+    model.replies.append(Reply([json.dumps(error).encode()], status=429))
+    model.replies.append(anthropic_text("done") if wire == "anthropic" else openai_text("done"))
+    assert of(await client.run(request(wire=wire)), "final")[0].output == "done"
+    assert len(model.requests) == 2

@@ -23,6 +23,7 @@ from agentic_gateway.call.circuit import Circuits
 from agentic_gateway.call.keys import KeyRing
 from agentic_gateway.problems import ProviderFailed, ProviderForbidden, ProviderUnavailable
 from agentic_gateway.route.routing import Backend
+from agentic_gateway.shares import CallMemory
 from agentic_gateway.wires.base import EVENT_STREAM, Operation
 
 MAX_DISCARDED: Final = 64 * 1024
@@ -36,6 +37,7 @@ class ModelCall:
     operation: Operation
     request: AcceptedRequest
     headers: Mapping[bytes, bytes]
+    memory: CallMemory
     deadline: float
     """When its response has to be complete, in the event loop's time."""
     max_output: int
@@ -170,7 +172,7 @@ class Upstream:
             await _discard(response)
             return failure
         progress.responding = True
-        return await self._begin(backend, response, key.value)
+        return await self._begin(call, backend, response, key=key.value)
 
     async def _post(
         self, call: ModelCall, backend: Backend, key: str | None, progress: AttemptProgress
@@ -194,7 +196,7 @@ class Upstream:
         )
 
     async def _begin(
-        self, backend: Backend, response: aiohttp.ClientResponse, key: str | None
+        self, call: ModelCall, backend: Backend, response: aiohttp.ClientResponse, *, key: str | None
     ) -> ProviderResponse | AttemptFailure:
         """Read up to where the response can be passed on."""
         streamed = response.content_type == EVENT_STREAM
@@ -202,7 +204,7 @@ class Upstream:
             if streamed:
                 body = await response.content.readany()
             else:
-                body = await self._read(response)
+                body = await self._read(response, call.memory)
         except BaseException:
             response.close()
             raise
@@ -213,13 +215,15 @@ class Upstream:
             body = body.replace(key.encode(), b"[key]")
         return ProviderResponse(backend, response, body, streamed)
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse, memory: CallMemory) -> bytes:
         parts: list[bytes] = []
-        size = 0
+        size, max_bytes = 0, self._max_response_bytes
+        await memory.hold_response(min(response.content_length or 0, max_bytes), max_bytes=max_bytes)
         async for part in response.content.iter_any():
             size += len(part)
-            if size > self._max_response_bytes:
-                raise ProviderForbidden(f"answers with more than {self._max_response_bytes} bytes")
+            await memory.hold_response(min(size, max_bytes), max_bytes=max_bytes)
+            if size > max_bytes:
+                raise ProviderForbidden(f"answers with more than {max_bytes} bytes")
             parts.append(part)
         return b"".join(parts)
 

@@ -13,6 +13,8 @@ from typing import Any, Final, Protocol
 import aiohttp
 import orjson
 
+from agentic_core import bounded_json
+from agentic_core.bounded_json import ExcessiveJson
 from agentic_gateway.call.upstream import ModelCall, ProviderResponse
 from agentic_gateway.ledger import CallOutcome
 from agentic_gateway.problems import ProviderFailed
@@ -22,6 +24,9 @@ from agentic_gateway.wires.base import Tokens
 from agentic_gateway.wires.events import EventSplitter, EventTooLarge, ServerSentEvent
 
 USAGE: Final = re.compile(rb'"usage"\s*:\s*\{')
+USAGE_OBJECT: Final = re.compile(rb'"usage"\s*:\s*(\{[^{}]*+(?:\{[^{}]*+\}[^{}]*+)*+\})')
+USAGE_BYTES: Final = 4096
+SLICE_BYTES: Final = 256 * 1024
 FINISHED: Final = re.compile(rb'"finish_reason"\s*:\s*"')
 PASSED_HEADERS: Final = ("content-type", "x-request-id", "request-id", "retry-after")
 DRAIN_SECONDS: Final = 1.0
@@ -67,19 +72,27 @@ class WholeTransfer:
     def __init__(self, call: ModelCall, response: ProviderResponse) -> None:
         self._call = call
         self._response = response
+        self._used: Used | None = None
 
     async def forward(self, send: Send) -> CallOutcome:
-        """It is not sent in parts."""
+        """It is not sent before its usage is settled, only read."""
+        if self._response.succeeded:
+            self._used = await self._call.memory.parse(self._read, len(self._response.body))
         return CallOutcome.COMPLETED
 
     def used(self, outcome: CallOutcome) -> Used | None:
         """What it reports; else its text is counted, or all of it when it is in no known form."""
-        if not self._response.succeeded:
-            return None
+        if self._used is None and self._response.succeeded:
+            return Used(Tokens(self._call.prompt_tokens), estimated=True)  # it was not read to its end
+        return self._used
+
+    def _read(self) -> Used:
         operation, prompt, body = self._call.operation, self._call.prompt_tokens, self._response.body
         try:
-            parsed = orjson.loads(body)
-        except orjson.JSONDecodeError:
+            parsed = bounded_json.loads(body)
+        except ExcessiveJson:
+            parsed = _reported_usage(body)
+        except ValueError:
             return Used(Tokens(prompt, len(body) // tokens.BYTES_PER_TOKEN), estimated=True)
         if not isinstance(parsed, dict):
             return Used(Tokens(prompt), estimated=True)
@@ -89,10 +102,27 @@ class WholeTransfer:
         return Used(Tokens(prompt, tokens.written(operation.texts(parsed))), estimated=True)
 
     async def finish(self, send: Send) -> None:
-        """Send all of it."""
-        headers = [*_headers(self._response), (b"content-length", b"%d" % len(self._response.body))]
+        """Send all of it, each slice when the connection takes it: what a caller does not read stays in this call."""
+        body = self._response.body
+        headers = [*_headers(self._response), (b"content-length", b"%d" % len(body))]
         await send({"type": "http.response.start", "status": self._response.http.status, "headers": headers})
-        await send({"type": "http.response.body", "body": self._response.body})
+        start = 0
+        while len(body) - start > SLICE_BYTES:
+            part = body[start : start + SLICE_BYTES]
+            await send({"type": "http.response.body", "body": part, "more_body": True})
+            start += SLICE_BYTES
+        await send({"type": "http.response.body", "body": body[start:]})
+
+
+def _reported_usage(body: bytes) -> dict[str, Any]:
+    """The usage of a response of too many values to be parsed, such as hundreds of vectors: it is at either end."""
+    for end in (body[-USAGE_BYTES:], body[:USAGE_BYTES]):
+        for found in USAGE_OBJECT.finditer(end):
+            try:
+                return {"usage": orjson.loads(found[1])}
+            except orjson.JSONDecodeError:
+                continue
+    return {}
 
 
 class StreamTransfer:
@@ -101,6 +131,7 @@ class StreamTransfer:
     def __init__(self, call: ModelCall, response: ProviderResponse, *, max_event_bytes: int) -> None:
         self._call = call
         self._response = response
+        self._max_event_bytes = max_event_bytes
         self._splitter = EventSplitter(max_event_bytes=max_event_bytes)
         self._text = tokens.StreamedText(call.operation)
         self._last = b""
@@ -127,6 +158,7 @@ class StreamTransfer:
         content = self._response.http.content
         while chunk:
             whole = self._splitter.feed(chunk)
+            await self._call.memory.hold_response(self._splitter.pending, max_bytes=self._max_event_bytes)
             if whole:
                 out = self._inspect(whole)
                 if out:

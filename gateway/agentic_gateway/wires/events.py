@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import Any, Final
 
-import orjson
+from agentic_core import bounded_json
 
 ENDS: Final = (b"\n\n", b"\n\r\n", b"\r\r", b"\r\r\n")
 """How a blank line can end, where lines end in LF, CRLF or CR. `LF CR` is one too, once the next byte is no LF."""
@@ -43,8 +43,8 @@ class ServerSentEvent:
         if b"{" not in self.data:
             return None
         try:
-            parsed = orjson.loads(self.data)
-        except orjson.JSONDecodeError:
+            parsed = bounded_json.loads(self.data)
+        except ValueError:
             return None
         return parsed if isinstance(parsed, dict) else None
 
@@ -77,6 +77,11 @@ class EventSplitter:
     def rest(self) -> bytes:
         """The beginning of an event whose end has not come."""
         return bytes(self._rest)
+
+    @property
+    def pending(self) -> int:
+        """Bytes of that beginning."""
+        return len(self._rest)
 
     def feed(self, chunk: bytes) -> bytes:
         """The bytes of the events that are whole now. Raises `EventTooLarge`."""
