@@ -183,7 +183,7 @@ async def measure(direct: Target, through: Target, pids: dict[str, int]) -> None
 def environment(database: PostgresDatabase, public_key: Path, port: int) -> dict[str, str]:
     """The gateway's settings."""
     return {
-        "AGENTIC_DATABASE_URL": database.app,
+        "AGENTIC_DATABASE_URL": database.gateway,
         "AGENTIC_RUN_TOKEN_PUBLIC_KEY_FILE": str(public_key),
         "AGENTIC_LOOPBACK_PROVIDERS": "true",
         "AGENTIC_HOST": "127.0.0.1",
@@ -210,7 +210,7 @@ def main() -> None:
         key = Path(folder) / "public.pem"
         key.write_text(public)
         database = asyncio.run(postgres.fresh())
-        asyncio.run(begin_run(database.app, UUID(claims.tenant_id), UUID(claims.run_id)))
+        asyncio.run(begin_run(database.programs, UUID(claims.tenant_id), UUID(claims.run_id)))
         settings = environment(database, key, port)
         with process([python, "-m", "benchmarks.echo"]) as echo:
             assert echo.stdout

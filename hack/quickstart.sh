@@ -41,9 +41,12 @@ namespaces() {
   kubectl get namespace agentic-system >/dev/null 2>&1 || kubectl create namespace agentic-system
   kubectl label namespace agentic-system --overwrite pod-security.kubernetes.io/enforce=restricted
   secret agentic-dev postgres --from-literal="admin=$(random_secret)" --from-literal="migrator=$(random_secret)" \
-    --from-literal="app=$(random_secret)"
+    --from-literal="api=$(random_secret)" --from-literal="gateway=$(random_secret)"
   local where=postgres.agentic-dev.svc:5432/agentic role
-  for role in app migrator; do
+  for role in api gateway migrator; do
+    # A cluster of a version before has no password of the programs' own roles.
+    [ -n "$(password "$role")" ] ||
+      kubectl -n agentic-dev patch secret postgres -p "{\"stringData\": {\"$role\": \"$(random_secret)\"}}"
     secret agentic-system "agentic-database-$role" \
       --from-literal="dsn=postgresql://agentic_$role:$(password "$role")@$where"
   done
@@ -66,6 +69,7 @@ dev_services() {
   # The roles are made for each new database, and that is as old as its pod.
   local pod
   pod=$(kubectl -n agentic-dev get pod -l app.kubernetes.io/name=postgres -o 'jsonpath={.items[0].metadata.uid}')
+  pod="$pod, a role for each program"
   if [ "$(kubectl -n agentic-dev get job postgres-roles -o 'jsonpath={.metadata.annotations.agentic\.io/for}' 2>/dev/null)" != "$pod" ]; then
     kubectl -n agentic-dev delete job postgres-roles --ignore-not-found
     apply_dev postgres-roles

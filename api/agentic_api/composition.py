@@ -126,7 +126,7 @@ async def opened(
         resolved = ResolvedAgents(catalog, Definitions(resources.get), anywhere=settings.runtimes_anywhere)
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
         api_keys = ApiKeys(
-            lambda key_id: functions.authenticate_key(database, key_id),
+            lambda key_id: functions.find_api_key(database, key_id),
             pepper=pepper,
             ttl=settings.key_cache_seconds,
             clock=parts.clock,

@@ -13,8 +13,8 @@ class ApiSettings(Settings):
 
     metrics_port: int = 9090
     """TCP port of `/metrics`."""
-    database_url: SecretStr = SecretStr("postgresql://agentic_app@localhost:5432/agentic")
-    """DSN of the role that serves requests; it owns nothing and row-level security holds for it."""
+    database_url: SecretStr = SecretStr("postgresql://agentic_api@localhost:5432/agentic")
+    """DSN of the api's own role; it owns nothing and row-level security holds for it."""
     database_pooler: bool = False
     """Whether the DSN is that of a pooler in transaction mode, such as PgBouncer. Cancelling and following runs of
     other replicas then takes up to some seconds longer: notices do not pass such a pooler."""

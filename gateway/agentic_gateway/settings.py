@@ -13,7 +13,8 @@ class GatewaySettings(Settings):
     metrics_port: int = 9090
     """TCP port of `/metrics`."""
     database_url: SecretStr
-    """DSN of PostgreSQL, for the role that owns nothing: postgresql://app:…@host/agentic."""
+    """DSN of the gateway's own role, which appends usage and reads nothing that was said:
+    postgresql://agentic_gateway:…@host/agentic."""
     run_token_public_key_file: Path
     """File with the api's public keys in PEM format; several while a key is rotated."""
     kubeconfig: Path | None = None

@@ -3,13 +3,15 @@
 Versions that have landed call it too, so what it does to a table never changes; a new need is a new argument.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import sqlalchemy as sa
 
 TENANT = "(select nullif(current_setting('app.tenant_id', true), '')::uuid)"
 """The transaction's tenant, in a sub-select, so that PostgreSQL reads the setting once a query and not once a row."""
 APP = "agentic_app"
+PROGRAMS = ("agentic_api", "agentic_gateway")
 
 _KEY = """
 select coalesce((
@@ -30,28 +32,36 @@ select exists (
 """
 
 
-def tenant_table(connection: sa.Connection, name: str, *, grants: Sequence[str]) -> None:
+def tenant_table(
+    connection: sa.Connection,
+    name: str,
+    *,
+    grants: Sequence[str] = (),
+    to: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> None:
     """Keep the rows of a table that has just been created, foreign keys included, apart by tenant.
 
-    `grants` are what the app may do: of `select`, `insert`, `update`, `delete`. The primary key leads with `tenant_id`.
+    `to` is what each program may do, by its role, as GRANT spells it; `grants` what the one role of the first versions
+    may. The primary key leads with `tenant_id`.
     A table whose foreign keys do not make sure that its rows' tenant exists gets a trigger that does. The rows are
     deleted with their tenant.
     """
     if not connection.execute(sa.text(_KEY), {"name": name}).scalar_one():
         raise ValueError(f'The primary key of table "{name}" must lead with tenant_id.')
     refers = connection.execute(sa.text(_REFERS), {"name": name}).scalar_one()
-    for statement in _statements(name, grants, guarded=not refers):
+    if unknown := to.keys() - set(PROGRAMS):
+        raise ValueError(f"These are no roles of programs: {', '.join(sorted(unknown))}.")
+    for statement in _statements(name, {APP: grants, **to}, guarded=not refers):
         connection.exec_driver_sql(statement)
 
 
-def _statements(name: str, grants: Sequence[str], *, guarded: bool) -> list[str]:
+def _statements(name: str, grants: Mapping[str, Sequence[str]], *, guarded: bool) -> list[str]:
     statements = [
         f"alter table {name} enable row level security",
         f"alter table {name} force row level security",
         f"create policy tenant on {name} using (tenant_id = {TENANT}) with check (tenant_id = {TENANT})",
     ]
-    if grants:
-        statements.append(f"grant {', '.join(grants)} on {name} to {APP}")
+    statements += [f"grant {', '.join(rights)} on {name} to {role}" for role, rights in grants.items() if rights]
     if guarded:
         statements.append(
             f"create trigger require_tenant after insert on {name} for each statement execute function require_tenant()"

@@ -66,7 +66,7 @@ async def running(
     """An api on a free port, installed as `agentic-api install` does it."""
     key = await install(FolderStore(folder), dsn=postgres.migrator)
     values: dict[str, Any] = {
-        "database_url": postgres.app,
+        "database_url": postgres.api,
         "pepper_file": folder / "agentic-api-keys" / "pepper",
         "run_token_key_file": folder / "agentic-run-tokens" / "private.pem",
         "kubeconfig": plane.kubeconfig,

@@ -70,7 +70,7 @@ async def test_a_replica_opens_no_more_connections_than_it_may(
 
         assert len(set(await asyncio.gather(*(backend() for _ in range(20))))) == 1, "the others are reserved"
         database = api.context.database
-        await asyncio.gather(*(functions.authenticate_key(database, "x") for _ in range(20)))
+        await asyncio.gather(*(functions.find_api_key(database, "x") for _ in range(20)))
         await asyncio.gather(*(functions.extend_leases(database, uuid4(), [uuid4()], seconds=9) for _ in range(20)))
         async with database.session(PLATFORM_TENANT) as session:
             assert (await session.execute(sa.text(OPEN))).scalar_one() <= 4 + 1, "one is for notices"

@@ -124,7 +124,7 @@ async def test_sigterm_fails_readiness_first_and_ends_cleanly(
     database = await postgres_server.fresh()
     await install(FolderStore(tmp_path), dsn=database.migrator)
     settings = {
-        "AGENTIC_DATABASE_URL": database.app,
+        "AGENTIC_DATABASE_URL": database.api,
         "AGENTIC_PEPPER_FILE": str(tmp_path / "agentic-api-keys" / "pepper"),
         "AGENTIC_RUN_TOKEN_KEY_FILE": str(tmp_path / "agentic-run-tokens" / "private.pem"),
         "AGENTIC_KUBECONFIG": str(plane.kubeconfig),

@@ -26,8 +26,8 @@ def blocks(language: str) -> list[str]:
 
 
 async def test_the_statements_are_those_that_make_the_roles() -> None:
-    wanted = await roles._statements(Quoting(), "MIGRATOR", "APP")
-    created = [f"create role {role}" for role in (roles.OWNER, roles.MIGRATOR, roles.APP)]
+    wanted = await roles._statements(Quoting(), "MIGRATOR", "API", "GATEWAY")
+    created = [f"create role {role}" for role in (roles.OWNER, roles.MIGRATOR, *roles.PROGRAMS, roles.APP)]
     assert [line.removesuffix(";") for line in blocks("sql")[0].splitlines()] == [*created, *wanted]
 
 

@@ -17,7 +17,7 @@ __all__ = ["aimock"]
 @pytest.fixture
 async def gateway(postgres: PostgresDatabase, tmp_path: Path) -> AsyncGenerator[support.Running]:
     """A gateway without providers."""
-    async with support.gateway(postgres.app, tmp_path) as running:
+    async with support.gateway(postgres, tmp_path) as running:
         yield running
 
 

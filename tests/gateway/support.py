@@ -24,6 +24,7 @@ from agentic_gateway.composition import GatewayParts, running
 from agentic_gateway.main import make_server
 from agentic_gateway.route.resources import ParsedResources
 from agentic_gateway.settings import GatewaySettings
+from tests.support.postgres import PostgresDatabase
 from tests.support.runs import begin_run
 from tests.support.serving import serving
 from tests.support.waiting import PATIENCE
@@ -101,6 +102,7 @@ class Running:
     signer: Ed25519PrivateKey
     context: GatewayContext
     dsn: str
+    """Where the rows of programs are read and written."""
     run_id: str = field(default_factory=lambda: str(uuid4()))
     clients: list[openai.AsyncOpenAI | anthropic.AsyncAnthropic] = field(default_factory=list)
     """Clients that were handed out; they are closed with the gateway."""
@@ -153,13 +155,13 @@ class Running:
 
 @asynccontextmanager
 async def gateway(
-    dsn: str, folder: Path, *, parts: Mapping[str, Any] | None = None, **changed: Any
+    postgres: PostgresDatabase, folder: Path, *, parts: Mapping[str, Any] | None = None, **changed: Any
 ) -> AsyncGenerator[Running]:
     """Serves inside the block, with these parts and settings changed."""
     private, public = run_tokens.generate()
     (folder / "public.pem").write_text(public)
     values: dict[str, Any] = {
-        "database_url": dsn,
+        "database_url": postgres.gateway,
         "run_token_public_key_file": folder / "public.pem",
         "loopback_providers": True,
         "attempts": 2,
@@ -178,8 +180,8 @@ async def gateway(
             yield context
 
     async with serving(make_server(settings, lifespan)) as url:
-        served = Running(url, resources, run_tokens.private_key(private), contexts[0], dsn)
-        await begin_run(dsn, TENANT_ID, UUID(served.run_id))
+        served = Running(url, resources, run_tokens.private_key(private), contexts[0], postgres.programs)
+        await begin_run(postgres.programs, TENANT_ID, UUID(served.run_id))
         try:
             yield served
         finally:

@@ -140,7 +140,7 @@ async def test_nothing_is_tried_again_once_a_byte_was_passed_on(gateway: Running
 
 
 async def test_a_circuit_opens_and_closes(postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer) -> None:
-    async with support.gateway(postgres.app, tmp_path, circuit_failures=2, circuit_seconds=0.5) as gateway:
+    async with support.gateway(postgres, tmp_path, circuit_failures=2, circuit_seconds=0.5) as gateway:
         client = provide(gateway, upstream, "a")
         upstream.plays(answer(500, {}))
         with pytest.raises(openai.InternalServerError) as failed:
@@ -157,7 +157,7 @@ async def test_a_circuit_opens_and_closes(postgres: PostgresDatabase, tmp_path: 
 
 
 async def test_a_silent_provider_is_given_up(postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer) -> None:
-    async with support.gateway(postgres.app, tmp_path, silence_seconds=0.3, attempts=1) as gateway:
+    async with support.gateway(postgres, tmp_path, silence_seconds=0.3, attempts=1) as gateway:
         client = provide(gateway, upstream, "a", "b")
         upstream.plays(silence, answer(200, completion()))
         await client.chat.completions.create(model="a/m", messages=ASK)
@@ -171,7 +171,7 @@ async def test_a_silent_provider_is_given_up(postgres: PostgresDatabase, tmp_pat
 async def test_a_request_has_a_deadline(
     postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer, *, streamed: bool
 ) -> None:
-    async with support.gateway(postgres.app, tmp_path, request_seconds=0.4) as gateway:
+    async with support.gateway(postgres, tmp_path, request_seconds=0.4) as gateway:
         client = provide(gateway, upstream, "a")
         upstream.plays(stream(delta("Hel"), hang=True) if streamed else silence)
         with pytest.raises(openai.APIError, match="time for the request is over"):

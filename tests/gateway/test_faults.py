@@ -80,7 +80,7 @@ async def test_bodies_are_bounded_whether_or_not_they_tell_their_size(
         for _ in range(64):
             yield b" " * 64
 
-    async with support.gateway(postgres.app, tmp_path, max_request_bytes=1000) as gateway, http(gateway) as client:
+    async with support.gateway(postgres, tmp_path, max_request_bytes=1000) as gateway, http(gateway) as client:
         for content in (b" " * 1001, pieces(), b" " * 20_000_000):
             answered = await client.post(CHAT, content=content)
             assert (answered.status_code, answered.json()["error"]["code"]) == (413, "too_large")
@@ -88,7 +88,7 @@ async def test_bodies_are_bounded_whether_or_not_they_tell_their_size(
 
 
 async def test_a_request_that_does_not_arrive_is_given_up(postgres: PostgresDatabase, tmp_path: Path) -> None:
-    async with support.gateway(postgres.app, tmp_path, receive_seconds=0.2) as gateway:
+    async with support.gateway(postgres, tmp_path, receive_seconds=0.2) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
         headers = f"host: x\r\nauthorization: Bearer {gateway.token('a/m')}\r\ncontent-length: 99\r\n\r\n"
         writer.write(f"POST {CHAT} HTTP/1.1\r\n{headers}{{".encode())
@@ -99,7 +99,7 @@ async def test_a_request_that_does_not_arrive_is_given_up(postgres: PostgresData
 
 @pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nx-h: "], ids=["nothing", "half a head"])
 async def test_heads_that_do_not_arrive_are_given_up(postgres: PostgresDatabase, tmp_path: Path, sent: bytes) -> None:
-    async with support.gateway(postgres.app, tmp_path, receive_seconds=0.2) as gateway:
+    async with support.gateway(postgres, tmp_path, receive_seconds=0.2) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
         writer.write(sent)
         assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
@@ -147,7 +147,7 @@ LEADS_NOWHERE = [
 
 @pytest.mark.parametrize("url", LEADS_NOWHERE)
 async def test_urls_of_tenants_cannot_reach_inside(postgres: PostgresDatabase, tmp_path: Path, url: str) -> None:
-    async with support.gateway(postgres.app, tmp_path, loopback_providers=False) as gateway:
+    async with support.gateway(postgres, tmp_path, loopback_providers=False) as gateway:
         gateway.resources.provider("a", url, "m")
         with pytest.raises(openai.InternalServerError) as error:
             await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK)
@@ -158,7 +158,7 @@ async def test_urls_of_tenants_cannot_reach_inside(postgres: PostgresDatabase, t
 async def test_a_private_address_needs_the_setting_and_metadata_never_passes(
     postgres: PostgresDatabase, tmp_path: Path
 ) -> None:
-    async with support.gateway(postgres.app, tmp_path, private_providers=True, loopback_providers=False) as gateway:
+    async with support.gateway(postgres, tmp_path, private_providers=True, loopback_providers=False) as gateway:
         for url in ("http://169.254.169.254/v1", "http://127.0.0.1:9/v1"):
             gateway.resources.provider("a", url, "m")
             with pytest.raises(openai.InternalServerError, match="must not be called"):
@@ -176,7 +176,7 @@ async def test_a_private_provider_is_not_the_platform_by_another_name(
         return real("10.96.0.7" if inside else host, *rest, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    async with support.gateway(postgres.app, tmp_path, private_providers=True, loopback_providers=False) as gateway:
+    async with support.gateway(postgres, tmp_path, private_providers=True, loopback_providers=False) as gateway:
         gateway.resources.provider("a", url, "m")
         with pytest.raises(openai.InternalServerError, match="an address of the platform"):
             await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK)
@@ -272,7 +272,7 @@ async def test_a_provider_without_a_secret_is_called_without_a_key(gateway: Runn
 async def test_an_answer_without_end_is_given_up(
     postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer
 ) -> None:
-    async with support.gateway(postgres.app, tmp_path, max_answer_bytes=10_000) as gateway:
+    async with support.gateway(postgres, tmp_path, max_answer_bytes=10_000) as gateway:
         gateway.resources.provider("a", upstream.url, "m")
         upstream.plays(answer(200, b" " * 20_000))
         with pytest.raises(openai.InternalServerError, match="more than 10000 bytes"):

@@ -113,11 +113,11 @@ class Site:
         return run_tokens.sign(claims, self._signer, lifetime=600)
 
     @asynccontextmanager
-    async def program(self, dsn: str, **changed: str) -> AsyncGenerator[Program]:
+    async def program(self, database: PostgresDatabase, **changed: str) -> AsyncGenerator[Program]:
         """The program, ready to serve."""
         port, metrics_port = free_port(), free_port()
         settings = {
-            "AGENTIC_DATABASE_URL": dsn,
+            "AGENTIC_DATABASE_URL": database.gateway,
             "AGENTIC_KUBECONFIG": str(self._plane.kubeconfig),
             "AGENTIC_RUN_TOKEN_PUBLIC_KEY_FILE": str(self._folder / "public.pem"),
             "AGENTIC_LOOPBACK_PROVIDERS": "true",
@@ -127,7 +127,7 @@ class Site:
             "AGENTIC_DRAIN_SECONDS": "5",
         }
         run_id = uuid4()
-        await begin_run(dsn, self.tenant_id, run_id)
+        await begin_run(database.programs, self.tenant_id, run_id)
         command = [sys.executable, "-c", "from agentic_gateway.main import main; main()"]
         with processes.program(command, settings | changed) as process:
             running = Program(
@@ -156,7 +156,7 @@ async def test_resources_of_the_cluster_take_effect_at_once(
     site: Site, postgres: PostgresDatabase, upstream: FaultServer
 ) -> None:
     upstream.plays(answer(200, completion()))
-    async with site.program(postgres.app) as gateway, gateway.client() as client:
+    async with site.program(postgres) as gateway, gateway.client() as client:
         assert (await client.post(CHAT, json=ASK)).json()["choices"][0]["message"]["content"] == "Hello."
         assert upstream.requests[0].headers["authorization"] == "Bearer sk-real"
         await asyncio.to_thread(site.declare, allowed=("other/*",))
@@ -170,13 +170,13 @@ async def test_what_was_answered_is_charged_though_the_gateway_is_killed_then(
     site: Site, postgres: PostgresDatabase, upstream: FaultServer
 ) -> None:
     streamed = stream(delta("Hello"), usage(3, 2), DONE)
-    async with site.program(postgres.app) as gateway, gateway.client() as client:
+    async with site.program(postgres) as gateway, gateway.client() as client:
         upstream.plays(*[answer(200, completion())] * 20, streamed)
         answered = await asyncio.gather(*(client.post(CHAT, json=ASK) for _ in range(20)))
         assert {one.status_code for one in answered} == {200}
         assert "[DONE]" in (await client.post(CHAT, json=ASK | {"stream": True})).text
         gateway.process.kill()
-    rows = await site.charged(postgres.app)
+    rows = await site.charged(postgres.programs)
     assert len(rows) == 21
     assert len({row["id"] for row in rows}) == 21
 
@@ -195,7 +195,7 @@ async def test_sigterm_lets_streams_end_and_loses_no_usage(
         yield b"0\r\n\r\n"
 
     upstream.plays(waits)
-    async with site.program(postgres.app) as gateway, gateway.client() as client:
+    async with site.program(postgres) as gateway, gateway.client() as client:
         async with client.stream("POST", CHAT, json=ASK | {"stream": True}) as streaming:
             pieces = streaming.aiter_text()
             text = await anext(pieces)
@@ -205,7 +205,7 @@ async def test_sigterm_lets_streams_end_and_loses_no_usage(
             text += "".join([piece async for piece in pieces])
         assert text.endswith("data: [DONE]\n\n")
         assert await gateway.ended() == 0
-    (row,) = await site.charged(postgres.app)
+    (row,) = await site.charged(postgres.programs)
     assert (row["status"], row["input_tokens"], row["output_tokens"]) == ("completed", 3, 2)
 
 
@@ -215,14 +215,14 @@ async def test_a_stream_that_outlasts_the_drain_is_cut_off_and_charged(
     upstream.plays(stream(delta("x" * 40), hang=True))
     settings = {"AGENTIC_DRAIN_SECONDS": "1"}
     async with (
-        site.program(postgres.app, **settings) as gateway,
+        site.program(postgres, **settings) as gateway,
         gateway.client() as client,
         client.stream("POST", CHAT, json=ASK | {"stream": True}) as streaming,
     ):
         await anext(streaming.aiter_text())
         gateway.process.send_signal(signal.SIGTERM)
         await gateway.ended()
-    (row,) = await site.charged(postgres.app)
+    (row,) = await site.charged(postgres.programs)
     assert (row["estimated"], row["output_tokens"]) == (True, 10)
 
 
@@ -232,7 +232,7 @@ async def test_usage_waits_for_a_database_that_was_killed(
     upstream.plays(answer(200, completion()))
     database = await postgres_of_my_own.fresh()
     settings = {"AGENTIC_USAGE_WAIT_SECONDS": "0.2"}
-    async with site.program(database.app, **settings) as gateway, gateway.client() as client:
+    async with site.program(database, **settings) as gateway, gateway.client() as client:
         assert (await client.post(CHAT, json=ASK)).status_code == 200
         await asyncio.to_thread(postgres_of_my_own.kill)
         assert (await client.post(CHAT, json=ASK)).status_code == 200, "the caller gets what it paid for"
@@ -240,6 +240,6 @@ async def test_usage_waits_for_a_database_that_was_killed(
         await asyncio.to_thread(postgres_of_my_own.start)
         await gateway.becomes("/readyz", 200)
         async with asyncio.timeout(PATIENCE):
-            while len(await site.charged(database.app)) < 2:
+            while len(await site.charged(database.programs)) < 2:
                 pass
         assert "agentic_gateway_usage_spilled_total 1.0" in (await client.get(gateway.metrics)).text

@@ -169,8 +169,8 @@ async def test_replicas_know_of_each_others_calls(
         folder.mkdir()
     upstream.plays(answer(200, used(500, 400)))
     async with (
-        support.gateway(postgres.app, folders[0], parts=NEVER_FRESH) as first,
-        support.gateway(postgres.app, folders[1], parts=NEVER_FRESH) as second,
+        support.gateway(postgres, folders[0], parts=NEVER_FRESH) as first,
+        support.gateway(postgres, folders[1], parts=NEVER_FRESH) as second,
     ):
         await limited(first, upstream, 1000).chat.completions.create(model="a/m", messages=ASK, max_tokens=10)
         client = limited(second, upstream, 1000, run_id=first.run_id)
@@ -194,7 +194,7 @@ async def test_a_run_that_has_ended_calls_no_more(gateway: Running, upstream: Fa
 async def test_a_run_that_ended_while_it_was_silent_calls_no_more(
     postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer
 ) -> None:
-    async with support.gateway(postgres.app, tmp_path, parts=NEVER_FRESH) as gateway:
+    async with support.gateway(postgres, tmp_path, parts=NEVER_FRESH) as gateway:
         client = limited(gateway, upstream, 10_000)
         await runs.execute(gateway.dsn, runs.END, TENANT_ID, UUID(gateway.run_id))
         for other in (client, limited(gateway, upstream, 10_000, run_id=str(uuid4()))):
@@ -207,7 +207,7 @@ async def test_a_call_is_cut_when_its_run_ends(
     postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer
 ) -> None:
     watched = {"run_watch": RunWatch(interval_seconds=0.05)}
-    async with support.gateway(postgres.app, tmp_path, parts=watched) as gateway:
+    async with support.gateway(postgres, tmp_path, parts=watched) as gateway:
         client = limited(gateway, upstream, 10_000)
         upstream.plays(stream(delta("x" * 40), hang=True))
         answered = await client.chat.completions.create(model="a/m", messages=ASK, stream=True)

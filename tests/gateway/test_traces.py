@@ -70,7 +70,7 @@ async def test_a_failed_call_is_a_failed_span(
 async def test_a_trusted_provider_gets_the_trace(
     postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer, spans: InMemorySpanExporter
 ) -> None:
-    async with support.gateway(postgres.app, tmp_path, trusted_trace=True) as gateway:
+    async with support.gateway(postgres, tmp_path, trusted_trace=True) as gateway:
         gateway.resources.provider("a", upstream.url, "m")
         upstream.plays(answer(200, completion()))
         await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK, extra_headers=PARENT)

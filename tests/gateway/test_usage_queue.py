@@ -11,12 +11,13 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from agentic_core.db import Database, functions
+from agentic_core.db import Database
 from agentic_gateway.metrics import GatewayMetrics
 from agentic_gateway.problems import UsageBacklog
 from agentic_gateway.settle.repository import UsageRepository, pool
 from agentic_gateway.settle.usage import RunTotals
 from agentic_gateway.settle.usage_queue import MAX_ROWS
+from tests.core.db.rows import delete_tenant
 from tests.gateway import support
 from tests.gateway.scripted_store import ScriptedStore, add, row, settle, usage_queue
 from tests.support.postgres import PostgresDatabase
@@ -224,12 +225,12 @@ async def test_a_dead_letter_waits_for_a_database_that_is_unavailable() -> None:
 async def test_rejected_rows_stand_alone_in_postgresql_and_all_others_are_stored_once(
     postgres: PostgresDatabase,
 ) -> None:
-    ill, well = await insert_tenant(postgres.app), await insert_tenant(postgres.app)
+    ill, well = await insert_tenant(postgres.programs), await insert_tenant(postgres.programs)
     too_dear = [row(ill, cost=Decimal(10) ** 12), row(ill, run_id=None), row(ill, input_tokens=2**31)]
     unprintable = row(ill, model="m\0")
     rows = [row(ill) for _ in range(50)]
     rows[10:10] = [*too_dear, unprintable]
-    async with pool(postgres.app, connections=2) as connections:
+    async with pool(postgres.gateway, connections=2) as connections:
         metrics = GatewayMetrics()
         queue = usage_queue(UsageRepository(connections), metrics=metrics)
         queued = add(queue, *rows)
@@ -238,6 +239,7 @@ async def test_rejected_rows_stand_alone_in_postgresql_and_all_others_are_stored
         assert not any(one.finished.done() for one in queued[10:14])
         await settle(queued)
         await queue.aclose()
+    async with pool(postgres.programs, connections=1) as connections:
         for tenant, count, dead in ((ill, 50, 3), (well, 20, 0)):
             async with connections.acquire() as connection, connection.transaction():
                 await connection.execute("select set_config('app.tenant_id', $1, true)", str(tenant))
@@ -252,9 +254,9 @@ async def test_rejected_rows_stand_alone_in_postgresql_and_all_others_are_stored
 
 
 async def test_sums_of_runs_are_exact_whoever_writes_and_however_often(postgres: PostgresDatabase) -> None:
-    tenant, runs = await insert_tenant(postgres.app), [uuid4() for _ in range(5)]
+    tenant, runs = await insert_tenant(postgres.programs), [uuid4() for _ in range(5)]
     rows = [replace(row(tenant), run_id=run) for run in runs * 20]
-    async with pool(postgres.app, connections=8) as connections:
+    async with pool(postgres.gateway, connections=8) as connections:
         repository = UsageRepository(connections)
         batches = [rows[at : at + 10][:: -1 if at % 20 else 1] for at in range(0, 100, 10)]
         await asyncio.gather(*(repository.append(tenant, batch) for batch in batches * 2))
@@ -267,8 +269,8 @@ async def test_sums_of_runs_are_exact_whoever_writes_and_however_often(postgres:
 
 
 async def test_statements_are_planned_once(postgres: PostgresDatabase) -> None:
-    async with pool(postgres.app, connections=1) as connections:
-        tenant = await insert_tenant(postgres.app)
+    async with pool(postgres.gateway, connections=1) as connections:
+        tenant = await insert_tenant(postgres.programs)
         for _ in range(9):
             await UsageRepository(connections).append(tenant, [row(tenant)])
         plans = "select max(generic_plans), max(custom_plans) from pg_prepared_statements where statement ~ $1"
@@ -283,13 +285,13 @@ async def test_the_pool_is_opened_for_the_pooler_of_the_settings(postgres: Postg
         return pool(dsn, connections=connections, transaction_pooler=transaction_pooler)
 
     for behind in (False, True):
-        async with support.gateway(postgres.app, tmp_path, parts={"open_pool": recorded}, database_pooler=behind):
+        async with support.gateway(postgres, tmp_path, parts={"open_pool": recorded}, database_pooler=behind):
             assert opened[-1] is behind
 
 
 async def test_behind_a_pooler_no_statement_lasts(postgres: PostgresDatabase) -> None:
-    async with pool(postgres.app, connections=1, transaction_pooler=True) as connections:
-        repository, tenant = UsageRepository(connections), await insert_tenant(postgres.app)
+    async with pool(postgres.gateway, connections=1, transaction_pooler=True) as connections:
+        repository, tenant = UsageRepository(connections), await insert_tenant(postgres.programs)
         for _ in range(3):
             await repository.append(tenant, [row(tenant)])
             await repository.totals(uuid4(), [uuid4()])
@@ -297,9 +299,9 @@ async def test_behind_a_pooler_no_statement_lasts(postgres: PostgresDatabase) ->
 
 
 async def test_the_repository_keeps_a_row_once_and_only_for_its_tenant(postgres: PostgresDatabase) -> None:
-    first, second = await insert_tenant(postgres.app), await insert_tenant(postgres.app)
+    first, second = await insert_tenant(postgres.programs), await insert_tenant(postgres.programs)
     made = [row(first), row(first)]
-    async with pool(postgres.app, connections=1) as connections:
+    async with pool(postgres.gateway, connections=1) as connections:
         repository = UsageRepository(connections)
         await repository.append(first, made)
         await repository.append(first, [*made, row(first)])
@@ -314,10 +316,10 @@ async def test_the_repository_keeps_a_row_once_and_only_for_its_tenant(postgres:
 async def test_rows_of_a_deleted_tenant_are_dropped_and_its_runs_have_ended(
     database: Database, postgres: PostgresDatabase
 ) -> None:
-    tenant, other = await insert_tenant(postgres.app), await insert_tenant(postgres.app)
-    assert (await functions.delete_tenant(database, tenant, max_rows=9)).done
+    tenant, other = await insert_tenant(postgres.programs), await insert_tenant(postgres.programs)
+    assert (await delete_tenant(database, tenant, max_rows=9)).done
     late = row(tenant)
-    async with pool(postgres.app, connections=1) as connections:
+    async with pool(postgres.gateway, connections=1) as connections:
         repository = UsageRepository(connections)
         assert await repository.append(tenant, [late]) == [RunTotals(late.run_id or uuid4(), 0, running=False)]
         assert [run.tokens for run in await repository.append(other, [row(other)])] == [3]

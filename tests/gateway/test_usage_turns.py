@@ -104,10 +104,10 @@ async def test_one_writer_takes_other_turns_between_retries() -> None:
 
 
 async def test_locked_rows_of_a_tenant_occupy_one_connection(postgres: PostgresDatabase) -> None:
-    ill, well, run = await insert_tenant(postgres.app), await insert_tenant(postgres.app), uuid4()
+    ill, well, run = await insert_tenant(postgres.programs), await insert_tenant(postgres.programs), uuid4()
     holder = await asyncpg.connect(postgres.admin)
     try:
-        async with pool(postgres.app, connections=2) as connections:
+        async with pool(postgres.gateway, connections=2) as connections:
             queue = usage_queue(UsageRepository(connections), wait_seconds=PATIENCE, backlog=10_000)
             await settle(add(queue, replace(row(ill), run_id=run)))
             async with holder.transaction():

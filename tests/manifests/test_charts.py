@@ -171,11 +171,11 @@ def test_each_program_gets_only_the_secrets_it_needs() -> None:
         }
     assert got == {
         "Deployment/agentic-api": {
-            "agentic-database-app/dsn",
+            "agentic-database-api/dsn",
             "agentic-run-tokens/private.pem",
             "agentic-api-keys/pepper",
         },
-        "Deployment/agentic-gateway": {"agentic-database-app/dsn", "agentic-run-tokens/public.pem"},
+        "Deployment/agentic-gateway": {"agentic-database-gateway/dsn", "agentic-run-tokens/public.pem"},
         "Deployment/agentic-operator": {"agentic-run-tokens/public.pem"},
         "Job/agentic-install": {"agentic-database-migrator/dsn"},
         "Pod/agentic-check": set(),

@@ -68,11 +68,11 @@ async def test_a_failed_migration_leaves_nothing(empty: PostgresDatabase) -> Non
 
 async def test_the_app_cannot_migrate(empty: PostgresDatabase) -> None:
     with pytest.raises(sa.exc.DBAPIError, match="permission denied"):
-        await migrate.upgrade(empty.app)
+        await migrate.upgrade(empty.api)
 
 
 async def test_roles_can_be_created_again(postgres_server: Postgres, postgres: PostgresDatabase) -> None:
     await postgres_server.create_roles(postgres.name)
-    database = Database(postgres.app)
+    database = Database(postgres.api)
     await database.ready()
     await database.close()

@@ -66,7 +66,7 @@ async def replica(
     postgres: PostgresDatabase, tenant: Tenant, other: Tenant, runtime: Runtime
 ) -> AsyncGenerator[ReplicaProcess]:
     """A replica in a process of its own, bounded as in production."""
-    async with stage.replica_process(postgres.app, [tenant, other], endpoint=runtime.url, ample=True) as started:
+    async with stage.replica_process(postgres.api, [tenant, other], endpoint=runtime.url, ample=True) as started:
         async with started.api.client(other.key) as client:
             assert (await client.get("/api/v1/agents")).status_code == 200
         memory.reset_peak(started.process.pid)
@@ -155,7 +155,7 @@ async def test_a_run_whose_events_do_not_fit_into_memory_is_closed_without_its_t
 ) -> None:
     run = await poisoned(database, tenant, lambda number: tool_call(number, LINE // 3), events=14)
     healthy = await poisoned(database, tenant, lambda number: tool_call(number, 1), events=2)
-    async with stage.replica_process(postgres.app, [tenant], endpoint=runtime.url, ample=True) as replica:
+    async with stage.replica_process(postgres.api, [tenant], endpoint=runtime.url, ample=True) as replica:
         row = await until(lambda: closed(database, tenant, run.id), what="the poisoned run to be closed")
         ended = await until(lambda: closed(database, tenant, healthy.id), what="the other run to be closed")
         assert replica.process.poll() is None
@@ -196,7 +196,7 @@ async def test_a_replica_that_dies_of_a_run_leaves_a_trace_and_the_third_closes_
     run = await poisoned(database, tenant, lambda number: b'{"type":"tool.call","call":%d}' % number, events=1)
     async with database.session(tenant.id) as session:
         await session.execute(sa.update(tables.runs).where(tables.runs.c.id == run.id).values(sweeps=2))
-    async with stage.replica_process(postgres.app, [tenant], endpoint=runtime.url):
+    async with stage.replica_process(postgres.api, [tenant], endpoint=runtime.url):
         row = await until(lambda: closed(database, tenant, run.id), what="the run to be closed")
     assert (row.status, row.error_message, row.last_seq) == ("interrupted", WITHOUT_TRANSCRIPT.message, 2)
 

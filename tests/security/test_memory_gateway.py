@@ -101,7 +101,7 @@ async def program(postgres: PostgresDatabase, tmp_path: Path) -> AsyncGenerator[
     (tmp_path / "public.pem").write_text(public)
     port = free_port()
     settings = {
-        "AGENTIC_DATABASE_URL": postgres.app,
+        "AGENTIC_DATABASE_URL": postgres.gateway,
         "AGENTIC_RUN_TOKEN_PUBLIC_KEY_FILE": str(tmp_path / "public.pem"),
         "AGENTIC_LOOPBACK_PROVIDERS": "true",
         "AGENTIC_HOST": "127.0.0.1",
@@ -113,7 +113,7 @@ async def program(postgres: PostgresDatabase, tmp_path: Path) -> AsyncGenerator[
         command = ["-m", "tests.security.gateway_server", url, "12"]
         process = await asyncio.create_subprocess_exec(sys.executable, *command, env=os.environ | settings)
         try:
-            running = Program(process.pid, port, run_tokens.private_key(private), postgres.app)
+            running = Program(process.pid, port, run_tokens.private_key(private), postgres.programs)
             await until(running.ready, "the gateway to be ready")
             yield running
         finally:

@@ -130,7 +130,7 @@ async def _refused(resources: ClusterResources, name: str, uid: str) -> bool:
 async def test_a_run_token_of_a_tenant_that_is_being_deleted_is_good_for_no_call(
     postgres: PostgresDatabase, tmp_path: Path
 ) -> None:
-    async with support.gateway(postgres.app, tmp_path) as gateway:
+    async with support.gateway(postgres, tmp_path) as gateway:
         gateway.resources.provider("local", "http://127.0.0.1:9/v1", "m")
         client = gateway.openai("local/m")
         gateway.resources.tenant(deleted=True)

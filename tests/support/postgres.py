@@ -28,6 +28,8 @@ from tests.support.ports import free_port
 from tests.support.processes import die_with_parent
 
 TEMPLATE = "agentic_template"
+BOTH = "agentic_tests"
+ROLES = ("postgres", roles.MIGRATOR, roles.API, roles.GATEWAY, BOTH)
 START_SECONDS = 30
 SETTINGS = {"fsync": "off", "full_page_writes": "off", "max_connections": "200", "scram_iterations": "1"}
 """What makes it quick. Tests open thousands of connections, and each would prove its password 4,096 times over."""
@@ -42,8 +44,12 @@ class PostgresDatabase:
     """DSN of the superuser."""
     migrator: str
     """DSN of the role that migrates."""
-    app: str
-    """DSN of the role that the programs use."""
+    api: str
+    """DSN of the api's role."""
+    gateway: str
+    """DSN of the gateway's role."""
+    programs: str
+    """DSN of a role of the tests with the rights of both, and to the rows of all tables, one tenant at a time."""
 
 
 class Postgres:
@@ -54,7 +60,7 @@ class Postgres:
         self._bin, self._user = _programs()
         self._directory = Path(tempfile.mkdtemp(prefix="agentic-postgres-"))
         self._settings = {} if durable else SETTINGS
-        self._passwords = {role: secrets.token_hex(8) for role in ("postgres", roles.MIGRATOR, roles.APP)}
+        self._passwords = {role: secrets.token_hex(8) for role in ROLES}
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -148,13 +154,24 @@ class Postgres:
         return f"postgresql://{role}:{quote(self._passwords[role])}@127.0.0.1:{self._port}/{database}"
 
     async def create_roles(self, database: str) -> None:
-        """Create the three roles and give them the database."""
-        passwords = {"migrator_password": self._passwords[roles.MIGRATOR], "app_password": self._passwords[roles.APP]}
-        await roles.create(self.dsn("postgres", database), **passwords)
+        """Create the roles and give them the database."""
+        await roles.create(
+            self.dsn("postgres", database),
+            migrator_password=self._passwords[roles.MIGRATOR],
+            api_password=self._passwords[roles.API],
+            gateway_password=self._passwords[roles.GATEWAY],
+        )
 
     async def _prepare(self) -> None:
         await self.execute(f"create database {TEMPLATE}")
         await self.create_roles(TEMPLATE)
+        both = f"{roles.API}, {roles.GATEWAY}"
+        await self.execute(f"create role {BOTH} login password '{self._passwords[BOTH]}' in role {both}")
+        await self.execute(f"alter role {BOTH} set statement_timeout = '60s'")
+        rows = f"grant select, insert, update, delete on tables to {BOTH}"
+        await self.execute(
+            f"alter default privileges for role {roles.OWNER} in schema public {rows}", database=TEMPLATE
+        )
         await migrate.upgrade(self.dsn(roles.MIGRATOR, TEMPLATE))
 
     async def execute(self, statement: str, *, database: str = "postgres") -> None:
@@ -172,8 +189,7 @@ class Postgres:
         await self.execute(f"create database {name} template {template}")
         if not migrated:
             await self.create_roles(name)
-        dsns = (self.dsn(role, name) for role in ("postgres", roles.MIGRATOR, roles.APP))
-        return PostgresDatabase(name, *dsns)
+        return PostgresDatabase(name, *(self.dsn(role, name) for role in ROLES))
 
     async def drop(self, database: PostgresDatabase) -> None:
         """Remove a database and end its connections."""
@@ -219,8 +235,8 @@ async def postgres(postgres_server: Postgres) -> AsyncGenerator[PostgresDatabase
 
 @pytest.fixture
 async def database(postgres: PostgresDatabase) -> AsyncGenerator[Database]:
-    """A fresh database, opened as the app."""
-    opened = Database(postgres.app)
+    """A fresh database, opened as a role with the rights of all programs."""
+    opened = Database(postgres.programs)
     yield opened
     await opened.close()
 

@@ -22,7 +22,7 @@ from agentic_crds import Agent, ModelProvider
 from tests.support import processes
 from tests.support.apiserver import ControlPlane
 from tests.support.ports import free_port
-from tests.support.postgres import Postgres
+from tests.support.postgres import Postgres, PostgresDatabase
 from tests.support.waiting import until_sync
 
 NAMESPACE = "bench-default"
@@ -72,7 +72,7 @@ def running(
         ports = {name: free_port() for name in ("echo", "api", "gateway", "runtime")}
         _write_resources(control, ports, model, tools)
         admin_key = _install(folder, database.migrator)
-        environs = _environs(folder, control, database.app, ports)
+        environs = _environs(folder, control, database, ports)
         if model:
             del environs["echo"]
         programs = {
@@ -90,12 +90,15 @@ def _install(folder: Path, dsn: str) -> str:
     return subprocess.run(command, env=environ, check=True, stdout=subprocess.PIPE, text=True).stdout.split()[-1]
 
 
-def _environs(folder: Path, control: ControlPlane, dsn: str, ports: dict[str, int]) -> dict[str, dict[str, str]]:
+def _environs(
+    folder: Path, control: ControlPlane, database: PostgresDatabase, ports: dict[str, int]
+) -> dict[str, dict[str, str]]:
     public, private = (folder / "secrets" / "agentic-run-tokens" / name for name in ("public.pem", "private.pem"))
-    cluster = {"AGENTIC_KUBECONFIG": str(control.kubeconfig), "AGENTIC_DATABASE_URL": dsn}
+    cluster = {"AGENTIC_KUBECONFIG": str(control.kubeconfig)}
     specific = {
         "echo": {},
         "gateway": cluster
+        | {"AGENTIC_DATABASE_URL": database.gateway}
         | {"AGENTIC_RUN_TOKEN_PUBLIC_KEY_FILE": str(public), "AGENTIC_LOOPBACK_PROVIDERS": "true"}
         | {"AGENTIC_PRIVATE_PROVIDERS": "true"},
         "runtime": {
@@ -105,6 +108,7 @@ def _environs(folder: Path, control: ControlPlane, dsn: str, ports: dict[str, in
         },
         "api": cluster
         | {
+            "AGENTIC_DATABASE_URL": database.api,
             "AGENTIC_PEPPER_FILE": str(folder / "secrets" / "agentic-api-keys" / "pepper"),
             "AGENTIC_RUN_TOKEN_KEY_FILE": str(private),
             "AGENTIC_REQUESTS_PER_MINUTE": "0",

@@ -20,7 +20,7 @@ from agentic_core.db.functions import KeyRecord
 from agentic_core.single_flight import SingleFlight
 
 MAX_CACHED = 20_000
-BLANK = bytes(32)
+UNKNOWN = KeyRecord(PLATFORM_TENANT, "", "", bytes(32), None, None)
 """Compared with when the key is unknown, so that both refusals take the same time."""
 
 Lookup = Callable[[str], Awaitable[KeyRecord | None]]
@@ -51,7 +51,8 @@ class ApiKeys:
         if key is None:
             return None
         record = await self._records.get(key.id, lambda: self._load(key.id))
-        matches = api_keys.matches(key.secret, record.hash if record else BLANK, pepper=self._pepper)
+        found = record or UNKNOWN
+        matches = api_keys.matches(key, found.digest, tenant_id=found.tenant_id, role=found.role, pepper=self._pepper)
         if record is None or not matches or not self._in_force(record):
             raise unauthenticated(INVALID)
         if record.tenant_id == PLATFORM_TENANT:

@@ -33,7 +33,6 @@ async def _keep_admin_key(text: str, *, pepper: bytes, dsn: str) -> None:
     database = Database(dsn, connections=1)
     try:
         async with database.session(PLATFORM_TENANT) as session:
-            keys = KeyRepository(session)
-            await keys.add(key, name="installation", role=Role.PLATFORM_ADMIN, pepper=pepper, expires_at=None)
+            await KeyRepository(session).keep(key, name="installation", role=Role.PLATFORM_ADMIN, pepper=pepper)
     finally:
         await database.close()

@@ -24,13 +24,21 @@ class KeyRepository(Repository):
     async def add(
         self, key: api_keys.NewKey, *, name: str, role: api_keys.Role, pepper: bytes, expires_at: datetime | None
     ) -> KeyView:
-        """Keep a key by its hash; a key that is there already gets the hash again."""
-        digest = api_keys.digest(key.secret, pepper=pepper)
-        values: dict[str, Any] = {"name": name, "role": role.value, "hash": digest, "expires_at": expires_at}
-        statement = insert(KEYS).values(tenant_id=self.tenant_id, id=key.id, **values)
-        statement = statement.on_conflict_do_update(index_elements=["tenant_id", "id"], set_={"hash": digest})
-        row = (await self.session.execute(statement.returning(*VIEW))).mappings().one()
+        """Keep a new key by its digest."""
+        values = self._values(key, name, role, pepper) | {"expires_at": expires_at}
+        row = (await self.session.execute(insert(KEYS).values(**values).returning(*VIEW))).mappings().one()
         return _view(row)
+
+    async def keep(self, key: api_keys.NewKey, *, name: str, role: api_keys.Role, pepper: bytes) -> None:
+        """Keep a key that may be there already, such as that of an installation. Only the migrator has the right."""
+        values = self._values(key, name, role, pepper)
+        changed = {name: values[name] for name in ("role", "digest")}
+        statement = insert(KEYS).values(**values)
+        await self.session.execute(statement.on_conflict_do_update(index_elements=["tenant_id", "id"], set_=changed))
+
+    def _values(self, key: api_keys.NewKey, name: str, role: api_keys.Role, pepper: bytes) -> dict[str, Any]:
+        digest = api_keys.digest(key, tenant_id=self.tenant_id, role=role.value, pepper=pepper)
+        return {"tenant_id": self.tenant_id, "id": key.id, "name": name, "role": role.value, "digest": digest}
 
     async def page(self, *, limit: int, after: str | None) -> list[KeyView]:
         """Keys by id."""

@@ -159,6 +159,8 @@ class TenantSync:
 
     async def _delete_batch(self, name: str, uid: str) -> bool:
         """Delete a batch of a tenant's rows, and see to it that the next follows. Returns whether no row is left."""
+        # Before each batch: a replica that is late may have made the row again, without the mark.
+        await functions.mark_tenant_deleted(self._database, UUID(uid))
         begun = monotonic()
         batch = await functions.delete_tenant(self._database, UUID(uid), max_rows=self._batch_rows)
         progress = self._progress(name, uid)

@@ -6,7 +6,9 @@ import re
 import secrets
 from dataclasses import dataclass, field
 from enum import StrEnum
+from uuid import UUID
 
+PURPOSE = b"agentic api key"
 PATTERN = re.compile(r"agk_([a-z2-7]{16})_([A-Za-z0-9_-]{43})")
 
 
@@ -53,11 +55,16 @@ def parse(text: str) -> NewKey | None:
     return NewKey(match[1], match[2]) if match else None
 
 
-def digest(secret: str, *, pepper: bytes) -> bytes:
-    """The keyed hash under which a key is kept: HMAC-SHA256. The secret is random, so no slow hash is needed."""
-    return hmac.digest(pepper, secret.encode(), "sha256")
+def digest(key: NewKey, *, tenant_id: UUID, role: str, pepper: bytes) -> bytes:
+    """The keyed hash under which a key is kept: HMAC-SHA256 of all that the key's row says of its power.
+
+    So it matches in no other row, whoever may write rows. The secret is random, so no slow hash is needed. Each part is
+    preceded by its length, so that no two rows have the same text.
+    """
+    parts = (PURPOSE, key.id.encode(), tenant_id.bytes, role.encode(), key.secret.encode())
+    return hmac.digest(pepper, b"".join(len(part).to_bytes(4, "big") + part for part in parts), "sha256")
 
 
-def matches(secret: str, stored: bytes, *, pepper: bytes) -> bool:
-    """Whether the presented secret is the stored one, in constant time."""
-    return hmac.compare_digest(digest(secret, pepper=pepper), stored)
+def matches(key: NewKey, stored: bytes, *, tenant_id: UUID, role: str, pepper: bytes) -> bool:
+    """Whether the presented key is the one of this row, in constant time."""
+    return hmac.compare_digest(digest(key, tenant_id=tenant_id, role=role, pepper=pepper), stored)

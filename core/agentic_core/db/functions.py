@@ -20,7 +20,7 @@ class KeyRecord:
     tenant_id: UUID
     tenant: str
     role: str
-    hash: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
     expires_at: datetime | None
     revoked_at: datetime | None
 
@@ -51,24 +51,28 @@ class Deletion:
     """Whether no row is left, and none can be added."""
 
 
-_AUTHENTICATE = text("select * from authenticate_key(:key_id)")
+_FIND_KEY = text("select * from find_api_key(:key_id)")
 _EXPIRED = text("select * from expired_runs(:limit)")
 _EXTEND = text("select * from extend_leases(:replica, cast(:run_ids as uuid[]), :seconds)")
 _EXPIRE = text("select expire_events(:before, :limit)")
+_MARK_DELETED = text("select mark_tenant_deleted(:tenant_id)")
 _DELETE = text("select deleted, done from delete_tenant(:tenant_id, :max_rows)")
 
 
-async def authenticate_key(database: Database, key_id: str) -> KeyRecord | None:
-    """The key with this id, of whatever tenant. The caller compares the hash and looks at the times."""
+async def find_api_key(database: Database, key_id: str) -> KeyRecord | None:
+    """The key with this id, of whatever tenant; None also when the tenant is marked as deleted.
+
+    The caller compares the digest and looks at the times.
+    """
     async with database.platform(ConnectionPurpose.AUTHENTICATION) as connection:
-        row = (await connection.execute(_AUTHENTICATE, {"key_id": key_id})).one_or_none()
+        row = (await connection.execute(_FIND_KEY, {"key_id": key_id})).one_or_none()
     if row is None:
         return None
     return KeyRecord(
         tenant_id=row.tenant_id,
         tenant=row.tenant,
         role=row.role,
-        hash=row.hash,
+        digest=row.digest,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
     )
@@ -101,8 +105,16 @@ async def expire_events(database: Database, *, before: datetime, limit: int) -> 
     return deleted
 
 
+async def mark_tenant_deleted(database: Database, tenant_id: UUID) -> None:
+    """Let the rows of a tenant be deleted, and end its keys. It can be repeated, and not be undone."""
+    async with database.platform() as connection:
+        await connection.execute(_MARK_DELETED, {"tenant_id": tenant_id})
+
+
 async def delete_tenant(database: Database, tenant_id: UUID, *, max_rows: int) -> Deletion:
     """Delete a batch of a tenant's rows, its ledger and audit log included; to be called until it is done.
+
+    The database refuses it for a tenant that no earlier transaction has marked as deleted.
 
     Each call is a short transaction. It can be interrupted and called by several processes at once: none waits for
     locks of another.

@@ -47,8 +47,9 @@ def _refers(columns: list[str], target: str, *, cascade: bool = False) -> sa.For
     return sa.ForeignKeyConstraint(keys, referred, ondelete="CASCADE" if cascade else None)
 
 
-tenants = sa.Table("tenants", metadata, _tenant_id(), _text("name"), _created_at())
-"""The tenants that have rows. The id is the uid of the Tenant resource."""
+tenants = sa.Table("tenants", metadata, _tenant_id(), _text("name"), _created_at(), _time("deleted_at"))
+"""The tenants that have rows. The id is the uid of the Tenant resource. Only those of which `deleted_at` is set can be
+deleted; the function `mark_tenant_deleted` sets it."""
 
 agents = sa.Table(
     "agents",
@@ -205,14 +206,16 @@ api_keys = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     _text("name"),
     _text("role"),
-    sa.Column("hash", sa.LargeBinary, nullable=False),
+    sa.Column("hash", sa.LargeBinary, server_default=sa.text("''"), nullable=False),
+    sa.Column("digest", sa.LargeBinary),
     _created_at(),
     _time("expires_at"),
     _time("revoked_at"),
     _refers([], "tenants"),
     sa.Index("api_keys_id", "id", unique=True),
 )
-"""API keys. The index on the id alone is the one way in before the tenant is known."""
+"""API keys. The index on the id alone is the one way in before the tenant is known. Keys without a digest are those of
+versions before, which read the hash; they are not accepted."""
 
 usage = sa.Table(
     "usage",

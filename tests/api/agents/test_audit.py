@@ -86,7 +86,7 @@ async def test_what_cannot_be_noted_is_not_done(
         await client.post("/api/v1/agents", json=BODY)
     ref = custom(Agent).ref("a", f"{tenant}-default")
     before = await world.cluster.get(ref)
-    await administer(postgres, "revoke insert on audit_log from agentic_app")
+    await administer(postgres, "revoke insert on audit_log from agentic_api")
     answer = await client.request(method.upper(), path, json=body if method != "delete" else None)
     assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
     assert "audit log" in answer.json()["detail"]
@@ -112,7 +112,7 @@ async def test_a_write_whose_outcome_cannot_be_noted_is_answered_and_its_intenti
 async def test_an_intention_stays_whatever_becomes_of_it(
     database: Database, postgres: PostgresDatabase, error: BaseException, outcomes: list[str]
 ) -> None:
-    tenant_id = await insert_tenant(postgres.app)
+    tenant_id = await insert_tenant(postgres.programs)
     caller = principal(tenant_id, "t", Role.DEVELOPER)
     with pytest.raises(type(error)):
         async with Audit(database).intended(caller, "agent.delete", target="n.a"):

@@ -35,7 +35,7 @@ class Directory:
         self, *, tenant_id: UUID = TENANT, role: str = "viewer", expires_at: datetime | None = None
     ) -> api_keys.NewKey:
         key = api_keys.create()
-        hashed = api_keys.digest(key.secret, pepper=PEPPER)
+        hashed = api_keys.digest(key, tenant_id=tenant_id, role=role, pepper=PEPPER)
         self.keys[key.id] = KeyRecord(tenant_id, "acme", role, hashed, expires_at, None)
         return key
 

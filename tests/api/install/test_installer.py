@@ -31,12 +31,12 @@ async def test_installers_at_once_agree_on_the_secrets_in_the_cluster(
     for name in (RUN_TOKENS, API_KEYS, ADMIN_KEY):
         assert await world.cluster.get(SECRET.ref(name, namespace)) is not None
     pepper = (await store.ensure(API_KEYS, dict))["pepper"].encode()
-    database = Database(empty.app)
-    record = await functions.authenticate_key(database, parsed.id)
+    database = Database(empty.api)
+    record = await functions.find_api_key(database, parsed.id)
     await database.close()
     assert record is not None
     assert record.tenant_id == PLATFORM_TENANT
-    assert api_keys.matches(parsed.secret, record.hash, pepper=pepper)
+    assert api_keys.matches(parsed, record.digest, tenant_id=PLATFORM_TENANT, role="platform-admin", pepper=pepper)
     pems = await store.ensure(RUN_TOKENS, dict)
     assert run_tokens.private_key(pems["private.pem"]).public_key() == run_tokens.public_keys(pems["public.pem"])[0]
     await postgres_server.drop(empty)

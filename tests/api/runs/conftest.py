@@ -38,7 +38,7 @@ async def runs_api(
 ) -> AsyncGenerator[Api]:
     """A replica of the api."""
     catalog = stage.catalog_of([tenant, stranger], endpoint=runtime.url)
-    async with stage.serving(postgres.app, catalog) as started:
+    async with stage.serving(postgres.api, catalog) as started:
         yield started
 
 

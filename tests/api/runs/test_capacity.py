@@ -35,7 +35,7 @@ async def both(
     """Clients of two tenants at a replica of the capacity that the test names."""
     catalog = stage.catalog_of([tenant, stranger], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(stage.serving(postgres.app, catalog, capacity=request.param))
+        api = await stack.enter_async_context(stage.serving(postgres.api, catalog, capacity=request.param))
         clients = [await stack.enter_async_context(api.client(who.key)) for who in (tenant, stranger)]
         yield clients[0], clients[1]
 

@@ -59,7 +59,7 @@ async def second(
 ) -> AsyncGenerator[httpx2.AsyncClient]:
     """A client of another replica."""
     catalog = stage.catalog_of([tenant, stranger], endpoint=runtime.url)
-    async with stage.serving(postgres.app, catalog) as started, started.client(tenant.key) as opened:
+    async with stage.serving(postgres.api, catalog) as started, started.client(tenant.key) as opened:
         yield opened
 
 

@@ -56,7 +56,7 @@ async def test_thousands_of_requests_at_once_are_one_run(
     refused = asyncio.Semaphore(0)
     headers = KEY | {"Authorization": f"Bearer {tenant.key}"}
     async with (
-        stage.serving(postgres.app, catalog, timing=RunTiming()) as api,
+        stage.serving(postgres.api, catalog, timing=RunTiming()) as api,
         aiohttp.ClientSession(api.url, headers=headers, connector=aiohttp.TCPConnector(limit=0)) as session,
     ):
 

@@ -168,6 +168,7 @@ ATTEMPTS: dict[str, tuple[Attempt, object]] = {
     "move": (lambda journal, run: journal.move(run.id, RunStatus.WAITING, holder=REPLICA), False),
     "close": (lambda journal, run: journal.close(run.id, closing("x"), holder=REPLICA, closer=REPLICA), None),
     "closed_by": (lambda journal, run: journal.closed_by(run.id, REPLICA), None),
+    "cancel_requested": (lambda journal, run: journal.cancel_requested(run.id), False),
     "progress": (lambda journal, run: journal.progress(run.id), None),
     "events": (lambda journal, run: journal.events(run.id, after=0, limit=9), []),
 }

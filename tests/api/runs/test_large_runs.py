@@ -52,7 +52,7 @@ async def api(postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant, stra
     """A replica whose bounds are those of production, before a runtime that sends a lot."""
     runtime.scripts["talk"] = talk
     catalog = stage.catalog_of([tenant, stranger], endpoint=runtime.url)
-    async with stage.serving(postgres.app, catalog, timing=RunTiming()) as started:
+    async with stage.serving(postgres.api, catalog, timing=RunTiming()) as started:
         yield started
 
 
@@ -158,7 +158,7 @@ async def test_a_client_that_retries_after_429_never_runs_twice(
     clients = 8
     catalog, capacity = stage.catalog_of([tenant], endpoint=runtime.url), Capacity(runs_per_tenant=2)
     async with (
-        stage.serving(postgres.app, catalog, timing=RunTiming(), capacity=capacity) as api,
+        stage.serving(postgres.api, catalog, timing=RunTiming(), capacity=capacity) as api,
         api.client(tenant.key) as client,
     ):
 
@@ -204,7 +204,7 @@ async def test_responses_that_nobody_reads_are_bounded_in_memory(
 ) -> None:
     """40 connections to a run of 32 MiB; each may hold a page and the buffers of its connection, not the run."""
     async with (
-        stage.replica_process(postgres.app, [tenant], endpoint=runtime.url) as replica,
+        stage.replica_process(postgres.api, [tenant], endpoint=runtime.url) as replica,
         replica.api.client(tenant.key) as client,
         contextlib.AsyncExitStack() as stack,
     ):

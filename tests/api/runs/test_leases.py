@@ -84,7 +84,7 @@ async def test_a_sweep_that_takes_long_delays_no_extension(
 async def test_a_replica_whose_connections_are_all_used_keeps_its_runs(
     database: Database, postgres: PostgresDatabase, tenant: Tenant
 ) -> None:
-    settings = ApiSettings(database_url=SecretStr(postgres.app), database_connections=4)
+    settings = ApiSettings(database_url=SecretStr(postgres.api), database_connections=4)
     busy = composition.database_of(settings)
     times = LeaseTimes(lease_seconds=3, interval_seconds=0.1)
     run = await begun(database, tenant, lease_seconds=3.0)

@@ -42,8 +42,8 @@ async def test_another_replica_closes_the_runs_of_a_killed_one(
     runtime.scripts["wait"] = runtime.hang
     catalog = stage.catalog_of([tenant], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
-        first = await stack.enter_async_context(stage.replica_process(postgres.app, [tenant], endpoint=runtime.url))
-        survivors = [await stack.enter_async_context(stage.serving(postgres.app, catalog)) for _ in range(2)]
+        first = await stack.enter_async_context(stage.replica_process(postgres.api, [tenant], endpoint=runtime.url))
+        survivors = [await stack.enter_async_context(stage.serving(postgres.api, catalog)) for _ in range(2)]
         doomed = await stack.enter_async_context(first.api.client(tenant.key))
         client = await stack.enter_async_context(survivors[0].client(tenant.key))
         asked = asyncio.create_task(doomed.post(EXECUTE, json={"input": "wait"}))
@@ -85,12 +85,12 @@ async def fragile(postgres_of_my_own: Postgres) -> PostgresDatabase:
 async def test_a_run_outlives_a_crash_of_postgres(
     postgres_of_my_own: Postgres, fragile: PostgresDatabase, runtime: Runtime, moment: str
 ) -> None:
-    database = Database(fragile.app)
+    database = Database(fragile.api)
     tenant = await stage.tenant(database)
     await database.close()
     runtime.scripts["wait"] = runtime.hang
     catalog = stage.catalog_of([tenant], endpoint=runtime.url)
-    async with stage.serving(fragile.app, catalog) as api, api.client(tenant.key) as client:
+    async with stage.serving(fragile.api, catalog) as api, api.client(tenant.key) as client:
         asked = asyncio.create_task(client.post(EXECUTE, json={"input": "wait"}))
         await runtime.began.wait()
         postgres_of_my_own.kill()
@@ -110,11 +110,11 @@ async def test_a_shutdown_lets_runs_end_and_interrupts_the_rest(
 ) -> None:
     runtime.scripts["wait"] = runtime.hang
     catalog = stage.catalog_of([tenant], endpoint=runtime.url)
-    async with stage.serving(postgres.app, catalog) as api, api.client(tenant.key) as client:
+    async with stage.serving(postgres.api, catalog) as api, api.client(tenant.key) as client:
         response = client.stream("POST", EXECUTE, json={"input": "wait", "stream": True})
         async with response:
             await runtime.began.wait()
-    async with stage.serving(postgres.app, catalog) as api, api.client(tenant.key) as client:
+    async with stage.serving(postgres.api, catalog) as api, api.client(tenant.key) as client:
         run = (await client.get("/api/v1/runs")).json()["items"][0]
         assert (run["status"], run["output"]) == ("interrupted", "so far")
         assert "shut down" in run["error"]["message"]
@@ -126,7 +126,7 @@ async def test_a_shutdown_waits_for_runs_as_long_as_its_pod_may(
     runtime.scripts["wait"] = runtime.hang
     catalog = stage.catalog_of([tenant], endpoint=runtime.url)
     async with AsyncExitStack() as stack:
-        api = await stack.enter_async_context(stage.serving(postgres.app, catalog))
+        api = await stack.enter_async_context(stage.serving(postgres.api, catalog))
         client = await stack.enter_async_context(api.client(tenant.key))
         async with client.stream("POST", EXECUTE, json={"input": "wait", "stream": True}):
             await runtime.began.wait()
@@ -136,6 +136,6 @@ async def test_a_shutdown_waits_for_runs_as_long_as_its_pod_may(
         assert not ending.done(), "it waits for the run, whose client is gone"
         runtime.go_on.set()
         await ending
-    async with stage.serving(postgres.app, catalog) as api, api.client(tenant.key) as client:
+    async with stage.serving(postgres.api, catalog) as api, api.client(tenant.key) as client:
         run = (await client.get("/api/v1/runs")).json()["items"][0]
         assert (run["status"], run["output"]) == ("succeeded", "so far so good")

@@ -49,7 +49,7 @@ async def second(postgres: PostgresDatabase, runtime: Runtime, tenant: Tenant) -
     """A client of another replica, with as many connections as it likes."""
     catalog = stage.catalog_of([tenant], endpoint=runtime.url)
     limits = httpx2.Limits(max_connections=None)
-    async with stage.serving(postgres.app, catalog) as started:
+    async with stage.serving(postgres.api, catalog) as started:
         headers = {"Authorization": f"Bearer {tenant.key}"}
         async with httpx2.AsyncClient(
             base_url=started.url, headers=headers, timeout=30, trust_env=False, limits=limits

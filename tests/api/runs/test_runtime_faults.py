@@ -24,11 +24,12 @@ from agentic_core.contract import (
     ToolStarted,
     line,
 )
-from agentic_core.db import Database, functions
+from agentic_core.db import Database
 from agentic_core.egress import Guard
 from tests.api.runs import runtime as stand_in
 from tests.api.runs.runtime import Answer, Runtime
 from tests.api.runs.stage import Tenant
+from tests.core.db.rows import delete_tenant
 from tests.requirements import requirement
 from tests.support.waiting import PATIENCE
 
@@ -315,5 +316,5 @@ async def test_a_deleted_tenants_runs_end_at_their_runtime(
     runtime.scripts["hello"] = runtime.hang
     async with client.stream("POST", EXECUTE, json={"input": "hello", "stream": True}):
         await asyncio.wait_for(runtime.began.wait(), PATIENCE)
-        await functions.delete_tenant(database, tenant.id, max_rows=100)
+        await delete_tenant(database, tenant.id, max_rows=100)
         await asyncio.wait_for(runtime.dropped.wait(), PATIENCE)

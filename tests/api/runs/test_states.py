@@ -21,6 +21,7 @@ from agentic_core.db import tables as t
 from tests.api.runs.stage import Tenant
 from tests.api.runs.test_events import all_events
 from tests.api.runs.test_journal import REPLICA, begun, new_run, sweep
+from tests.core.db.rows import delete_tenant
 from tests.support.postgres import PostgresDatabase
 
 EXECUTE = "/api/v1/agents/helper/execute"
@@ -193,7 +194,7 @@ async def _conversation(database: Database, tenant: Tenant, run: NewRun) -> None
 
 
 async def _tenant(database: Database, tenant: Tenant, _run: NewRun) -> None:
-    while not (await functions.delete_tenant(database, tenant.id, max_rows=100)).done:
+    while not (await delete_tenant(database, tenant.id, max_rows=100)).done:
         pass
 
 

@@ -13,7 +13,7 @@ from agentic_api.tenants.sync import TenantSync
 from agentic_core import cluster, names
 from agentic_core.db import Database, functions, tables
 from agentic_crds import Tenant
-from tests.core.db.rows import insert, rows
+from tests.core.db.rows import delete_tenant, insert, rows
 from tests.support.waiting import until
 
 Object = dict[str, Any]
@@ -146,7 +146,7 @@ async def test_a_replica_that_is_late_makes_no_row_for_a_deleted_tenant(database
     meanwhile: list[bool] = []
 
     async def delete(stored: Object) -> None:
-        meanwhile.append((await functions.delete_tenant(database, tenant_id, max_rows=9)).done)
+        meanwhile.append((await delete_tenant(database, tenant_id, max_rows=9)).done)
         if moment == "deleted before":
             stored["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
 
@@ -154,5 +154,5 @@ async def test_a_replica_that_is_late_makes_no_row_for_a_deleted_tenant(database
     await syncing(api_server, database).reconcile({"metadata": dict(tenant["metadata"])})
     assert meanwhile == [False], "the deletion does not end while the row may still be committed"
     assert await remaining(database, tenant) == (0 if moment == "deleted before" else 1)
-    assert (await functions.delete_tenant(database, tenant_id, max_rows=9)).done
+    assert (await delete_tenant(database, tenant_id, max_rows=9)).done
     assert await remaining(database, tenant) == 0

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 
 import sqlalchemy as sa
 
-from agentic_core.db import Session, tables, uuid7
+from agentic_core.db import Database, Session, functions, tables, uuid7
 
 Rows = dict[sa.Table, dict[str, Any]]
 
@@ -27,12 +27,18 @@ def rows(tenant_id: UUID) -> Rows:
         | {"replica": uuid4(), "lease_expires_at": sa.func.now() + sa.text("interval '1 minute'")},
         tables.run_events: mine | {"run_id": run, "seq": 1, "type": "final"},
         tables.tool_executions: mine | executed,
-        tables.api_keys: mine | {"id": f"key{run.hex[-13:]}", "name": "k", "role": "viewer", "hash": b"h"},
+        tables.api_keys: mine | {"id": f"key{run.hex[-13:]}", "name": "k", "role": "viewer", "digest": b"h"},
         tables.usage: mine | spent,
         tables.run_tokens: mine | {"run_id": run, "tokens": 0},
         tables.usage_dead_letters: mine | {"id": uuid7(), "row": {}, "error": "out of range"},
         tables.audit_log: mine | {"id": uuid7(), "actor": "k", "action": "a", "target": "t"},
     }
+
+
+async def delete_tenant(database: Database, tenant_id: UUID, *, max_rows: int) -> functions.Deletion:
+    """Delete a batch of a tenant's rows, as when its Tenant is deleted."""
+    await functions.mark_tenant_deleted(database, tenant_id)
+    return await functions.delete_tenant(database, tenant_id, max_rows=max_rows)
 
 
 async def insert(session: Session, wanted: Rows) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agentic_core.db import PLATFORM_TENANT, Database, faults, functions, tables, uuid7
 from agentic_core.db.functions import Deletion
-from tests.core.db.rows import Rows, insert, rows
+from tests.core.db.rows import Rows, delete_tenant, insert, rows
 from tests.requirements import requirement
 from tests.support.postgres import PostgresDatabase, connected
 
@@ -59,6 +60,7 @@ class Batch:
 @asynccontextmanager
 async def batch(database: Database, tenant: UUID, *, max_rows: int = 1000) -> AsyncGenerator[Batch]:
     """A batch that is committed at the end of the block."""
+    await functions.mark_tenant_deleted(database, tenant)
     async with database.platform() as connection:
         before = (await connection.execute(WORK)).one()
         found = (await connection.execute(DELETE, {"tenant": tenant, "max_rows": max_rows})).one()
@@ -97,10 +99,10 @@ async def counts(database: Database, tenant: UUID) -> dict[str, int]:
 async def test_deleting_a_tenant_leaves_nothing_of_it_and_all_of_others(database: Database) -> None:
     (mine, _), (other, _) = await stored(database), await stored(database)
     all_of_it = len(tables.metadata.tables)
-    assert await functions.delete_tenant(database, mine, max_rows=100) == Deletion(all_of_it, done=True)
+    assert await delete_tenant(database, mine, max_rows=100) == Deletion(all_of_it, done=True)
     assert set((await counts(database, mine)).values()) == {0}
     assert set((await counts(database, other)).values()) == {1}
-    assert await functions.delete_tenant(database, mine, max_rows=100) == Deletion(0, done=True)
+    assert await delete_tenant(database, mine, max_rows=100) == Deletion(0, done=True)
 
 
 async def test_a_deletion_goes_on_where_it_was_interrupted_children_before_parents(database: Database) -> None:
@@ -115,10 +117,30 @@ async def test_replicas_of_the_version_before_can_delete_a_tenant_too(
 ) -> None:
     mine, _ = await stored(database)
     other, _ = await stored(database)
-    async with database.platform() as connection:
-        await connection.execute(sa.text("select delete_tenant(:tenant_id)"), {"tenant_id": mine})
+    await functions.mark_tenant_deleted(database, mine)
+    async with connected(postgres.admin) as connection:
+        await connection.execute("set session authorization agentic_app")
+        await connection.execute("select delete_tenant($1)", mine)
     assert set((await counts(database, mine)).values()) == {0}
     assert 0 not in (await counts(database, other)).values()
+
+
+async def _executed(database: Database, statement: str, **values: Any) -> None:
+    async with database.platform() as connection:
+        await connection.execute(sa.text(statement), values)
+
+
+async def test_a_tenant_that_no_earlier_transaction_has_marked_is_not_deleted(database: Database) -> None:
+    tenant, _ = await stored(database)
+    before = await counts(database, tenant)
+    with pytest.raises(DBAPIError, match="not marked as deleted; its rows are kept"):
+        await functions.delete_tenant(database, tenant, max_rows=100)
+    both = (
+        "with marked as materialized (select mark_tenant_deleted(:tenant)) select delete_tenant(:tenant, 9) from marked"
+    )
+    with pytest.raises(DBAPIError, match="not marked as deleted"):
+        await _executed(database, both, tenant=tenant)
+    assert await counts(database, tenant) == before
 
 
 async def test_the_platforms_own_tenant_stays(database: Database) -> None:
@@ -158,8 +180,8 @@ async def test_while_a_batch_is_open_other_tenants_are_served_and_other_replicas
     (mine, _), (other, _) = await stored(database), await stored(database)
     async with asyncio.timeout(10), batch(database, mine, max_rows=5) as first:
         assert (first.deleted, first.done) == (5, False)
-        assert await functions.delete_tenant(database, mine, max_rows=5) == Deletion(0, done=False)
-        assert await functions.delete_tenant(database, other, max_rows=1) == Deletion(1, done=False)
+        assert await delete_tenant(database, mine, max_rows=5) == Deletion(0, done=False)
+        assert await delete_tenant(database, other, max_rows=1) == Deletion(1, done=False)
         third, _ = await stored(database)
         assert set((await counts(database, third)).values()) == {1}
     assert sum(item.deleted for item in await delete(database, mine)) == len(tables.metadata.tables) - 5
@@ -181,10 +203,10 @@ async def test_rows_that_a_transaction_has_locked_are_left_with_what_they_refer_
     tenant, _ = await stored(database)
     async with asyncio.timeout(10), database.session(tenant) as session:
         await session.execute(sa.select(tables.runs).with_for_update())
-        assert not (await functions.delete_tenant(database, tenant, max_rows=100)).done
+        assert not (await delete_tenant(database, tenant, max_rows=100)).done
         left = {name for name, count in (await counts(database, tenant)).items() if count}
         assert left == {"tenants", "agents", "conversations", "runs"}
-    assert await functions.delete_tenant(database, tenant, max_rows=100) == Deletion(4, done=True)
+    assert await delete_tenant(database, tenant, max_rows=100) == Deletion(4, done=True)
 
 
 async def test_what_is_added_to_a_run_meanwhile_is_deleted_too_and_never_by_a_cascade(database: Database) -> None:
@@ -202,10 +224,10 @@ async def test_a_late_row_is_deleted_or_refused_and_never_left(database: Databas
     tenant, values = await stored(database)
     async with asyncio.timeout(10), database.session(tenant) as session:
         await session.execute(sa.insert(tables.usage).values(values[tables.usage] | {"id": uuid7()}))
-        first = await functions.delete_tenant(database, tenant, max_rows=100)
+        first = await delete_tenant(database, tenant, max_rows=100)
         assert first == Deletion(len(tables.metadata.tables) - 1, done=False), "the writer may still commit"
-        assert await functions.delete_tenant(database, tenant, max_rows=100) == Deletion(0, done=False)
-    assert await functions.delete_tenant(database, tenant, max_rows=100) == Deletion(2, done=True)
+        assert await delete_tenant(database, tenant, max_rows=100) == Deletion(0, done=False)
+    assert await delete_tenant(database, tenant, max_rows=100) == Deletion(2, done=True)
     assert set((await counts(database, tenant)).values()) == {0}
 
 

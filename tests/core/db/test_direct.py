@@ -18,7 +18,7 @@ STATEMENT = "select count(*) as found from runs where tenant_id = $1 and id = $2
 
 
 async def test_statements_are_planned_once(postgres: PostgresDatabase) -> None:
-    database, tenant = Database(postgres.app, connections=1), uuid4()
+    database, tenant = Database(postgres.programs, connections=1), uuid4()
     for _ in range(9):
         async with database.transaction(tenant) as transaction:
             await transaction.fetch_one(STATEMENT, uuid4())
@@ -30,7 +30,7 @@ async def test_statements_are_planned_once(postgres: PostgresDatabase) -> None:
 
 
 async def test_behind_a_pooler_no_statement_lasts(postgres: PostgresDatabase) -> None:
-    database, tenant = Database(postgres.app, connections=1, transaction_pooler=True), uuid4()
+    database, tenant = Database(postgres.programs, connections=1, transaction_pooler=True), uuid4()
     for _ in range(3):
         async with database.transaction(tenant) as transaction:
             await transaction.fetch_one(STATEMENT, uuid4())
@@ -44,7 +44,7 @@ async def test_behind_a_pooler_no_statement_lasts(postgres: PostgresDatabase) ->
 @pytest.fixture
 async def single(postgres: PostgresDatabase) -> AsyncGenerator[Database]:
     """A database with a single connection."""
-    opened = Database(postgres.app, connections=1)
+    opened = Database(postgres.programs, connections=1)
     yield opened
     await opened.close()
 
@@ -66,7 +66,7 @@ async def names(database: Database, tenant: UUID) -> list[str]:
 
 
 async def test_transactions_and_sessions_share_the_connections_of_one_pool(postgres: PostgresDatabase) -> None:
-    database = Database(postgres.app, connections=3)
+    database = Database(postgres.programs, connections=3)
     pids = await asyncio.gather(*(kind(database) for kind in (driver_pid, session_pid) * 12))
     await database.close()
     assert len(set(pids)) <= 3
@@ -122,7 +122,7 @@ async def test_a_cancelled_transaction_leaves_nothing_and_its_connection_is_clos
     assert await names(single, tenant) == []
     assert moment == "begin" or await driver_pid(single) != before
     connection = await asyncpg.connect(postgres.admin)
-    idle = "select count(*) from pg_stat_activity where usename = 'agentic_app' and state like 'idle in transaction%'"
+    idle = "select count(*) from pg_stat_activity where usename = 'agentic_tests' and state like 'idle in transaction%'"
     assert await connection.fetchval(idle) == 0
     await connection.close()
 
@@ -135,10 +135,10 @@ async def forever() -> Any:
 async def test_connections_that_the_server_closed_while_they_were_idle_are_replaced(
     postgres: PostgresDatabase, pid: Any
 ) -> None:
-    database = Database(postgres.app, connections=3)
+    database = Database(postgres.programs, connections=3)
     before = set(await asyncio.gather(*(pid(database) for _ in range(9))))
     connection = await asyncpg.connect(postgres.admin)
-    end = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = 'agentic_app'"
+    end = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where usename = 'agentic_tests'"
     assert len(await connection.fetch(end)) == len(before)
     await connection.close()
     await asyncio.sleep(0.05)  # the loop reads the ends of the connections

@@ -39,18 +39,21 @@ async def counts(database: Database, tenant: UUID) -> dict[str, int]:
         }
 
 
-async def test_functions_of_the_owner_are_pinned_and_for_the_app_alone(postgres: PostgresDatabase) -> None:
+async def test_functions_of_the_owner_are_pinned_and_not_for_the_gateway(postgres: PostgresDatabase) -> None:
     connection = await asyncpg.connect(postgres.admin)
     found = await connection.fetch(DEFINERS)
     await connection.close()
     assert [item["proname"] for item in found] == [
-        "authenticate_key", "delete_tenant", "delete_tenant", "expire_events", "expired_runs", "extend_leases"
+        "authenticate_key", "delete_tenant", "delete_tenant", "expire_events", "expired_runs", "extend_leases",
+        "find_api_key", "mark_tenant_deleted",
     ]  # fmt: skip
     for item in found:
         assert item["owner"] == "agentic_owner"
         plans = [setting for setting in item["proconfig"] if setting.startswith("enable_")]
         assert [setting for setting in item["proconfig"] if setting not in plans] == ["search_path=pg_catalog, pg_temp"]
-        assert item["acl"] == "{agentic_owner=X/agentic_owner,agentic_app=X/agentic_owner}"
+        assert set(item["acl"].strip("{}").split(",")) <= {
+            f"{role}=X/agentic_owner" for role in ("agentic_owner", "agentic_app", "agentic_api")
+        }
 
 
 async def test_no_function_is_for_everyone(postgres: PostgresDatabase) -> None:
@@ -63,12 +66,14 @@ async def test_no_function_is_for_everyone(postgres: PostgresDatabase) -> None:
 async def test_a_key_is_found_by_its_id_alone(database: Database) -> None:
     mine = await stored(database)
     await stored(database)
-    found = await functions.authenticate_key(database, mine[tables.api_keys]["id"])
+    found = await functions.find_api_key(database, mine[tables.api_keys]["id"])
     assert found is not None
     assert (found.tenant_id, found.tenant) == (mine[tables.tenants]["tenant_id"], mine[tables.tenants]["name"])
-    assert (found.role, found.hash, found.revoked_at) == ("viewer", b"h", None)
-    assert await functions.authenticate_key(database, "unknown") is None
-    assert await functions.authenticate_key(database, "%") is None
+    assert (found.role, found.digest, found.revoked_at) == ("viewer", b"h", None)
+    assert await functions.find_api_key(database, "unknown") is None
+    assert await functions.find_api_key(database, "%") is None
+    await functions.mark_tenant_deleted(database, mine[tables.tenants]["tenant_id"])
+    assert await functions.find_api_key(database, mine[tables.api_keys]["id"]) is None
 
 
 async def test_expired_runs_of_all_tenants_are_found_and_no_others(database: Database) -> None:

@@ -80,18 +80,25 @@ async def test_the_app_is_nobody_special(postgres: PostgresDatabase) -> None:
     async with connected(postgres.admin) as connection:
         found = {item["rolname"]: item for item in await connection.fetch("select * from pg_roles")}
         owned = await connection.fetchval(
-            "select count(*) from pg_class where relowner in ($1::regrole, $2::regrole)", roles.APP, roles.MIGRATOR
+            "select count(*) from pg_class where relowner::regrole::text = any ($1::text[])",
+            [roles.MIGRATOR, *roles.PROGRAMS, roles.APP],
         )
-        member = await connection.fetchval("select pg_has_role($1, $2, 'member')", roles.APP, roles.OWNER)
-    assert not found[roles.OWNER]["rolcanlogin"]
-    for role in (roles.OWNER, roles.MIGRATOR, roles.APP):
+        memberships = await connection.fetch(
+            "select roleid::regrole::text as role, member::regrole::text as member from pg_auth_members"
+            " where member::regrole::text like 'agentic%' and member::regrole::text <> 'agentic_tests'"
+        )
+    assert {role for role in found if role.startswith("agentic") and found[role]["rolcanlogin"]} == {
+        roles.MIGRATOR, *roles.PROGRAMS, "agentic_tests"
+    }  # fmt: skip
+    for role in (roles.OWNER, roles.MIGRATOR, *roles.PROGRAMS, roles.APP):
         powers = ("rolsuper", "rolbypassrls", "rolcreaterole", "rolcreatedb", "rolreplication")
         assert [power for power in powers if found[role][power]] == [], role
-    assert (owned, member) == (0, False)
+    assert owned == 0
+    assert [tuple(one) for one in memberships] == [(roles.OWNER, roles.MIGRATOR)]
 
 
 async def test_the_app_cannot_change_the_schema(postgres: PostgresDatabase) -> None:
-    async with connected(postgres.app) as connection:
+    async with connected(postgres.programs) as connection:
         for statement in (
             "create table t (a int)",
             "alter table runs disable row level security",
@@ -133,14 +140,19 @@ async def test_another_tenants_rows_cannot_be_written(database: Database, table:
 
 
 @pytest.mark.parametrize("table", APPEND_ONLY, ids=str)
-async def test_what_happened_is_not_rewritten(database: Database, table: sa.Table) -> None:
+async def test_what_happened_is_not_rewritten_by_any_program(
+    database: Database, postgres: PostgresDatabase, table: sa.Table
+) -> None:
     mine = uuid4()
     async with database.session(mine) as session:
         await insert(session, rows(mine))
-    for statement in (sa.delete(table), sa.update(table).values(tenant_id=mine)):
-        with pytest.raises(DBAPIError, match="permission denied"):
-            async with database.session(mine) as session:
-                await session.execute(statement)
+    for dsn in (postgres.api, postgres.gateway):
+        program = Database(dsn, connections=1)
+        for statement in (sa.delete(table), sa.update(table).values(tenant_id=mine)):
+            with pytest.raises(DBAPIError, match="permission denied"):
+                async with program.session(mine) as session:
+                    await session.execute(statement)
+        await program.close()
 
 
 async def test_nothing_is_seen_or_written_without_a_tenant(database: Database) -> None:
@@ -162,7 +174,7 @@ async def test_a_transaction_for_nobody_is_refused(database: Database) -> None:
 
 
 async def test_the_tenant_does_not_outlive_its_transaction(postgres: PostgresDatabase) -> None:
-    database = Database(postgres.app, connections=1)
+    database = Database(postgres.programs, connections=1)
     async with database.session(uuid4()) as session:
         inside = (await session.execute(sa.text("select current_setting('app.tenant_id')"))).scalar_one()
     async with database.platform() as connection:
@@ -173,7 +185,7 @@ async def test_the_tenant_does_not_outlive_its_transaction(postgres: PostgresDat
 
 
 async def test_a_transaction_pooler_sees_no_lasting_statement(postgres: PostgresDatabase) -> None:
-    database = Database(postgres.app, connections=1, transaction_pooler=True)
+    database = Database(postgres.programs, connections=1, transaction_pooler=True)
     for _ in range(3):
         async with database.session(PLATFORM_TENANT) as session:
             assert (await session.execute(sa.select(tables.tenants.c.tenant_id))).scalar_one() == PLATFORM_TENANT

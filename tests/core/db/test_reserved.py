@@ -37,17 +37,17 @@ async def _pid(database: Database, purpose: ConnectionPurpose | None) -> int:
 
 
 async def test_short_statements_of_the_platform_do_not_wait_for_reads(postgres: PostgresDatabase) -> None:
-    database = Database(postgres.app, connections=5, reserved=RESERVED)
+    database = Database(postgres.programs, connections=5, reserved=RESERVED)
     async with saturated(database, connections=2), asyncio.timeout(PATIENCE):
         for _ in range(20):
-            assert await functions.authenticate_key(database, "unknown") is None
+            assert await functions.find_api_key(database, "unknown") is None
             assert await functions.extend_leases(database, uuid4(), [uuid4()], seconds=9) == []
             await database.ready()
     await database.close()
 
 
 async def test_no_purpose_uses_the_connections_of_another(postgres: PostgresDatabase) -> None:
-    database = Database(postgres.app, connections=5, reserved=RESERVED)
+    database = Database(postgres.programs, connections=5, reserved=RESERVED)
     pids = {
         purpose: set(await asyncio.gather(*(_pid(database, purpose) for _ in range(30))))
         for purpose in (None, *ConnectionPurpose)
@@ -58,7 +58,7 @@ async def test_no_purpose_uses_the_connections_of_another(postgres: PostgresData
 
 
 async def test_a_lookup_that_hangs_delays_no_lease(postgres: PostgresDatabase) -> None:
-    database = Database(postgres.app, connections=5, reserved=RESERVED)
+    database = Database(postgres.programs, connections=5, reserved=RESERVED)
     async with AsyncExitStack() as stack:
         for _ in range(2):
             await stack.enter_async_context(database.platform(ConnectionPurpose.AUTHENTICATION))
@@ -68,11 +68,11 @@ async def test_a_lookup_that_hangs_delays_no_lease(postgres: PostgresDatabase) -
 
 
 async def test_without_reserved_connections_all_are_shared(postgres: PostgresDatabase) -> None:
-    database = Database(postgres.app, connections=1)
+    database = Database(postgres.programs, connections=1)
     assert {await _pid(database, purpose) for purpose in (None, *ConnectionPurpose)} == {await _pid(database, None)}
     await database.close()
 
 
 def test_some_connections_have_to_be_shared(postgres: PostgresDatabase) -> None:
     with pytest.raises(ValueError, match="3 connections leave none to share"):
-        Database(postgres.app, connections=3, reserved=RESERVED)
+        Database(postgres.programs, connections=3, reserved=RESERVED)

@@ -51,7 +51,7 @@ class Link:
 
 @pytest.fixture
 async def link(postgres: PostgresDatabase) -> AsyncGenerator[Link]:
-    async with Link(postgres.app).open() as opened:
+    async with Link(postgres.programs).open() as opened:
         yield opened
 
 

@@ -21,9 +21,10 @@ from agentic_api.runs.lifecycle.metrics import RunMetrics
 from agentic_api.runs.lifecycle.runtime import Bounds, RuntimeClient
 from agentic_api.runs.lifecycle.sweep import Sweeper
 from agentic_api.runs.schemas import RunSummary
+from agentic_api.runs.storage.journal import Journal
 from agentic_core import attributes, tasks, telemetry
 from agentic_core.contract import ErrorCode, RunError, RunRequest
-from agentic_core.db import Database
+from agentic_core.db import Database, faults
 from agentic_core.db.notices import Notices
 from agentic_core.egress import GuardedClient
 
@@ -68,6 +69,8 @@ class Replica:
         self._drivers: dict[UUID, Driver] = {}
         self._ended: dict[UUID, LiveRun] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._cancelling: dict[UUID, asyncio.Task[None]] = {}
+        """Looks for a requested end, by run."""
         self._notices = notices(database.dsn, CHANNEL, on_message=self._receive)
         self.remote = Remote(database, self._notices.send)
         runtimes = RuntimeClient(http, timing.bounds)
@@ -127,15 +130,31 @@ class Replica:
         await self._notices.send(f"progress {run_id}")
 
     def _receive(self, text: str) -> None:
+        """Every role of the database can send notices, so they are hints: where to look, never what to do."""
         verb, _, rest = text.partition(" ")
-        run_id = UUID(rest)
+        try:
+            run_id = UUID(rest)
+        except ValueError:
+            return
         driver = self._drivers.get(run_id)
         if verb == "progress":
             self.remote.notify(run_id)
-        elif verb == "cancel" and driver is not None:
-            driver.stop(CANCELLED)
+        elif verb == "cancel" and driver is not None and run_id not in self._cancelling:
+            self._cancelling[run_id] = asyncio.create_task(self._stop_if_requested(driver))
         elif verb == "follow" and driver is not None:
             driver.followed = True
+
+    async def _stop_if_requested(self, driver: Driver) -> None:
+        """One look at a time for each run, however many notices come. The next extension of leases looks again."""
+        try:
+            async with self._context.database.transaction(driver.live.tenant_id) as transaction:
+                requested = await Journal(transaction).cancel_requested(driver.live.id)
+            if requested:
+                driver.stop(CANCELLED)
+        except Exception as error:
+            log.warning("cancellation not read", error=type(error).__name__, exc_info=not faults.is_unavailable(error))
+        finally:
+            del self._cancelling[driver.live.id]
 
     async def _drain(self) -> None:
         if self._tasks:

@@ -167,6 +167,11 @@ class Journal:
         row = await self._transaction.fetch_one(statements.PROGRESS, run_id)
         return RunProgress(RunStatus(row["status"]), row["last_seq"]) if row else None
 
+    async def cancel_requested(self, run_id: UUID) -> bool:
+        """Whether the end of a run was requested."""
+        row = await self._transaction.fetch_one(statements.CANCEL_REQUESTED, run_id)
+        return bool(row and row["cancel_requested"])
+
     async def events(self, run_id: UUID, *, after: int, limit: int = BATCH_EVENTS) -> list[StoredEvent]:
         """The batch of stored events that follow number `after`: `limit` of them, or fewer when they are large."""
         rows = await self._transaction.fetch(statements.EVENTS, run_id, after, limit, BATCH_BYTES)

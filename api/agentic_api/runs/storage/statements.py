@@ -188,4 +188,6 @@ where counted.before < $5::bigint
 order by e.seq
 """
 
+CANCEL_REQUESTED: Final = "select cancel_requested from runs where tenant_id = $1::uuid and id = $2::uuid"
+
 PROGRESS: Final = "select status, last_seq from runs where tenant_id = $1::uuid and id = $2::uuid"
