@@ -15,6 +15,7 @@ from tests.operator.controllers import test_prompts as prompts
 from tests.operator.controllers import test_providers as providers
 from tests.operator.controllers import test_scaling as scaling
 from tests.operator.controllers import test_tenants as tenants
+from tests.security import test_squatting as squatting
 
 pytestmark = [pytest.mark.xdist_group("charts"), pytest.mark.slow]
 Scenario = Callable[..., Awaitable[None]]
@@ -29,9 +30,10 @@ SCENARIOS: list[Scenario] = [
     prompts.test_agents_of_one_prompt_share_it_and_take_it_with_them,
     providers.test_a_provider_with_its_key_is_ready_and_never_shows_it,
     scaling.test_the_shared_runtime_scales_when_metrics_come_and_stops_when_they_go,
+    squatting.test_a_service_that_is_handed_over_leads_to_the_runtime,
     tenants.test_a_tenant_has_locked_down_namespaces,
     tenants.test_edits_reach_the_namespaces,
-    tenants.test_a_namespace_in_use_outlives_its_declaration,
+    tenants.test_ways_out_of_retention,
     tenants.test_a_quota_that_was_counted_too_early_is_counted_anew,
     tenants.test_a_namespace_of_somebody_else_is_not_taken_over,
     tenants.test_a_tenant_is_gone_after_its_namespaces,
@@ -41,5 +43,5 @@ SCENARIOS: list[Scenario] = [
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__.removeprefix("test_"))
 async def test_the_operator_can_do_its_work(cluster: Cluster, scenario: Scenario) -> None:
     assert cluster.plane.operator
-    given = {"plane": cluster.plane, "namespace": "foreign"}
+    given = {"plane": cluster.plane, "namespace": "foreign", "mode": "Shared", "way": "annotated"}
     await scenario(**{name: given[name] for name in inspect.signature(scenario).parameters})

@@ -105,10 +105,11 @@ def deployment(runtime: RuntimePods, platform: PlatformSettings) -> Object:
 
 
 def service(runtime: RuntimePods) -> Object:
-    """The address of a runtime."""
+    """The address of a runtime. The type is written although it is the default: on a Service that is handed over, the
+    former owner's would stay."""
     body = metadata.object_of(SERVICE, runtime.name, runtime.namespace, runtime.labels)
     port = {"name": "http", "port": names.RUNTIME_PORT, "targetPort": "http", "protocol": "TCP"}
-    return body | {"spec": {"selector": runtime.selector, "ports": [port]}}
+    return body | {"spec": {"type": "ClusterIP", "selector": runtime.selector, "ports": [port]}}
 
 
 def autoscaler(runtime: RuntimePods, scale: Autoscaled) -> Object:

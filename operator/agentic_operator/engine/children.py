@@ -156,7 +156,7 @@ class Children:
         found = await self.client(ref.cluster).get(ref, metadata_only=True)
         ours = found is None or owner.has(found)
         if found and not ours and not ownership.may_adopt(found):
-            return _foreign(ref, found)
+            return ChildRefusal(ref, foreign=True, message=ownership.foreign(ref, found))
         await self._write(owner, child, ref=ref, force=found is not None)
         await self._report_restored(owner, ref)
         if found and not ours:
@@ -204,15 +204,3 @@ def _hash(found: Object) -> str:
 
 def _deleting(found: Object | None) -> bool:
     return bool(found and found["metadata"].get("deletionTimestamp"))
-
-
-def _foreign(ref: Ref, found: Object) -> ChildRefusal:
-    present = found["metadata"].get("labels") or {}
-    kind, other = present.get(names.OWNER_KIND), present.get(names.OWNER_NAME)
-    whose = f"belongs to {kind} {other}" if kind and other else "was not made by the platform"
-    if uid := present.get(names.TENANT_UID):
-        whose += f" with the uid {uid}"
-    if controller := present.get(names.OWNER_CONTROLLER):
-        whose += f" (controller {controller})"
-    advice = f"rename one of the two, delete it, or annotate it {names.ADOPT}=true"
-    return ChildRefusal(ref, foreign=True, message=f"{ref} exists and {whose}: {advice}")

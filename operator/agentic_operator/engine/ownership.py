@@ -83,6 +83,19 @@ def may_adopt(found: Object) -> bool:
     return (found["metadata"].get("annotations") or {}).get(names.ADOPT) == "true"
 
 
+def foreign(ref: Ref, found: Object) -> str:
+    """Whose an object is that stands in the place of a child, and what to do about it."""
+    present = found["metadata"].get("labels") or {}
+    kind, other = present.get(names.OWNER_KIND), present.get(names.OWNER_NAME)
+    whose = f"belongs to {kind} {other}" if kind and other else "was not made by the platform"
+    if uid := present.get(names.TENANT_UID):
+        whose += f" with the uid {uid}"
+    if controller := present.get(names.OWNER_CONTROLLER):
+        whose += f" (controller {controller})"
+    advice = f"rename one of the two, delete it, or annotate it {names.ADOPT}=true"
+    return f"{ref} exists and {whose}: {advice}"
+
+
 def last_other_manager(found: Object) -> str:
     """The field manager that wrote to the object last, beside the operator's own; for the event about drift."""
     fields = [

@@ -123,6 +123,7 @@ def test_service() -> None:
         "kind": "Service",
         "metadata": {"name": "agent-runtime", "namespace": "acme-default", "labels": LABELS},
         "spec": {
+            "type": "ClusterIP",
             "selector": SELECTOR,
             "ports": [{"name": "http", "port": 8080, "targetPort": "http", "protocol": "TCP"}],
         },

@@ -6,7 +6,7 @@ from agentic_crds import Agent
 from agentic_crds.agent import AgentRuntime, Resources, RuntimeMode
 from agentic_operator.controllers.agent.observed import ObservedAgent
 from agentic_operator.controllers.agent.record import record_of
-from agentic_operator.controllers.agent.runtime import is_available, runtime_of
+from agentic_operator.controllers.agent.runtime import observed_state
 from agentic_operator.controllers.kinds import REVISION
 from agentic_operator.desired import runtime
 from agentic_operator.desired.platform import PlatformSettings
@@ -71,6 +71,6 @@ def kept_revisions(agent: Agent, observed: ObservedAgent, *, latest: str | None)
 def _until_replaced(agent: Agent, observed: ObservedAgent) -> set[Ref]:
     """Pods of its own stay until the shared runtime can take over."""
     leaving = agent.spec.runtime.mode == RuntimeMode.SHARED and observed.dedicated is not None
-    if not leaving or is_available(runtime_of(agent, observed)):
+    if not leaving or observed_state(agent, observed).available:
         return set()
     return {ref for ref in observed.children if ref.kind != REVISION}

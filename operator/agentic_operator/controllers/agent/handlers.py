@@ -46,7 +46,17 @@ from agentic_operator.engine.index import Change, Index
 
 
 def _shared_state(deployment: Object) -> Hashable:
-    return deployment["metadata"]["uid"], runtime.state(deployment)
+    return *_identity(deployment), runtime.state(deployment)
+
+
+def _service_state(service: Object) -> Hashable:
+    return *_identity(service), runtime.leads_to_its_pods(service)
+
+
+def _identity(child: Object) -> tuple[Hashable, ...]:
+    """Which object it is, and whose by its labels."""
+    metadata = child["metadata"]
+    return metadata["uid"], tuple(sorted((metadata.get("labels") or {}).items()))
 
 
 FINGERPRINTS = {
@@ -54,6 +64,7 @@ FINGERPRINTS = {
     TENANT: tenancy.spec_of,
     NAMESPACE: tenancy.membership_of,
     DEPLOYMENT: _shared_state,
+    SERVICE: _service_state,
 }
 """What matters to agents of an object that they depend on."""
 
@@ -96,7 +107,7 @@ class AgentController(Controller[Agent, ObservedAgent]):
             return index.by(AGENT, BY_NAMESPACE, name)
         if kind == TENANT:
             return self._agents_of(change.obj, index)
-        if kind == DEPLOYMENT and name == names.RUNTIME:
+        if kind in (DEPLOYMENT, SERVICE) and name == names.RUNTIME:
             return index.by(AGENT, BY_SHARED_RUNTIME, namespace)
         return ()
 

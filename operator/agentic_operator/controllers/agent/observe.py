@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from agentic_core import names
-from agentic_core.cluster.kinds import CONFIG_MAP, DEPLOYMENT, Ref
+from agentic_core.cluster.kinds import CONFIG_MAP, DEPLOYMENT, SERVICE, Ref
 from agentic_core.resolve import ResolutionProblem, Surroundings
 from agentic_crds import Agent, ModelProvider, ModelProviderSpec, Tenant
 from agentic_operator.controllers import tenancy
+from agentic_operator.controllers.agent import conflicts, runtime
 from agentic_operator.controllers.agent.budget import DefinitionBudgets, TenantBudget
 from agentic_operator.controllers.agent.observed import ExistingRevision, ObservedAgent
 from agentic_operator.controllers.agent.prompt_sources import PromptSources
@@ -42,6 +43,7 @@ async def observe(
     children = ctx.index.children(ReconcileKey(AGENT_CONTROLLER, AGENT.ref(name, namespace)))
     revisions = [ctx.index.get(ref) for ref in children if ref.kind == REVISION]
     tenant = tenancy.tenant_of(namespace, ctx.index, parsers.tenants)
+    service = ctx.index.get(SERVICE.ref(runtime.runtime_name(agent), namespace))
     observed = ObservedAgent(
         spec=agent.spec,
         around=Surroundings(
@@ -55,6 +57,8 @@ async def observe(
         revisions=tuple(ExistingRevision.parse(obj["metadata"]) for obj in revisions if obj),
         children=frozenset(children),
         shared=ctx.index.get(DEPLOYMENT.ref(names.RUNTIME, namespace)),
+        conflict=await conflicts.conflict(agent, ctx) if tenant else "",
+        led_to=service is not None and runtime.leads_to_its_pods(service),
         dedicated=ctx.index.get(DEPLOYMENT.ref(names.dedicated_name(name), namespace)),
     )
     return (

@@ -51,6 +51,10 @@ class ObservedAgent:
     """The Deployment of its own."""
     over_budget: ResolutionProblem | None = None
     """Why its new revision is not created, although it resolves."""
+    conflict: str = ""
+    """What of somebody else's is in the place of its runtime's Service or Deployment; empty for nothing."""
+    led_to: bool = True
+    """Whether the Service of its runtime leads to the pods."""
 
     @cached_property
     def resolution(self) -> Resolution:

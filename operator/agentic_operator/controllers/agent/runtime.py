@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from agentic_core import names
 from agentic_core.cluster.kinds import Object
 from agentic_crds import Agent
 from agentic_crds.agent import RuntimeMode
@@ -23,14 +24,33 @@ class RuntimeState:
     """Whether it stays so until a user changes something."""
 
 
+def runtime_name(agent: Agent) -> str:
+    """The name of the Service and Deployment that the agent runs in by its spec."""
+    dedicated = agent.spec.runtime.mode == RuntimeMode.DEDICATED
+    return names.dedicated_name(agent.metadata.name) if dedicated else names.RUNTIME
+
+
 def runtime_of(agent: Agent, observed: ObservedAgent) -> Object | None:
     """The Deployment that the agent runs in by its spec."""
     return observed.dedicated if agent.spec.runtime.mode == RuntimeMode.DEDICATED else observed.shared
 
 
-def is_available(deployment: Object | None) -> bool:
-    """Whether the pods can serve runs."""
-    return state(deployment).available
+def observed_state(agent: Agent, observed: ObservedAgent) -> RuntimeState:
+    """The state of the runtime that the agent runs in by its spec, as runs reach it: through its Service."""
+    if observed.conflict:
+        return RuntimeState(False, True, names.CONFLICT, observed.conflict, failed=True)
+    found = state(runtime_of(agent, observed))
+    if found.available and not observed.led_to:
+        return RuntimeState(False, False, "RuntimeStarting", "The Service of the runtime is being created")
+    return found
+
+
+def leads_to_its_pods(service: Object) -> bool:
+    """Whether a Service is inside the cluster and selects the pods of the runtime of its name, and no address else."""
+    spec = service["spec"]
+    selector = {names.NAME: names.RUNTIME, names.COMPONENT: service["metadata"]["name"]}
+    inside = spec.get("type", "ClusterIP") == "ClusterIP" and not spec.get("externalIPs")
+    return bool(inside and spec.get("selector") == selector)
 
 
 def state(deployment: Object | None) -> RuntimeState:

@@ -19,7 +19,7 @@ BUDGET_PAUSE = 60.0
 def assess(agent: Agent, observed: ObservedAgent, now: datetime) -> Assessment:
     """Which revision serves and where, and whether it is that of the current spec."""
     deployment = runtime.runtime_of(agent, observed)
-    state = runtime.state(deployment)
+    state = runtime.observed_state(agent, observed)
     problems = problems_of(agent, observed)
     before = agent.status or AgentStatus()
     latest = before.latest_revision if problems else _latest(agent, observed)
@@ -31,11 +31,13 @@ def assess(agent: Agent, observed: ObservedAgent, now: datetime) -> Assessment:
         observed_generation=agent.metadata.generation,
         latest_revision=latest if stored else before.latest_revision,
         ready_revision=latest if serving else before.ready_revision,
-        endpoint=_endpoint(agent) if serving else before.endpoint,
+        endpoint=_endpoint(agent) if serving else _former_endpoint(agent, observed),
         replicas=(pods.get("status") or {}).get("readyReplicas", 0) if pods else None,
         selector=_selector(pods["spec"]["selector"]["matchLabels"]) if pods else None,
         conditions=conditions.stamp(
-            observations(problems, state, latest), generation=agent.metadata.generation, now=now
+            [*observations(problems, state, latest), *_conflict(observed)],
+            generation=agent.metadata.generation,
+            now=now,
         ),
     )
     return Assessment(status, requeue_after=BUDGET_PAUSE if observed.over_budget else None)
@@ -76,9 +78,17 @@ def _latest(agent: Agent, observed: ObservedAgent) -> str:
 
 
 def _endpoint(agent: Agent) -> str:
-    dedicated = agent.spec.runtime.mode == RuntimeMode.DEDICATED
-    name = names.dedicated_name(agent.metadata.name) if dedicated else names.RUNTIME
-    return names.runtime_url(name, agent.metadata.namespace or "")
+    return names.runtime_url(runtime.runtime_name(agent), agent.metadata.namespace or "")
+
+
+def _former_endpoint(agent: Agent, observed: ObservedAgent) -> str | None:
+    """The endpoint until now, unless something of somebody else's is there."""
+    before = agent.status.endpoint if agent.status else None
+    return None if observed.conflict and before == _endpoint(agent) else before
+
+
+def _conflict(observed: ObservedAgent) -> list[Observation]:
+    return [conditions.true(names.CONFLICT, "ForeignObject", observed.conflict)] if observed.conflict else []
 
 
 def _selector(labels: dict[str, str]) -> str:
