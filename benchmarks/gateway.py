@@ -188,6 +188,8 @@ def environment(database: PostgresDatabase, public_key: Path, port: int) -> dict
         "AGENTIC_LOOPBACK_PROVIDERS": "true",
         "AGENTIC_HOST": "127.0.0.1",
         "AGENTIC_PORT": str(port),
+        "AGENTIC_CALLS_PER_TENANT": "10000",  # all calls are one tenant's, and pile up on a busy machine
+        "AGENTIC_CALLS": "10000",
     }
 
 

@@ -39,9 +39,14 @@ class GuardedClient:
         timeout: aiohttp.ClientTimeout | None = None,
         headers: Mapping[str, str] | None = None,
         decompress: bool = False,
+        receive_bytes: int = 0,
         traces: Sequence[aiohttp.TraceConfig] = (),
     ) -> None:
-        """Open it inside the event loop. A bound of 0 is none; with `keep_seconds` 0 a connection is used once."""
+        """Open it inside the event loop. A bound of 0 is none; with `keep_seconds` 0 a connection is used once.
+
+        The kernel keeps up to `receive_bytes` of a response that nobody reads; by itself it would keep megabytes.
+        """
+        self._receive_bytes = receive_bytes
         self._guard = guard
         self._lookups = lookups or Lookups()
         keep: dict[str, Any] = {"keepalive_timeout": keep_seconds} if keep_seconds else {"force_close": True}
@@ -93,7 +98,10 @@ class GuardedClient:
         """The socket for an address: the last moment before it is connected to."""
         family, kind, protocol, _, address = info
         self._guard.refuse(str(address[0]))
-        return socket.socket(family=family, type=kind, proto=protocol)
+        made = socket.socket(family=family, type=kind, proto=protocol)
+        if self._receive_bytes:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_bytes)
+        return made
 
 
 def refusal(error: BaseException) -> InvalidUrl | ForbiddenAddress | None:
