@@ -11,6 +11,7 @@ from tests.lints.test_shape import PACKAGES, ROOT
 CONNECTS = frozenset(
     {
         *("TCPConnector", "ClientSession", "ThreadedResolver", "AsyncResolver"),  # aiohttp
+        *("DNSResolver", "Channel"),  # c-ares
         *("AsyncClient", "Client", "DefaultAioHttpClient", "DefaultAsyncHttpxClient"),  # httpx and the SDKs on it
         *("open_connection", "create_connection", "sock_connect", "getaddrinfo", "gethostbyname"),  # asyncio, socket
         *("urlopen", "HTTPConnection", "HTTPSConnection"),
@@ -19,7 +20,7 @@ CONNECTS = frozenset(
 """Names of calls that open a connection, or something that opens connections."""
 PERMITTED = {
     "core/agentic_core/egress/client.py": {"TCPConnector", "ClientSession"},
-    "core/agentic_core/egress/lookups.py": {"getaddrinfo"},
+    "core/agentic_core/egress/lookups.py": {"DNSResolver", "getaddrinfo"},
     "core/agentic_core/cluster/transport.py": {"TCPConnector", "ClientSession"},
     "runtime_image/agentic_runtime/chat_models.py": {"DefaultAioHttpClient"},
 }

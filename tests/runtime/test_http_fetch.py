@@ -1,7 +1,6 @@
 """The tool http_fetch against a real server: what it reads, and where it never connects."""
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -13,11 +12,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from agentic_core.egress import Lookups
 from agentic_runtime.tools.base import FetchedPage, ToolContext, ToolFailed
 from agentic_runtime.tools.http import EgressPolicy, GuardedHttp
 from agentic_runtime.tools.http_fetch import HttpFetchInput, http_fetch
 from tests.requirements import requirement
 from tests.runtime.provider import serving
+from tests.support.dns import name_server
 
 
 @dataclass
@@ -68,8 +69,8 @@ async def site() -> AsyncGenerator[Site]:
 
 
 @asynccontextmanager
-async def guarded(**policy: Any) -> AsyncGenerator[GuardedHttp]:
-    http = GuardedHttp(EgressPolicy(**policy))
+async def guarded(*, lookups: Lookups | None = None, **policy: Any) -> AsyncGenerator[GuardedHttp]:
+    http = GuardedHttp(EgressPolicy(**policy), lookups=lookups)
     try:
         yield http
     finally:
@@ -178,34 +179,22 @@ async def test_a_redirect_inside_is_refused(site: Site) -> None:
     assert len(site.hosts) == 4
 
 
-def answering(*addresses: str) -> Any:
-    async def getaddrinfo(host: str, port: int, **_: Any) -> list[Any]:
-        kinds = [socket.AF_INET6 if ":" in address else socket.AF_INET for address in addresses]
-        return [
-            (kind, socket.SOCK_STREAM, 6, "", (address, port)) for kind, address in zip(kinds, addresses, strict=True)
-        ]
-
-    return getaddrinfo
+async def test_one_bad_address_among_good_ones_is_refused() -> None:
+    async with name_server(rebind_example=["8.8.8.8", "10.0.0.1"]) as server:
+        lookups = Lookups(server.config)
+        message = await refusal("http://rebind.example/", lookups=lookups)
+    assert "rebind.example resolves to a private address" in message
 
 
-async def test_one_bad_address_among_good_ones_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", answering("8.8.8.8", "10.0.0.1"), raising=False)
-    assert "rebind.example resolves to a private address" in await refusal("http://rebind.example/")
-
-
-async def test_the_checked_address_is_the_one_connected_to(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_checked_address_is_the_one_connected_to(site: Site) -> None:
     """A name that resolves differently each time cannot slip in between: it is resolved once, and Host stays."""
-    answers = [answering("127.0.0.1"), answering("10.255.255.1")]
-
-    async def rebinding(host: str, port: int, **more: Any) -> list[Any]:
-        return list(await answers.pop(0)(host, port, **more))
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", rebinding, raising=False)
-    async with guarded(allow_private=True, ports=(site.port,)) as http:
-        page = await http.get(f"http://rebind.example:{site.port}/page", max_bytes=1000, seconds=5)
-    assert page.text == "Hello"
-    assert site.hosts == [f"rebind.example:{site.port}"]
-    assert len(answers) == 1
+    async with name_server(rebind_example=["127.0.0.1"]) as server:
+        lookups = Lookups(server.config)
+        async with guarded(allow_private=True, ports=(site.port,), lookups=lookups) as http:
+            page = await http.get(f"http://rebind.example:{site.port}/page", max_bytes=1000, seconds=5)
+        assert page.text == "Hello"
+        assert site.hosts == [f"rebind.example:{site.port}"]
+        assert server.asked("rebind.example") == len(("A", "AAAA"))
 
 
 @pytest.mark.parametrize(

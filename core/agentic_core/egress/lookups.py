@@ -9,13 +9,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
+from weakref import WeakSet
 
+import aiodns
+import pycares
 from cachetools import TLRUCache
 
 from agentic_core import telemetry
 from agentic_core.addresses import IPAddress
 from agentic_core.fair_slots import FairSlots
 from agentic_core.single_flight import SingleFlight
+from agentic_core.tasks import cancel
 
 MAX_SECONDS: Final = 4.0
 """Longest time that a caller waits for the addresses of a name."""
@@ -26,6 +30,13 @@ FAILED_SECONDS: Final = 3.0
 MAX_LOOKUPS: Final = 512
 MAX_LOOKUPS_PER_TENANT: Final = 16
 MAX_CACHED: Final = 4096
+ATTEMPT_SECONDS: Final = 0.5
+"""How long the first attempt waits for a name server; each further one waits twice as long. Where the server has been
+fast, c-ares shortens it."""
+ATTEMPTS: Final = 4
+CHANNEL_USES: Final = 1024
+FLAGS: Final = pycares.ARES_FLAG_EDNS | pycares.ARES_FLAG_IGNTC
+"""A response is one datagram: who answers for a name cannot make it as long as a TCP connection allows."""
 
 log = telemetry.logger(__name__)
 
@@ -40,16 +51,34 @@ class _Result:
     problem: str | None = None
 
 
+@dataclass(frozen=True)
+class NameServers:
+    """Other name servers than those of resolv.conf."""
+
+    addresses: Sequence[str]
+    """Each an address with a port."""
+    search: Sequence[str]
+    ndots: int
+
+
 class Lookups:
     """The lookups of a process. Open one inside the event loop, and close it.
+
+    c-ares makes them, as resolv.conf and the hosts file say, with no thread for each.
 
     Invariants: a tenant has at most `MAX_LOOKUPS_PER_TENANT` lookups at a time, including those whose caller has given
     up, and at most one of a name; no tenant waits for lookups of others while fewer than `MAX_LOOKUPS` are in progress.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, servers: NameServers | None = None) -> None:
+        """`servers` are those of resolv.conf by default."""
+        self._servers = servers
         self._slots = FairSlots(MAX_LOOKUPS, per_tenant=MAX_LOOKUPS_PER_TENANT)
         self._results: SingleFlight[tuple[str, str], _Result] = SingleFlight(TLRUCache(MAX_CACHED, _expiry))
+        self._running: set[asyncio.Task[_Result]] = set()
+        self._channels: WeakSet[aiodns.DNSResolver] = WeakSet()
+        self._channel: aiodns.DNSResolver | None = None
+        self._uses = 0
 
     async def addresses(self, host: str, *, tenant: str) -> Sequence[str]:
         """All addresses of a name, at least one; raises `NameNotResolved`."""
@@ -60,31 +89,55 @@ class Lookups:
 
     async def close(self) -> None:
         """Give up all lookups."""
+        await cancel(self._running)
+        for channel in self._channels:
+            await channel.close()
 
     async def _look_up(self, host: str, tenant: str) -> _Result:
         try:
             async with asyncio.timeout(MAX_SECONDS):
                 await self._slots.acquire(tenant)
-                lookup = asyncio.ensure_future(self._query(host))
-                lookup.add_done_callback(lambda ended: self._ended(ended, tenant))
-                return await asyncio.shield(lookup)
+                return await asyncio.shield(self._start(host, tenant))
         except TimeoutError:
             return _Result((), f"the name servers did not respond within {MAX_SECONDS:g} s")
 
+    def _start(self, host: str, tenant: str) -> asyncio.Task[_Result]:
+        """The lookup. It holds its slot until it has ended, even if no caller waits any more: c-ares cancels none."""
+        lookup = asyncio.create_task(self._query(host))
+        self._running.add(lookup)
+        lookup.add_done_callback(self._running.discard)
+        lookup.add_done_callback(lambda _: self._slots.release(tenant))
+        return lookup
+
     async def _query(self, host: str) -> _Result:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(
-                host, None, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
-            )
-        except OSError as error:
-            return _Result((), error.strerror or "no address")
-        return _Result([str(address[0]) for *_, address in found])
+            found = await self._current_channel().getaddrinfo(host, type=socket.SOCK_STREAM)
+        except aiodns.error.DNSError as error:
+            return _Result((), str(error.args[-1]))
+        addresses = [node.addr[0].decode() for node in found.nodes]
+        return _Result(addresses, None if addresses else "it has no address")
 
-    def _ended(self, lookup: asyncio.Future[_Result], tenant: str) -> None:
-        """A slot is free when the lookup has ended, whether or not its caller has waited for it."""
-        self._slots.release(tenant)
-        if not lookup.cancelled():
-            lookup.exception()
+    def _current_channel(self) -> aiodns.DNSResolver:
+        """c-ares caches without bound, so a channel is replaced after a while; its lookups keep it until they end."""
+        self._uses += 1
+        if self._channel is None or self._uses > CHANNEL_USES:
+            self._uses = 1
+            self._channel = _channel(self._servers)
+            self._channels.add(self._channel)
+        return self._channel
+
+
+def _channel(servers: NameServers | None) -> aiodns.DNSResolver:
+    if servers is None:
+        return aiodns.DNSResolver(timeout=ATTEMPT_SECONDS, tries=ATTEMPTS, flags=FLAGS)
+    return aiodns.DNSResolver(
+        servers.addresses,
+        timeout=ATTEMPT_SECONDS,
+        tries=ATTEMPTS,
+        flags=FLAGS,
+        domains=servers.search,
+        ndots=servers.ndots,
+    )
 
 
 def _expiry(_key: tuple[str, str], result: _Result, now: float) -> float:

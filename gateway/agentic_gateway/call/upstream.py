@@ -13,7 +13,7 @@ from typing import Any, Final
 import aiohttp
 
 from agentic_core import telemetry
-from agentic_core.egress import Guard, GuardedClient, refusal
+from agentic_core.egress import Guard, GuardedClient, Lookups, refusal
 from agentic_core.errors import PlatformError, RateLimited
 from agentic_gateway import accepted
 from agentic_gateway.accepted import AcceptedRequest
@@ -248,12 +248,15 @@ class Upstream:
         return problem
 
 
-def client(guard: Guard, *, connect: float, silence: float, per_host: int) -> GuardedClient:
+def client(
+    guard: Guard, *, connect: float, silence: float, per_host: int, lookups: Lookups | None = None
+) -> GuardedClient:
     """The one client of the process, with pools of kept connections."""
     trace = aiohttp.TraceConfig()
     trace.on_request_chunk_sent.append(_note_sent)
     return GuardedClient(
         guard,
+        lookups=lookups,
         per_host=per_host,
         keep_seconds=55,
         timeout=aiohttp.ClientTimeout(total=None, connect=connect * 2, sock_connect=connect, sock_read=silence),

@@ -96,6 +96,8 @@ async def _read(response: aiohttp.ClientResponse, url: str, max_bytes: int) -> F
 def _charset(name: str | None) -> str:
     """The codec of a page: the one it names, if that is a charset of the web, else UTF-8."""
     name = (name or "utf-8").lower().replace("_", "-")
+    if name == "utf-16":
+        return "utf-16le"  # as browsers do; Python's own decoder of this name refuses text without a byte order mark
     return name if name in CHARSETS else "utf-8"
 
 
