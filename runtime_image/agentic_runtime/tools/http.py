@@ -16,7 +16,7 @@ from agentic_runtime.tools.base import FetchedPage, ToolFailed
 
 MAX_REDIRECTS = 5
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-CHUNK_BYTES = 16 * 1024
+CHUNK_BYTES = 4 * 1024
 CHARSETS = frozenset(
     {
         *("utf-8", "utf8", "utf-16", "utf-16le", "utf-16be", "us-ascii", "ascii", "latin1", "latin-1"),
