@@ -5,11 +5,15 @@
 
 from ipaddress import ip_address
 
+from cachetools import LRUCache
 from yarl import URL
 
 from agentic_core import addresses
 from agentic_core.addresses import IPAddress
 from agentic_core.egress import urls
+
+MAX_PERMITTED = 1024
+"""URLs whose check is cached: it depends on nothing but the text. Providers are called at the same few URLs."""
 
 
 class ForbiddenAddress(OSError):
@@ -34,6 +38,7 @@ class Guard:
         self._foreign_namespace = foreign_namespace
         self._foreign = foreign
         self._ports = ports
+        self._permitted: LRUCache[str, URL] = LRUCache(MAX_PERMITTED)
 
     def refuse(self, address: str, *, said: str = "it leads to") -> None:
         """Raises `ForbiddenAddress`, which says that `said` a forbidden one, unless the address may be connected to."""
@@ -56,6 +61,12 @@ class Guard:
 
         Raises `urls.InvalidUrl`, or `ForbiddenAddress` for an address or a Service of the platform.
         """
+        url = self._permitted.get(text)
+        if url is None:
+            url = self._permitted[text] = self._check(text)
+        return url
+
+    def _check(self, text: str) -> URL:
         url = urls.parse(text)
         if self._ports is not None and url.port not in self._ports:
             allowed = ", ".join(map(str, sorted(self._ports)))
