@@ -44,6 +44,21 @@ def test_a_text_is_refused_only_for_what_is_outside_its_strings(value: Any) -> N
     assert bounded_json.check(harmless, max_values=needed + 2) <= needed + 2
 
 
+@given(VALUES, st.booleans())
+def test_both_ways_to_leave_out_strings_count_the_same(value: Any, pretty: bool) -> None:
+    text = orjson.dumps(value, option=orjson.OPT_INDENT_2 if pretty else 0)
+    without = bounded_json._STRING.sub(b"", text)
+    assert bounded_json._separators_outside(text) == bounded_json._separators(without)
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [(rb'"a,\"",', 1), (rb'"a,\\",', 1), (rb'"\\\",[",{', 2), (b'["\\\\', 1), (b'"open,,,', 0), (b",,", 2)],
+)
+def test_quotes_end_a_string_unless_they_are_escaped(text: bytes, found: int) -> None:
+    assert bounded_json._separators_outside(text) == found
+
+
 @pytest.mark.parametrize("shape", ["[],", "{},", '"",', "1,", '{"":[]},', "[[]],"])
 def test_megabytes_of_tiny_values_are_refused_before_they_are_parsed(shape: str) -> None:
     text = ("[" + shape * (4 * 2**20 // len(shape)) + "0]").encode()
