@@ -12,7 +12,7 @@ from cachetools import LRUCache
 from pydantic import ValidationError
 
 from agentic_api.errors import AgentNotReady
-from agentic_core import revisions, telemetry
+from agentic_core import bounded_json, revisions, telemetry
 from agentic_core.cluster.errors import ClusterError
 from agentic_core.cluster.kinds import Object, Ref, custom
 from agentic_core.errors import Unavailable
@@ -30,8 +30,8 @@ MAX_LOADS = 8
 """How many definitions are loaded at once: each is a few times its size meanwhile."""
 PROMPT_BYTES = 16 * 1024 * 1024
 """Memory of prompts that definitions may share."""
-OBJECT_FACTOR = 10
-"""How many times the size of its JSON a definition has in memory, its prompt aside."""
+MODEL_BYTES = 4096
+"""What the smallest definition takes."""
 
 log = telemetry.logger(__name__)
 
@@ -116,8 +116,9 @@ class Definitions:
 
 
 def _size(definition: Definition) -> int:
-    rest = definition.model_dump_json(exclude={"system_prompt"})
-    return OBJECT_FACTOR * len(rest) + sys.getsizeof(definition.system_prompt)
+    rest = definition.model_dump_json(exclude={"system_prompt"}).encode()
+    values = bounded_json.count(rest) * bounded_json.VALUE_BYTES
+    return MODEL_BYTES + len(rest) + values + sys.getsizeof(definition.system_prompt)
 
 
 def _agent(revision: RevisionId) -> str:

@@ -67,7 +67,8 @@ class ResolvedAgents:
         if entry is not None and entry.version == version and key.namespace in self._catalog.own_namespaces(principal):
             return entry.agent
         entry = await self._load(principal, agent_id, key)
-        self._resolved[key] = entry
+        if entry.loaded.size <= MAX_BYTES:
+            self._resolved[key] = entry
         return entry.agent
 
     async def _load(self, principal: Principal, agent_id: str, key: NamespacedName) -> _Entry:

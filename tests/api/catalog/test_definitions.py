@@ -1,14 +1,16 @@
 """What the api loads when a run needs it: each definition once, its prompt by the hash, and the errors of both."""
 
 import asyncio
+import gc
 import hashlib
 import tracemalloc
 from typing import Any
 
+import orjson
 import pytest
 
 from agentic_api.catalog.catalog import Catalog
-from agentic_api.catalog.definitions import Definitions
+from agentic_api.catalog.definitions import Definitions, RevisionId
 from agentic_api.catalog.resolved import MAX_BYTES, ResolvedAgents
 from agentic_api.errors import AgentNotReady
 from agentic_core.cluster.errors import Unreachable
@@ -148,3 +150,43 @@ async def test_agents_in_memory_are_bounded_by_bytes(catalog: Catalog) -> None:
     finally:
         tracemalloc.stop()
     assert held < MAX_BYTES
+
+
+async def test_a_definition_that_is_larger_than_the_memory_of_all_is_served(catalog: Catalog) -> None:
+    async def get(ref: Ref) -> Object:
+        body = revision(ref.namespace or "", ref.name)
+        tool = {"name": "t", "kind": "builtin", "inputSchema": {"examples": [[]] * (MAX_BYTES // 200)}}
+        body["spec"]["definition"]["tools"] = [tool]
+        return body
+
+    resolved = ResolvedAgents(catalog, Definitions(get))
+    assert (await resolved.get(caller("acme"), "a")).definition.tools
+
+
+SCHEMA = {"type": "object", "properties": {f"p{number}": {"type": "string"} for number in range(10)}}
+
+
+@pytest.mark.parametrize(
+    ("tools", "schema"), [(0, {}), (5, SCHEMA), (64, SCHEMA), (8, {"examples": [[[]] * 50 for _ in range(100)]})]
+)
+async def test_a_definition_counts_for_what_it_takes(tools: int, schema: dict[str, Any]) -> None:
+    async def get(ref: Ref) -> Object:
+        body = revision(ref.namespace or "", ref.name)
+        body["spec"]["definition"]["tools"] = [
+            {"name": f"t{number}", "kind": "builtin", "description": "d" * 100, "inputSchema": orjson.loads(text)}
+            for number in range(tools)
+        ]
+        return body
+
+    text = orjson.dumps(schema)
+    definitions = Definitions(get)
+    await definitions.load(RevisionId("acme-default", "a", "uid", "warm"))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        loaded = [await definitions.load(RevisionId("acme-default", "a", "uid", f"r{number}")) for number in range(10)]
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < sum(one.size for one in loaded) < 10 * held

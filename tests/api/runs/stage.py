@@ -21,6 +21,7 @@ import agentic_crds as crds
 from agentic_api import composition
 from agentic_api.app import create_app
 from agentic_api.catalog.catalog import Catalog
+from agentic_api.catalog.definitions import GetObject
 from agentic_api.composition import Parts, ResourceSource
 from agentic_api.keys.repository import KeyRepository
 from agentic_api.runs.lifecycle.capacity import Capacity
@@ -135,12 +136,13 @@ async def serving(
     timing: RunTiming = QUICK,
     capacity: Capacity = AMPLE,
     port: int = 0,
+    get: GetObject = _revision,
 ) -> AsyncGenerator[Api]:
     """A replica in this process, composed as in production but for the catalog."""
 
     @asynccontextmanager
     async def resources(_settings: ApiSettings, _database: Database) -> AsyncGenerator[ResourceSource]:
-        yield ResourceSource(catalog, cluster=None, get=_revision, synced=lambda: True)
+        yield ResourceSource(catalog, cluster=None, get=get, synced=lambda: True)
 
     registry, lifecycle = CollectorRegistry(), Lifecycle()
     metrics, parts = HttpMetrics(registry), Parts(resources=resources, timing=timing)

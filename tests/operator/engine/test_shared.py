@@ -115,7 +115,11 @@ async def turns(count: int = 10) -> None:
 
 async def test_what_many_need_at_once_is_created_once() -> None:
     world = World()
-    await asyncio.gather(*(world.hold() for _ in range(20)))
+    world.server.go.clear()
+    holding = [asyncio.create_task(world.hold()) for _ in range(20)]
+    await turns()
+    world.server.go.set()
+    await asyncio.gather(*holding)
     assert world.server.calls == ["create"]
 
 
