@@ -39,13 +39,13 @@ async def test_a_run_without_a_definition_is_refused_before_anything_is_stored(
     detail: str,
 ) -> None:
     catalog = stage.catalog_of([tenant], endpoint=runtime.url)
-    async with stage.serving(postgres.app, catalog, get=get) as api, api.client(tenant.key) as client:
+    async with stage.serving(postgres.api, catalog, get=get) as api, api.client(tenant.key) as client:
         for headers in ({}, {"Idempotency-Key": "one"}):
             response = await client.post("/api/v1/agents/helper/execute", json={"input": "hello"}, headers=headers)
             assert (response.status_code, response.json()["code"]) == (status, code)
             assert detail in response.json()["detail"]
         assert await stored(client) == ([], [])
-    async with stage.serving(postgres.app, catalog) as api, api.client(tenant.key) as client:
+    async with stage.serving(postgres.api, catalog) as api, api.client(tenant.key) as client:
         response = await client.post(
             "/api/v1/agents/helper/execute", json={"input": "hello"}, headers={"Idempotency-Key": "one"}
         )
