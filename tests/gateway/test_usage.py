@@ -3,11 +3,13 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from decimal import Decimal
+from pathlib import Path
 
 import openai
 import pytest
 from openai.types.chat import ChatCompletionUserMessageParam
 
+from tests.gateway import support
 from tests.gateway.faults import (
     DONE,
     FaultServer,
@@ -20,6 +22,7 @@ from tests.gateway.faults import (
     usage,
 )
 from tests.gateway.support import Running
+from tests.support.postgres import PostgresDatabase
 from tests.support.waiting import PATIENCE
 
 ASK: list[ChatCompletionUserMessageParam] = [{"role": "user", "content": "q" * 396}]
@@ -228,3 +231,30 @@ async def test_a_stream_whose_connection_stays_open_has_ended_with_its_last_even
         while gateway.context.metrics.registry.get_sample_value(COUNTED, LABELS | {"status": "200"}) != 2:
             await asyncio.sleep(0.01)
     assert gateway.context.metrics.registry.get_sample_value(COUNTED, LABELS | {"status": "499"}) is None
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["first", "last"])
+async def test_usage_is_read_from_responses_of_too_many_values_to_be_parsed(
+    gateway: Running, upstream: FaultServer, *, first: bool
+) -> None:
+    gateway.resources.provider("a", upstream.url, "m")
+    counted = {"usage": {"prompt_tokens": 700, "total_tokens": 700, "prompt_tokens_details": {"cached_tokens": 0}}}
+    data = {"data": [{"embedding": [0.5] * 300_000, "index": 0}]}
+    upstream.plays(answer(200, counted | data if first else data | counted))
+    raw = gateway.openai("a/m").embeddings.with_raw_response
+    found = await raw.create(model="a/m", input="Hi", encoding_format="float")
+    assert len(found.content) > 1_000_000
+    (row,) = await gateway.rows()
+    assert (row["input_tokens"], row["estimated"]) == (700, False)
+
+
+async def test_an_event_without_an_end_breaks_the_stream(
+    postgres: PostgresDatabase, tmp_path: Path, upstream: FaultServer
+) -> None:
+    async with support.gateway(postgres, tmp_path, max_event_bytes=200_000) as gateway:
+        gateway.resources.provider("a", upstream.url, "m")
+        upstream.plays(stream(delta("Hello"), b"data: " + b"x" * 300_000, hang=True))
+        with pytest.raises(openai.APIError, match="broke its stream off"):
+            async for _ in await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK, stream=True):
+                pass
+        assert gateway.context.flow.shares.held_bytes() == {"request": 0, "response": 0}
