@@ -94,6 +94,8 @@ forget_killed_attempt() {
 install_platform() {
   local wanted
   wanted="$(content_hash manifests/helm hack/dev-services/values.yaml) $platform_tag"
+  # The chart's NetworkPolicies name the addresses of the API server.
+  wanted+=" $(kubectl -n default get endpointslice kubernetes -o 'jsonpath={.endpoints[*].addresses[*]}')"
   if [ "$(cat "$state/installed" 2>/dev/null)" != "$wanted" ]; then
     rm -f "$state/installed"
     forget_killed_attempt

@@ -2,6 +2,8 @@
 
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,14 @@ CRDS = MANIFESTS / "helm/agentic-crds"
 PLATFORM = MANIFESTS / "helm/agentic-platform"
 NAMESPACE = "agentic-system"
 
+HERE = [{"ipBlock": {"cidr": "192.0.2.1/32"}}]
+INSTALLED: Values = {
+    "networkPolicy": {
+        "apiServer": {"to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}]},
+        "database": {"to": [{"ipBlock": {"cidr": "192.0.2.2/32"}}]},
+    }
+}
+"""What every installation of the platform has to say where no cluster can be looked at."""
 VALUES: dict[str, Values] = {
     "defaults": {},
     "minimal": {
@@ -55,8 +65,8 @@ VALUES: dict[str, Values] = {
         "networkPolicy": {
             "apiClients": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress"}}}],
             "metricsClients": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}],
-            "apiServer": {"to": [{"ipBlock": {"cidr": "192.0.2.1/32"}}], "ports": [6443]},
-            "database": {"to": [{"ipBlock": {"cidr": "192.0.2.2/32"}}], "port": 6432},
+            "apiServer": {"ports": [6443]},
+            "database": {"port": 6432},
             "collector": {
                 "to": [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
             },
@@ -77,12 +87,22 @@ def helm(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([program("helm"), *arguments], capture_output=True, text=True, check=False)
 
 
+@contextmanager
+def values_files(*values: Values) -> Iterator[list[str]]:
+    """Arguments of Helm that name files with these values, of which later ones win."""
+    with tempfile.TemporaryDirectory() as folder:
+        arguments: list[str] = []
+        for number, one in enumerate(values):
+            file = Path(folder) / f"{number}.yaml"
+            file.write_text(yaml.safe_dump(one))
+            arguments += ["--values", str(file)]
+        yield arguments
+
+
 def template(chart: Path, values: Values) -> str:
     """What `helm template` prints."""
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        yaml.safe_dump(values, file)
-        file.flush()
-        done = helm("template", "agentic", str(chart), "--namespace", NAMESPACE, "--values", file.name)
+    with values_files(*([] if chart == CRDS else [INSTALLED]), values) as files:
+        done = helm("template", "agentic", str(chart), "--namespace", NAMESPACE, *files)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -9,6 +9,7 @@ from agentic_crds import KINDS
 from tests.manifests import charts
 from tests.manifests.cluster import OPERATOR, Cluster, tenant_namespace
 from tests.requirements import requirement
+from tests.support.apiserver import ControlPlane
 
 pytestmark = pytest.mark.xdist_group("charts")  # one API server with the charts, not one for each worker
 SAMPLES = sorted((charts.MANIFESTS / "samples").rglob("*.yaml"))
@@ -77,3 +78,19 @@ def test_the_quickstart_is_complete() -> None:
     assert agent.metadata.namespace == f"{tenant.metadata.name}-default"
     assert wanted["provider"] == provider.metadata.name
     assert wanted["name"] in [model["name"] for model in provider.manifest()["spec"]["models"]]
+
+
+def test_the_way_to_the_api_server_is_where_the_cluster_says_that_it_is(plane: ControlPlane) -> None:
+    values: charts.Values = {"networkPolicy": {"database": {"to": charts.HERE}}}
+    with charts.values_files(values) as files:
+        command = ("template", "agentic", str(charts.PLATFORM), "--namespace", charts.NAMESPACE, *files)
+        done = charts.helm(*command, "--dry-run=server", f"--kubeconfig={plane.kubeconfig}")
+    assert done.returncode == 0, done.stderr
+    policy = charts.one(charts.parse(done.stdout), "NetworkPolicy", "agentic-operator")
+    rule = policy["spec"]["egress"][0]
+    service = plane.request("GET", "/api/v1/namespaces/default/services/kubernetes")["spec"]
+    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+    slice_ = plane.request("GET", path)
+    addresses = {*service["clusterIPs"], *(one for end in slice_["endpoints"] for one in end["addresses"])}
+    assert {peer["ipBlock"]["cidr"] for peer in rule["to"]} == {f"{address}/32" for address in addresses}
+    assert {port["port"] for port in rule["ports"]} == {443, 6443, *(port["port"] for port in slice_["ports"])}

@@ -1,7 +1,6 @@
 """The charts as text: they render, keep to the schemas, refuse unknown values, and say what they mean."""
 
 import subprocess
-import tempfile
 from typing import Any
 
 import pytest
@@ -59,7 +58,8 @@ def test_kubeconform_is_strict() -> None:
 
 @pytest.mark.parametrize("chart", [charts.CRDS, charts.PLATFORM], ids=lambda chart: chart.name)
 def test_helm_lint_finds_nothing(chart: Any) -> None:
-    done = charts.helm("lint", "--strict", str(chart))
+    with charts.values_files(*([] if chart == charts.CRDS else [charts.INSTALLED])) as files:
+        done = charts.helm("lint", "--strict", str(chart), *files)
     assert done.returncode == 0, done.stdout
 
 
@@ -81,6 +81,25 @@ def test_unknown_and_wrong_values_are_refused(setting: str, complaint: str) -> N
     done = charts.helm("template", "agentic", str(charts.PLATFORM), "--set", setting)
     assert done.returncode != 0
     assert complaint in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"networkPolicy": {"database": {"to": charts.HERE}}}, "networkPolicy.apiServer.to is empty"),
+        ({"networkPolicy": {"apiServer": {"to": charts.HERE}}}, "networkPolicy.database.to says which addresses"),
+        (charts.INSTALLED | {"otlpEndpoint": "http://collector.monitoring:4318"}, "networkPolicy.collector.to says"),
+    ],
+    ids=["API server", "database", "collector"],
+)
+def test_places_that_are_not_named_are_not_everywhere(values: charts.Values, complaint: str) -> None:
+    with charts.values_files(values) as files:
+        done = charts.helm("template", "agentic", str(charts.PLATFORM), *files)
+        assert done.returncode != 0
+        assert complaint in done.stderr
+        assert "for example [{ipBlock:" in done.stderr
+        off = charts.helm("template", "agentic", str(charts.PLATFORM), *files, "--set", "networkPolicy.enabled=false")
+    assert off.returncode == 0, off.stderr
 
 
 def test_every_value_has_a_default_and_a_schema() -> None:
@@ -213,11 +232,8 @@ def test_a_monitor_leads_to_the_port_where_metrics_are(program: str) -> None:
 
 def notes(name: str) -> str:
     """What a user reads after the installation."""
-    values = yaml.safe_dump(charts.VALUES[name])
-    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
-        file.write(values)
-        file.flush()
-        place = ("--namespace", charts.NAMESPACE, "--values", file.name)
+    with charts.values_files(charts.INSTALLED, charts.VALUES[name]) as files:
+        place = ("--namespace", charts.NAMESPACE, *files)
         done = charts.helm("install", "agentic", str(charts.PLATFORM), *place, "--dry-run=client")
     assert done.returncode == 0, done.stderr
     return done.stdout.partition("NOTES:")[2]

@@ -1,5 +1,7 @@
 """The NetworkPolicies of the platform's namespace: who reaches whom, as tables."""
 
+from ipaddress import ip_address, ip_network
+
 import pytest
 
 from agentic_api.settings import ApiSettings
@@ -16,8 +18,8 @@ CHECK = "agentic-check pods"
 OWN = "all pods"
 """Of the platform's namespace."""
 ANYWHERE = "anywhere"
-API_SERVER: Rule = (frozenset({ANYWHERE}), frozenset({443, 6443}))
-DATABASE: Rule = (frozenset({ANYWHERE}), frozenset({5432}))
+API_SERVER: Rule = (frozenset({"192.0.2.1/32"}), frozenset({443, 6443}))
+DATABASE: Rule = (frozenset({"192.0.2.2/32"}), frozenset({5432}))
 PROVIDERS: Rule = (frozenset({"0.0.0.0/0 without private ranges", "::/0 without private ranges"}), frozenset({443}))
 INGRESS, EGRESS = "ingress", "egress"
 SETTINGS: dict[str, type[Settings]] = {"agentic-api": ApiSettings, "agentic-gateway": GatewaySettings}
@@ -127,8 +129,52 @@ def test_every_pod_has_a_policy(values: str) -> None:
 def test_private_ranges_are_no_place_for_providers() -> None:
     spec = charts.one(charts.platform("defaults"), "NetworkPolicy", "agentic-gateway")["spec"]
     blocks = [one["ipBlock"] for rule in spec["egress"] for one in rule.get("to", []) if "ipBlock" in one]
-    excluded = {cidr for block in blocks for cidr in block["except"]}
+    excluded = {cidr for block in blocks for cidr in block.get("except", [])}
     assert {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7"} <= excluded
+
+
+def reached(objects: list[charts.Object], name: str, address: str) -> set[int]:
+    """The ports of an address that pods of a program reach: the union of the rules of all policies for them."""
+    found: set[int] = set()
+    for obj in objects:
+        selector = obj["spec"]["podSelector"].get("matchLabels", {}) if obj["kind"] == "NetworkPolicy" else {"": ""}
+        if not selector.items() <= {"app.kubernetes.io/name": name}.items():
+            continue
+        for rule in obj["spec"].get("egress", []):
+            if any(contains(one, address) for one in rule.get("to", [{"ipBlock": {"cidr": "0.0.0.0/0"}}])):
+                found |= {port["port"] for port in rule["ports"]}
+    return found
+
+
+def contains(peer: charts.Object, address: str) -> bool:
+    """Whether a peer is a range with this address."""
+    block = peer.get("ipBlock")
+    if not block or ip_address(address).version != ip_network(block["cidr"]).version:
+        return False
+    holes = map(ip_network, block.get("except", []))
+    return ip_address(address) in ip_network(block["cidr"]) and not any(ip_address(address) in hole for hole in holes)
+
+
+PRIVATE = (
+    "10.0.0.1", "10.96.0.1", "172.16.0.1", "172.31.255.254", "192.168.1.1", "169.254.169.254", "100.64.0.1",
+    "fd00:ec2::254", "fc00::1", "fe80::1",
+)  # fmt: skip
+PLACES = {
+    "apiServer": {"to": [{"ipBlock": {"cidr": "10.96.0.1/32"}}]},
+    "database": {"to": [{"ipBlock": {"cidr": "10.0.0.0/30"}}]},
+}
+
+
+@requirement("helm")
+@pytest.mark.parametrize("name", ["agentic-api", "agentic-gateway", "agentic-operator", "agentic-install"])
+def test_of_private_addresses_only_those_that_are_named_are_reached(name: str) -> None:
+    """Rules add up: a single open one would make the exceptions for private ranges worthless."""
+    objects = charts.parse(charts.template(charts.PLATFORM, {"networkPolicy": PLACES}))
+    opened = {address: ports for address in PRIVATE if (ports := reached(objects, name, address))}
+    database = {} if name == "agentic-operator" else {"10.0.0.1": {5432}}
+    assert opened == {"10.96.0.1": {443, 6443}} | database
+    internet = {443} if name in ("agentic-gateway", "agentic-operator") else set()
+    assert reached(objects, name, "93.184.215.14") == reached(objects, name, "2606:2800::1") == internet
 
 
 def test_policies_can_be_left_to_others() -> None:

@@ -121,15 +121,34 @@ livenessProbe:
 system:serviceaccount:{{ .root.Release.Namespace }}:{{ .name }}
 {{- end }}
 
-{{/* An egress rule; the argument is a dict of to (empty: everywhere) and ports. */}}
+{{/* An egress rule; the argument is a dict of to, ports, and advice for when `to` is empty, which would mean everywhere:
+     rules add up, and one that is open makes the exceptions of all others worthless. */}}
 {{- define "agentic.egress" -}}
+{{- if not .to }}{{ fail .advice }}{{ end -}}
 - ports:
     {{- range .ports }}
     - {protocol: TCP, port: {{ . }}}
     {{- end }}
-  {{- with .to }}
-  to: {{- toYaml . | nindent 4 }}
-  {{- end }}
+  to: {{- toYaml .to | nindent 4 }}
+{{- end }}
+
+{{/* The egress rule to the API server: as the values say, else to where the cluster says that it is: the address of its
+     Service, and those behind it. */}}
+{{- define "agentic.apiServer" -}}
+{{- $values := .Values.networkPolicy.apiServer }}
+{{- $to := $values.to }}
+{{- $ports := $values.ports }}
+{{- if not $to }}
+{{- $addresses := dig "spec" "clusterIPs" list (lookup "v1" "Service" "default" "kubernetes") }}
+{{- $slice := lookup "discovery.k8s.io/v1" "EndpointSlice" "default" "kubernetes" }}
+{{- range dig "endpoints" list $slice }}{{ $addresses = concat $addresses .addresses }}{{ end }}
+{{- range dig "ports" list $slice }}{{ $ports = append $ports (int .port) }}{{ end }}
+{{- range uniq $addresses }}
+{{- $to = append $to (dict "ipBlock" (dict "cidr" (printf "%s/%s" . (ternary "128" "32" (contains ":" .))))) }}
+{{- end }}
+{{- end }}
+{{- $advice := "networkPolicy.apiServer.to is empty, and no cluster can be looked at (helm template): list where the API server is, for example [{ipBlock: {cidr: 192.0.2.1/32}}]; kubectl get endpointslices kubernetes prints the addresses" }}
+{{- include "agentic.egress" (dict "to" $to "ports" (uniq $ports) "advice" $advice) }}
 {{- end }}
 
 {{/* Further settings as environment variables; the argument is a map. JSON, because large numbers print badly else. */}}
