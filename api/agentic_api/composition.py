@@ -74,6 +74,7 @@ def database_of(settings: ApiSettings) -> Database:
         settings.database_url.get_secret_value(),
         connections=settings.database_connections,
         reserved=RESERVED,
+        reads_per_tenant=settings.reads_per_tenant,
         transaction_pooler=settings.database_pooler,
     )
 
@@ -125,13 +126,7 @@ async def opened(
         audit = Audit(database)
         resolved = ResolvedAgents(catalog, Definitions(resources.get), anywhere=settings.runtimes_anywhere)
         key = run_tokens.private_key(settings.run_token_key_file.read_text())
-        api_keys = ApiKeys(
-            lambda key_id: functions.find_api_key(database, key_id),
-            pepper=pepper,
-            ttl=settings.key_cache_seconds,
-            clock=parts.clock,
-            default_namespace=catalog.default_namespace,
-        )
+        api_keys = _api_keys(database, catalog, settings=settings, pepper=pepper, clock=parts.clock)
         yield Context(
             lifecycle=lifecycle,
             http_metrics=http_metrics,
@@ -141,11 +136,23 @@ async def opened(
             authenticator=Authenticator([api_keys]),
             api_keys=api_keys,
             limiter=RateLimiter(per_minute=settings.requests_per_minute, clock=parts.clock),
+            tenant_limiter=RateLimiter(per_minute=settings.tenant_requests_per_minute, clock=parts.clock),
             memory=RequestMemory(settings.request_bytes),
             max_body_bytes=settings.max_body_bytes,
             audit=audit,
-            keys=Keys(database, catalog, pepper=pepper, clock=parts.clock),
+            keys=Keys(database, catalog, pepper=pepper, clock=parts.clock, per_tenant=settings.keys_per_tenant),
             agents=Agents(resources.cluster, catalog, audit),
             runs=RunService(database, catalog, resolved, replica, key),
             conversations=ConversationService(database, catalog),
         )
+
+
+def _api_keys(database: Database, catalog: Catalog, *, settings: ApiSettings, pepper: bytes, clock: Clock) -> ApiKeys:
+    """The scheme of API keys over the rows and the Tenants."""
+    return ApiKeys(
+        lambda key_id: functions.find_api_key(database, key_id),
+        pepper=pepper,
+        ttl=settings.key_cache_seconds,
+        clock=clock,
+        default_namespace=catalog.default_namespace,
+    )

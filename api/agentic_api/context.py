@@ -31,6 +31,8 @@ class Context:
     authenticator: Authenticator
     api_keys: ApiKeys
     limiter: RateLimiter
+    """By API key."""
+    tenant_limiter: RateLimiter
     memory: RequestMemory
     max_body_bytes: int
     audit: Audit

@@ -36,7 +36,13 @@ class ApiSettings(Settings):
     cors_origins: Annotated[tuple[str, ...], Field(max_length=64)] = ()
     """Origins of web pages that may call the api, for example ["https://console.example.com"]; none by default."""
     requests_per_minute: Annotated[int, Field(ge=0)] = 6000
-    """Requests that one API key may make in a minute; 0 means any number."""
+    """Requests that one API key may make in a minute at a replica; 0 means any number."""
+    tenant_requests_per_minute: Annotated[int, Field(ge=0)] = 30_000
+    """Requests that all API keys of a tenant may make together in a minute at a replica; 0 means any number."""
+    keys_per_tenant: Annotated[int, Field(ge=1)] = 100
+    """API keys that a tenant may have in force; to make another it has to revoke one."""
+    reads_per_tenant: Annotated[int, Field(ge=1)] = 4
+    """Database connections that reads of one tenant may hold at a replica; further ones wait for them."""
     runs_per_tenant: Annotated[int, Field(ge=1)] = 200
     """Runs that one tenant may have in progress at a replica; further ones are rejected with 429."""
     followers_per_tenant: Annotated[int, Field(ge=1)] = 1000

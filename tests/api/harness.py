@@ -71,6 +71,7 @@ async def running(
         "run_token_key_file": folder / "agentic-run-tokens" / "private.pem",
         "kubeconfig": plane.kubeconfig,
         "requests_per_minute": 0,
+        "tenant_requests_per_minute": 0,
         "runtimes_anywhere": True,
         "host": "127.0.0.1",
         "port": free_port(),

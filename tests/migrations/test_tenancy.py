@@ -1,6 +1,7 @@
 """What a migration says of a new table to make it one of tenants."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -23,6 +24,10 @@ TRIGGERS = "select count(*) from pg_trigger where tgrelid = 'notes'::regclass an
 GRANTS = """
 select privilege_type from information_schema.role_table_grants where table_name = 'notes' and grantee = 'agentic_app'
 """
+GRANTS_OF_PROGRAMS = """
+select grantee, privilege_type from information_schema.role_table_grants
+where table_name = 'notes' and grantee in ('agentic_api', 'agentic_gateway', 'agentic_app')
+"""
 
 
 async def migrated(
@@ -33,13 +38,14 @@ async def migrated(
     key: str = "tenant_id, id",
     more: str = "",
     grants: Sequence[str] = ("select", "insert"),
+    to: Mapping[str, Sequence[str]] = MappingProxyType({}),
 ) -> Any:
     """What `look` finds once there is a table of notes."""
 
     def migrate(connection: sa.Connection) -> Any:
         connection.exec_driver_sql("set local role agentic_owner")
         connection.exec_driver_sql(NOTES.format(null=null, key=key, more=more and f", {more}"))
-        tenant_table(connection, "notes", grants=grants)
+        tenant_table(connection, "notes", grants=grants, to=to)
         return look(connection)
 
     database = Database(postgres.migrator)
@@ -65,6 +71,31 @@ async def test_the_app_may_do_what_is_granted_and_no_more(postgres: PostgresData
         postgres, lambda connection: connection.exec_driver_sql(GRANTS).scalars().all(), grants=grants
     )
     assert sorted(found) == sorted(grant.upper() for grant in grants)
+
+
+@pytest.mark.parametrize(
+    ("to", "granted"),
+    [
+        ({}, set[tuple[str, str]]()),
+        ({"agentic_gateway": ("insert",)}, {("agentic_gateway", "INSERT")}),
+        (
+            {"agentic_api": ("select", "update"), "agentic_gateway": ("select",)},
+            {("agentic_api", "SELECT"), ("agentic_api", "UPDATE"), ("agentic_gateway", "SELECT")},
+        ),
+    ],
+)
+async def test_each_program_may_do_what_is_granted_to_its_role(
+    postgres: PostgresDatabase, to: dict[str, Sequence[str]], granted: set[tuple[str, str]]
+) -> None:
+    def look(connection: sa.Connection) -> Any:
+        return {tuple(row) for row in connection.exec_driver_sql(GRANTS_OF_PROGRAMS)}
+
+    assert await migrated(postgres, look, grants=(), to=to) == granted
+
+
+async def test_only_roles_of_programs_are_granted_anything(postgres: PostgresDatabase) -> None:
+    with pytest.raises(ValueError, match="no roles of programs: public"):
+        await migrated(postgres, to={"public": ("select",)})
 
 
 @pytest.mark.parametrize(

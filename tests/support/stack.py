@@ -112,6 +112,7 @@ def _environs(
             "AGENTIC_PEPPER_FILE": str(folder / "secrets" / "agentic-api-keys" / "pepper"),
             "AGENTIC_RUN_TOKEN_KEY_FILE": str(private),
             "AGENTIC_REQUESTS_PER_MINUTE": "0",
+            "AGENTIC_TENANT_REQUESTS_PER_MINUTE": "0",
             "AGENTIC_RUNTIMES_ANYWHERE": "true",
         },
     }

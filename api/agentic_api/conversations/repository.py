@@ -50,7 +50,7 @@ class ConversationRepository(Repository):
         if before is not None:
             query = query.where(conversations.c.id < before)
         if namespace is not None and agent is not None:
-            query = query.where(agents.c.namespace == namespace, agents.c.name == agent)
+            query = query.where(conversations.c.agent_id == self.agent_id(namespace, agent))
         return [_summary(row) for row in await self.session.execute(query)]
 
     async def lock(self, conversation_id: UUID) -> bool:

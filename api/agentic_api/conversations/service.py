@@ -25,7 +25,7 @@ class ConversationService:
         self, principal: Principal, conversation_id: UUID, *, after: int, limit: int
     ) -> tuple[ConversationSummary, BoundedPage[ConversationMessage]]:
         """A conversation, and a page of the messages that follow position `after`."""
-        async with self.database.session(principal.tenant_id) as session:
+        async with self.database.reading(principal.tenant_id) as session:
             repository = ConversationRepository(session)
             found = await repository.get(conversation_id)
             if found is None:
@@ -37,7 +37,7 @@ class ConversationService:
     ) -> list[ConversationSummary]:
         """The caller's newest conversations."""
         key = self.catalog.locate(Agent, principal, agent_id) if agent_id else None
-        async with self.database.session(principal.tenant_id) as session:
+        async with self.database.reading(principal.tenant_id) as session:
             return await ConversationRepository(session).page(
                 limit=limit,
                 before=before,

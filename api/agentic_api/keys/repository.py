@@ -11,6 +11,8 @@ from agentic_core.auth import api_keys
 from agentic_core.db import Repository, tables
 
 KEYS = tables.api_keys
+COUNTING = 0x6B657973
+"""Class of the advisory locks under which the keys of a tenant are counted."""
 
 
 class KeyRepository(Repository):
@@ -20,6 +22,17 @@ class KeyRepository(Repository):
         """Whether the tenant has its row already."""
         found = await self.session.execute(self.select(tables.tenants, tables.tenants.c.tenant_id))
         return found.first() is not None
+
+    async def live(self) -> int:
+        """How many keys are in force. No other transaction counts until this one ends: two do not both add the last."""
+        await self.session.execute(sa.text("select pg_advisory_xact_lock(:what, hashtext(:tenant))"), self._lock())
+        in_force = KEYS.c.revoked_at.is_(None) & sa.or_(KEYS.c.expires_at.is_(None), KEYS.c.expires_at > sa.func.now())
+        counted = self.select(KEYS, sa.func.count()).where(in_force)
+        count: int = (await self.session.execute(counted)).scalar_one()
+        return count
+
+    def _lock(self) -> dict[str, Any]:
+        return {"what": COUNTING, "tenant": str(self.tenant_id)}
 
     async def add(
         self, key: api_keys.NewKey, *, name: str, role: api_keys.Role, pepper: bytes, expires_at: datetime | None

@@ -15,10 +15,18 @@ from agentic_core.db.audit import AuditRepository
 from agentic_core.errors import Conflict, Forbidden, Invalid, NotFound
 
 
+class TooManyKeys(Conflict):
+    """The tenant has as many keys in force as it may have."""
+
+    code, title = "too_many_keys", "Too many keys"
+
+
 class Keys:
     """API keys of tenants and of the platform."""
 
-    def __init__(self, database: Database, catalog: Catalog, *, pepper: bytes, clock: Clock) -> None:
+    def __init__(self, database: Database, catalog: Catalog, *, pepper: bytes, clock: Clock, per_tenant: int) -> None:
+        """`per_tenant` bounds the keys in force of a tenant, and those of the platform."""
+        self._per_tenant = per_tenant
         self._database = database
         self._catalog = catalog
         self._pepper = pepper
@@ -35,6 +43,11 @@ class Keys:
             keys = KeyRepository(session)
             if not await keys.has_tenant():
                 raise Conflict(f"Tenant {body.tenant} is being set up; try again in a moment.")
+            if await keys.live() >= self._per_tenant:
+                raise TooManyKeys(
+                    f"body: there are {self._per_tenant} keys in force, the most that one tenant may have. Revoke those"
+                    " that are not used with DELETE /api/v1/keys/{key_id}."
+                )
             made = await keys.add(key, name=body.name, role=body.role, pepper=self._pepper, expires_at=expires_at)
             await AuditRepository(session).record(
                 actor=caller.subject, action="key.create", target=key.id, role=body.role.value
@@ -43,7 +56,7 @@ class Keys:
 
     async def page(self, caller: Caller, tenant: str | None, *, limit: int, after: str | None) -> list[KeyView]:
         """Keys of the tenant; of the platform for a platform admin who names none."""
-        async with self._database.session(self._scope(caller, tenant)) as session:
+        async with self._database.reading(self._scope(caller, tenant)) as session:
             return await KeyRepository(session).page(limit=limit, after=after)
 
     async def revoke(self, caller: Caller, tenant: str | None, key_id: str) -> None:

@@ -123,7 +123,7 @@ class RunService:
 
     async def get(self, principal: Principal, run_id: UUID) -> Run:
         """A run as it is now; only the first of its messages and tool calls when it is large."""
-        async with self.database.session(principal.tenant_id) as session:
+        async with self.database.reading(principal.tenant_id) as session:
             run = await RunRepository(session).get(run_id)
         if run is None:
             raise run_not_found(run_id)
@@ -134,7 +134,7 @@ class RunService:
     ) -> BoundedPage[tuple[int, RunMessage]]:
         """A page of what a run added to its conversation, with the positions there."""
         await self.summary(principal, run_id)
-        async with self.database.session(principal.tenant_id) as session:
+        async with self.database.reading(principal.tenant_id) as session:
             return await RunRepository(session).messages(run_id, after=after, limit=limit)
 
     async def tool_calls(
@@ -142,7 +142,7 @@ class RunService:
     ) -> BoundedPage[tuple[int, ToolExecution]]:
         """A page of the tool calls of a run, with their positions."""
         await self.summary(principal, run_id)
-        async with self.database.session(principal.tenant_id) as session:
+        async with self.database.reading(principal.tenant_id) as session:
             return await RunRepository(session).tool_calls(run_id, after=after, limit=limit)
 
     async def summary(self, principal: Principal, run_id: UUID) -> RunSummary:
@@ -154,7 +154,7 @@ class RunService:
         return found
 
     async def _summary(self, tenant_id: UUID, run_id: UUID) -> RunSummary | None:
-        async with self.database.session(tenant_id) as session:
+        async with self.database.reading(tenant_id) as session:
             return await RunRepository(session).summary(run_id)
 
     async def page(
@@ -169,7 +169,7 @@ class RunService:
     ) -> BoundedPage[RunSummary]:
         """The caller's newest runs."""
         key = self.catalog.locate(Agent, principal, agent_id) if agent_id else None
-        async with self.database.session(principal.tenant_id) as session:
+        async with self.database.reading(principal.tenant_id) as session:
             return await RunRepository(session).page(
                 limit=limit,
                 before=before,

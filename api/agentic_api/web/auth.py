@@ -50,7 +50,7 @@ class Authenticated(SecurityBase):
             context.http_metrics.denied(error.code)
             raise
         record.of(request.scope).caller = caller
-        self._limit(context, request, caller.subject)
+        self._limit(context, request, caller)
         if caller.scopes is not None:
             _check_scopes(caller, request.scope["route"].tags)
         return caller
@@ -69,16 +69,21 @@ class Authenticated(SecurityBase):
             return HANDLING_BYTES
         return HANDLING_BYTES + BODY_COPIES * (body.declared(headers) or context.max_body_bytes)
 
-    def _limit(self, context: Context, request: Request, subject: str) -> None:
-        decision = context.limiter.take(subject)
-        if decision is None:
+    def _limit(self, context: Context, request: Request, caller: Caller) -> None:
+        """Count the request for the key and for the tenant, whose keys are many; the response says what is tighter."""
+        counted = {"This key": context.limiter.take(caller.subject)}
+        if isinstance(caller, Principal):
+            counted["All keys of this tenant together"] = context.tenant_limiter.take(str(caller.tenant_id))
+        decisions = [(who, decision) for who, decision in counted.items() if decision is not None]
+        if not decisions:
             return
-        record.of(request.scope).headers += decision.headers()
-        if not decision.allowed:
+        who, tightest = min(decisions, key=lambda each: (each[1].allowed, each[1].remaining))
+        record.of(request.scope).headers += tightest.headers()
+        if not tightest.allowed:
             context.http_metrics.denied(RateLimited.code)
             raise RateLimited(
-                f"This key may make {decision.limit} requests a minute; try again in {decision.retry_after:.1f} s.",
-                retry_after=decision.retry_after,
+                f"{who} may make {tightest.limit} requests a minute; try again in {tightest.retry_after:.1f} s.",
+                retry_after=tightest.retry_after,
             )
 
 

@@ -43,15 +43,24 @@ class Transaction:
         return await self._connection.fetchrow(statement, self.tenant_id, *values)
 
 
-def begin(tenant_id: UUID) -> str:
-    """The statement that begins a tenant's transaction, in one round trip."""
+def milliseconds(seconds: float) -> str:
+    """A time as PostgreSQL's settings take it."""
+    return f"{round(seconds * 1000)}ms"
+
+
+def begin(tenant_id: UUID, *, seconds: float = STATEMENT_SECONDS) -> str:
+    """The statement that begins a tenant's transaction, in one round trip; the database ends its statements after so
+    many seconds."""
     tenant = UUID(int=tenant_id.int)  # no subclass with a spelling of its own
     plans = "set_config('plan_cache_mode', 'force_generic_plan', true)"
-    return f"begin; select set_config('app.tenant_id', '{tenant}', true), {plans}"
+    limit = f"set_config('statement_timeout', '{milliseconds(seconds)}', true)"
+    return f"begin; select set_config('app.tenant_id', '{tenant}', true), {plans}, {limit}"
 
 
 @asynccontextmanager
-async def transaction(engine: AsyncEngine, tenant_id: UUID) -> AsyncGenerator[Transaction]:
+async def transaction(
+    engine: AsyncEngine, tenant_id: UUID, *, seconds: float = STATEMENT_SECONDS
+) -> AsyncGenerator[Transaction]:
     """A transaction on a connection of the engine's pool, committed at the end of the block.
 
     Invariant: a connection goes back to the pool only after a commit or rollback that the server has confirmed. After a
@@ -61,7 +70,7 @@ async def transaction(engine: AsyncEngine, tenant_id: UUID) -> AsyncGenerator[Tr
     driver: Any = pooled.driver_connection
     ended = False
     try:
-        await driver.execute(begin(tenant_id))
+        await driver.execute(begin(tenant_id, seconds=seconds))
         yield Transaction(driver, tenant_id)
         await driver.execute("commit")
         ended = True

@@ -12,11 +12,12 @@ import sqlalchemy.orm
 from sqlalchemy import event
 from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DBAPIError, DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 
-from agentic_core.db import direct
+from agentic_core.db import direct, faults
 from agentic_core.db.direct import Transaction
+from agentic_core.db.shares import ReadShares, ReadTooSlow, StatementTimeouts
 
 PLATFORM_TENANT = UUID(int=0)
 """The tenant of what belongs to the platform itself, such as the keys of its administrators."""
@@ -36,6 +37,7 @@ class ConnectionPurpose(Enum):
     """Looking up keys, and whether the database responds."""
 
 
+TIMEOUTS = StatementTimeouts()
 NOTHING: Mapping[ConnectionPurpose, int] = MappingProxyType({})
 Session = AsyncSession
 """A transaction of one tenant. Repositories write into it, `Database.session` commits it."""
@@ -52,7 +54,10 @@ def _set_tenant(session: sqlalchemy.orm.Session, _transaction: Any, connection: 
         raise RuntimeError(  # noqa: TRY004 - no caller passes a tenant here
             "A transaction needs a tenant: open it with Database.session(tenant_id)."
         )
-    connection.exec_driver_sql("select set_config('app.tenant_id', $1, true)", (str(tenant_id),))
+    connection.exec_driver_sql(
+        "select set_config('app.tenant_id', $1, true), set_config('statement_timeout', $2, true)",
+        (str(tenant_id), direct.milliseconds(session.info["seconds"])),
+    )
 
 
 def _unique_statement_name() -> str:
@@ -89,9 +94,13 @@ class Database:
         transaction_pooler: bool = False,
         connect_timeout: float = CONNECT_SECONDS,
         statement_timeout: float = direct.STATEMENT_SECONDS,
+        timeouts: StatementTimeouts = TIMEOUTS,
+        reads_per_tenant: int = 4,
     ) -> None:
         """`dsn` is `postgresql://user:password@host:port/database`. `connections` bounds the open connections,
-        of which so many are `reserved`; a purpose without any shares the others.
+        of which so many are `reserved`; a purpose without any shares the others. Reads of one tenant hold at most
+        `reads_per_tenant`. The database ends statements after `timeouts`; one that does not respond within
+        `statement_timeout` counts as unavailable.
 
         With `transaction_pooler` (PgBouncer in transaction mode) no prepared statement outlives its transaction.
         """
@@ -106,28 +115,54 @@ class Database:
         shared = connections - sum(reserved.values())
         if shared < 1:
             raise ValueError(f"{connections} connections leave none to share when {dict(reserved)} are reserved")
+        self._timeouts = timeouts
+        self._reads = ReadShares(shared, per_tenant=reads_per_tenant)
         self.engine = _engine(dsn, arguments, connections=shared)
         self._reserved = {
             purpose: _engine(dsn, arguments, connections=number, isolation_level="AUTOCOMMIT")
             for purpose, number in reserved.items()
         }
 
-    @asynccontextmanager
-    async def session(self, tenant_id: UUID) -> AsyncGenerator[Session]:
+    def session(self, tenant_id: UUID) -> AbstractAsyncContextManager[Session]:
         """A transaction that sees and writes the rows of this tenant only; committed at the end of the block."""
+        return self._session(tenant_id, self._timeouts.write)
+
+    @asynccontextmanager
+    async def reading(self, tenant_id: UUID) -> AsyncGenerator[Session]:
+        """The same for reads of clients, which wait for a share of the connections and are given up sooner.
+
+        Raises `TooManyReads` or `ReadTooSlow`.
+        """
+        async with self.read_share(tenant_id):
+            try:
+                async with self._session(tenant_id, self._timeouts.read) as session:
+                    yield session
+            except DBAPIError as error:
+                if faults.is_timeout(error):
+                    raise ReadTooSlow(
+                        f"The read took longer than {self._timeouts.read:.0f} s in the database; try again later."
+                    ) from error
+                raise
+
+    def read_share(self, tenant_id: UUID) -> AbstractAsyncContextManager[None]:
+        """One of the connections that the tenant's reads may hold at once, for a transaction inside the block."""
+        return self._reads.hold(tenant_id)
+
+    @asynccontextmanager
+    async def _session(self, tenant_id: UUID, seconds: float) -> AsyncGenerator[Session]:
         session = AsyncSession(
             self.engine,
             sync_session_class=_TenantSession,
             expire_on_commit=False,
             autoflush=False,
-            info={"tenant_id": tenant_id},
+            info={"tenant_id": tenant_id, "seconds": seconds},
         )
         async with session, session.begin():
             yield session
 
     def transaction(self, tenant_id: UUID) -> AbstractAsyncContextManager[Transaction]:
         """The same on the bare driver, at a tenth of the CPU: for statements that every run executes."""
-        return direct.transaction(self.engine, tenant_id)
+        return direct.transaction(self.engine, tenant_id, seconds=self._timeouts.write)
 
     @asynccontextmanager
     async def platform(self, purpose: ConnectionPurpose | None = None) -> AsyncGenerator[AsyncConnection]:
@@ -136,6 +171,9 @@ class Database:
         With a purpose it is one short statement, on a connection that is reserved for it if there is any.
         """
         async with self._for(purpose).begin() as connection:
+            if purpose is None:
+                limit = direct.milliseconds(self._timeouts.background)
+                await connection.exec_driver_sql("select set_config('statement_timeout', $1, true)", (limit,))
             yield connection
 
     async def ready(self) -> None:

@@ -31,6 +31,11 @@ def is_unavailable(error: BaseException) -> bool:
     return isinstance(error, OSError | TimeoutError | PoolTimeout | asyncpg.InterfaceError)
 
 
+def is_timeout(error: DBAPIError) -> bool:
+    """Whether the database ended the statement because it took too long."""
+    return _sqlstate(error.orig) == "57014"
+
+
 def _sqlstate(error: BaseException | None) -> str:
     return getattr(error, "sqlstate", None) or ""
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from agentic_core.db import tables
 from agentic_core.db.engine import Session, tenant_of
 
 
@@ -18,6 +19,12 @@ class Repository:
     def tenant_id(self) -> UUID:
         """The tenant whose rows this repository sees."""
         return tenant_of(self.session)
+
+    def agent_id(self, namespace: Any, name: Any) -> sa.ScalarSelect[Any]:
+        """The id of an agent's rows, as part of a statement that looks it up once."""
+        agents = tables.agents
+        named = self.select(agents, agents.c.id).where(agents.c.namespace == namespace, agents.c.name == name)
+        return named.scalar_subquery()
 
     def select(self, table: sa.Table, *columns: sa.ColumnElement[Any]) -> sa.Select[Any]:
         """A select of this tenant's rows. Row-level security says it again, the condition lets indexes be used."""

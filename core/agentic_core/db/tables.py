@@ -98,6 +98,7 @@ messages = sa.Table(
         nullable=False,
     ),
     _refers(["conversation_id"], "conversations", cascade=True),
+    sa.Index("messages_run", "tenant_id", "run_id", "position"),
 )
 """Messages in their order in the conversation, from 0."""
 
@@ -149,6 +150,9 @@ runs = sa.Table(
     ),
     sa.Index("runs_conversation", "tenant_id", "conversation_id", "id"),
     sa.Index("runs_agent", "tenant_id", "namespace", "agent", "id"),
+    sa.Index("runs_status", "tenant_id", "status", "id"),
+    sa.Index("runs_conversation_status", "tenant_id", "conversation_id", "status", "id"),
+    sa.Index("runs_agent_status", "tenant_id", "namespace", "agent", "status", "id"),
     sa.Index(
         "runs_one_in_progress",
         "tenant_id",
@@ -213,6 +217,7 @@ api_keys = sa.Table(
     _time("revoked_at"),
     _refers([], "tenants"),
     sa.Index("api_keys_id", "id", unique=True),
+    sa.Index("api_keys_live", "tenant_id", "expires_at", postgresql_where=sa.text("revoked_at is null")),
 )
 """API keys. The index on the id alone is the one way in before the tenant is known. Keys without a digest are those of
 versions before, which read the hash; they are not accepted."""

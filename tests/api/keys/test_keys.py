@@ -176,3 +176,48 @@ async def test_a_key_has_a_rate(plane: ControlPlane, postgres: PostgresDatabase,
             assert refused.headers["ratelimit-limit"] == "30"
             assert refused.headers["ratelimit-remaining"] == "0"
             assert (await second.get("/api/v1/agents")).status_code == 200
+
+
+async def test_a_tenant_has_a_bounded_number_of_keys_in_force(
+    plane: ControlPlane, postgres: PostgresDatabase, world: World, tmp_path: Path
+) -> None:
+    async with harness.running(plane, postgres, tmp_path / "secrets", keys_per_tenant=3) as api:
+        tenant, other = await world.tenant(), await world.tenant()
+        async with api.client(await api.key(tenant)) as owner:
+            body = {"name": "ci", "role": "viewer"}
+            made = await asyncio.gather(*(owner.post("/api/v1/keys", json=body) for _ in range(5)))
+            assert sorted(one.status_code for one in made) == [201, 201, 409, 409, 409]
+            refused = next(one.json() for one in made if one.status_code == 409)
+            assert refused["code"] == "too_many_keys"
+            assert "3 keys in force" in refused["detail"]
+            revoked = next(one.json()["id"] for one in made if one.status_code == 201)
+            assert (await owner.delete(f"/api/v1/keys/{revoked}")).status_code == 204
+            short = await owner.post("/api/v1/keys", json=body | {"expires_in": 1})
+            assert short.status_code == 201, "a revoked key is not in force"
+
+            async def expired() -> bool:
+                return (await owner.post("/api/v1/keys", json=body)).status_code == 201
+
+            await until(expired, what="an expired key to be out of force", seconds=10)
+        await api.key(other)
+
+
+async def test_the_rate_limit_counts_all_keys_of_a_tenant_together(
+    plane: ControlPlane, postgres: PostgresDatabase, world: World, tmp_path: Path
+) -> None:
+    settings = {"requests_per_minute": 25, "tenant_requests_per_minute": 30}
+    async with harness.running(plane, postgres, tmp_path / "secrets", **settings) as api:
+        tenant, other = await world.tenant(), await world.tenant()
+        keys = [await api.key(tenant) for _ in range(2)]
+        statuses: list[int] = []
+        for key in keys:
+            async with api.client(key) as client:
+                for _ in range(20):
+                    answer = await client.get("/api/v1/agents")
+                    statuses.append(answer.status_code)
+        assert statuses.count(429) >= 5, "each key alone is below its own limit"
+        assert statuses[:20] == [200] * 20
+        assert answer.headers["ratelimit-limit"] == "30"
+        assert "All keys of this tenant together may make 30 requests a minute" in answer.json()["detail"]
+        async with api.client(await api.key(other)) as stranger:
+            assert (await stranger.get("/api/v1/agents")).status_code == 200

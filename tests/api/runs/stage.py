@@ -170,6 +170,7 @@ def _settings(dsn: str, folder: Path, signing_key: str, capacity: Capacity, *, p
         pepper_file=folder / "pepper",
         run_token_key_file=folder / "private.pem",
         requests_per_minute=0,
+        tenant_requests_per_minute=0,
         runtimes_anywhere=True,
         event_days=0,
         **dataclasses.asdict(capacity),

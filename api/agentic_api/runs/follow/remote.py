@@ -66,7 +66,7 @@ class Remote:
 
     async def _read(self, tenant_id: UUID, run_id: UUID, after: int) -> RunProgress | None:
         while True:
-            async with self._database.transaction(tenant_id) as transaction:
+            async with self._database.read_share(tenant_id), self._database.transaction(tenant_id) as transaction:
                 journal = Journal(transaction)
                 progress = await journal.progress(run_id)
                 events = await journal.events(run_id, after=after)

@@ -24,7 +24,7 @@ from agentic_core.db import Repository, pages, tables
 from agentic_core.db.pages import BoundedPage
 
 runs, run_events, usage = tables.runs, tables.run_events, tables.usage
-messages, tool_executions = tables.messages, tables.tool_executions
+conversations, messages, tool_executions = tables.conversations, tables.messages, tables.tool_executions
 MAX_ITEMS = 1000
 """Maximum of messages, and of tool calls, that a large run is shown with."""
 
@@ -106,6 +106,8 @@ class RunRepository(Repository):
         query = self.select(runs, runs.c.id.label("key"), size.label("size")).order_by(runs.c.id.desc())
         if before is not None:
             query = query.where(runs.c.id < before)
+        if equal.get("conversation_id") and equal.get("agent"):
+            query = query.where(self._is_with(equal["conversation_id"], equal.pop("namespace"), equal.pop("agent")))
         for name, value in equal.items():
             if value is not None:
                 query = query.where(runs.c[name] == value)
@@ -113,6 +115,13 @@ class RunRepository(Repository):
         found = self._summaries(keys.c.candidates).join(keys, keys.c.key == runs.c.id).order_by(keys.c.position)
         rows = list(await self.session.execute(found))
         return pages.page([RunSummary(**_summary(row)) for row in rows], candidates=_candidates(rows))
+
+    def _is_with(self, conversation_id: Any, namespace: Any, agent: Any) -> sa.ColumnElement[bool]:
+        """Whether a conversation is with an agent: looked up once, not for each of its runs."""
+        found = self.select(conversations, sa.literal(1)).where(
+            conversations.c.id == conversation_id, conversations.c.agent_id == self.agent_id(namespace, agent)
+        )
+        return found.exists()
 
     async def _rows(self, query: sa.Select[Any], json: str, **page: int) -> Sequence[sa.Row[Any]]:
         """The rows of a query with `position` and `size`, in order: all, or those of a page with these bounds.
@@ -130,9 +139,7 @@ class RunRepository(Repository):
         return stored_json.first(rows, lambda row: str(getattr(row, json)), at_least=page.get("at_least", 0))
 
     def _messages(self, run_id: UUID) -> sa.Select[Any]:
-        run = self.select(runs, runs.c.conversation_id, runs.c.first_position).where(runs.c.id == run_id).subquery()
-        of_run = (messages.c.conversation_id == run.c.conversation_id) & (messages.c.position >= run.c.first_position)
-        return self.select(messages, *pages.json_as_text(messages)).join(run, of_run).where(messages.c.run_id == run_id)
+        return self.select(messages, *pages.json_as_text(messages)).where(messages.c.run_id == run_id)
 
     def _tool_calls(self, run_id: UUID) -> sa.Select[Any]:
         arguments = sa.func.octet_length(sa.cast(tool_executions.c.arguments, sa.Text))
