@@ -25,6 +25,8 @@ from agentic_crds.schema import CEL, SET_LIST, exactly_one, map_list
 NAME_LIMIT = 52
 """Longest name of an agent: a revision adds a dash and ten digits, and a label value has at most 63 characters."""
 
+SETTINGS_PREFIX = "AGENTIC_"
+"""What the names of the platform's settings start with, in any case: programs read them so."""
 RESERVED_NAME = "runtime"
 """The Dedicated runtime of an agent is called agent-<name>, and agent-runtime is the shared one."""
 
@@ -89,8 +91,16 @@ class RuntimeMode(StrEnum):
 class EnvVar(Model):
     """An environment variable of a Dedicated runtime."""
 
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    """Name of the variable."""
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$"),
+        CEL(
+            f"!self.upperAscii().startsWith('{SETTINGS_PREFIX}')",
+            f"names that start with {SETTINGS_PREFIX} are the platform's own settings",
+            lambda name: not name.upper().startswith(SETTINGS_PREFIX),
+        ),
+    ]
+    """Name of the variable; the platform's own settings start with AGENTIC_ and are not for agents to set."""
     value: Annotated[str, Field(max_length=4096)] = ""
     """Its value, in plain text: not the place for a secret."""
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from agentic_core import names
 from agentic_core.cluster.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, SERVICE, Object
-from agentic_crds.agent import ResourceAmounts, Resources
+from agentic_crds.agent import SETTINGS_PREFIX, ResourceAmounts, Resources
 from agentic_operator.desired import metadata
 from agentic_operator.desired.platform import PlatformSettings
 
@@ -178,7 +178,8 @@ def _container(runtime: RuntimePods, platform: PlatformSettings) -> dict[str, An
 
 
 def _environment(runtime: RuntimePods, platform: PlatformSettings) -> dict[str, str]:
-    """The user's variables come first, so that none of them replaces one of the platform's."""
+    """The user's variables come first, so that none of them replaces one of the platform's. None is a setting of the
+    platform, not even in an Agent that was stored before its kind said so."""
     endpoint = {"AGENTIC_OTLP_ENDPOINT": platform.otlp_endpoint} if platform.otlp_endpoint else {}
     ours = endpoint | {
         "AGENTIC_GATEWAY_URL": platform.gateway_url,
@@ -187,7 +188,8 @@ def _environment(runtime: RuntimePods, platform: PlatformSettings) -> dict[str, 
         "AGENTIC_LOG_LEVEL": platform.log_level,
         "AGENTIC_DRAIN_GRACE": str(GRACE_SECONDS - PRE_STOP_SECONDS - STOPPING_SECONDS),
     }
-    return {name: value for name, value in runtime.env.items() if name not in ours} | ours
+    theirs = {name: value for name, value in runtime.env.items() if not name.upper().startswith(SETTINGS_PREFIX)}
+    return theirs | ours
 
 
 def _resources(resources: Resources) -> dict[str, Any]:
