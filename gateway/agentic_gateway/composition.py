@@ -11,7 +11,7 @@ from agentic_core import egress, names
 from agentic_core.auth import run_tokens
 from agentic_core.clock import Clock
 from agentic_core.db import faults
-from agentic_core.egress import Guard, GuardedClient
+from agentic_core.egress import Guard, GuardedClient, Lookups
 from agentic_core.tasks import background
 from agentic_gateway.app import GatewayContext
 from agentic_gateway.call import upstream
@@ -44,18 +44,22 @@ class GatewayParts:
     open_pool: Callable[..., asyncpg.Pool] = repository.pool
     open_client: Callable[..., GuardedClient] = upstream.client
     """Opens the one HTTP client for providers."""
+    open_lookups: Callable[[], Lookups] = Lookups
+    """Opens the lookups of providers' names; the client closes them."""
 
 
 @asynccontextmanager
 async def running(settings: GatewaySettings, parts: GatewayParts) -> AsyncGenerator[GatewayContext]:
     """All that is open while the gateway serves; at the end all usage is committed before the database closes."""
-    guard = await _guard(settings)
+    lookups = parts.open_lookups()
+    guard = await _guard(settings, lookups)
     metrics = GatewayMetrics()
     client = parts.open_client(
         guard,
         connect=settings.connect_seconds,
         silence=settings.silence_seconds,
         per_host=settings.connections_per_provider,
+        lookups=lookups,
     )
     pool = parts.open_pool(
         settings.database_url.get_secret_value(),
@@ -129,14 +133,14 @@ def _upstream(
     )
 
 
-async def _guard(settings: GatewaySettings) -> Guard:
+async def _guard(settings: GatewaySettings, lookups: Lookups) -> Guard:
     """Private providers must not be the platform itself, by whatever name; on loopback there are no such names."""
     inside = settings.private_providers and not settings.loopback_providers
     return Guard(
         private=settings.private_providers,
         loopback=settings.loopback_providers,
         foreign_namespace=settings.namespace,
-        foreign=await egress.addresses_of(_hosts(settings)) if inside else frozenset(),
+        foreign=await egress.addresses_of(_hosts(settings), lookups) if inside else frozenset(),
     )
 
 

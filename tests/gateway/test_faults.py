@@ -1,7 +1,6 @@
 """Bad input, hostile providers and broken keys: each gets a clear answer, in the format of its wire."""
 
 import asyncio
-import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,10 +13,12 @@ import pytest
 from openai.types.chat import ChatCompletionUserMessageParam
 from prometheus_client import generate_latest
 
+from agentic_core.egress import Lookups
 from tests.gateway import support
 from tests.gateway.faults import FaultServer, Request, answer, completion
 from tests.gateway.support import KEY, Running
 from tests.requirements import requirement
+from tests.support.dns import name_server
 from tests.support.postgres import PostgresDatabase
 from tests.support.waiting import PATIENCE
 
@@ -167,19 +168,16 @@ async def test_a_private_address_needs_the_setting_and_metadata_never_passes(
 
 @pytest.mark.parametrize("url", ["http://models.example/v1", "http://10.96.0.7:8080/v1"])
 async def test_a_private_provider_is_not_the_platform_by_another_name(
-    postgres: PostgresDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+    postgres: PostgresDatabase, tmp_path: Path, url: str
 ) -> None:
-    real = socket.getaddrinfo
-
-    def getaddrinfo(host: Any, *rest: Any, **options: Any) -> Any:
-        inside = host in ("agentic-api.agentic-system.svc", "models.example")
-        return real("10.96.0.7" if inside else host, *rest, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    async with support.gateway(postgres, tmp_path, private_providers=True, loopback_providers=False) as gateway:
-        gateway.resources.provider("a", url, "m")
-        with pytest.raises(openai.InternalServerError, match="an address of the platform"):
-            await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK)
+    async with name_server(models_example=["10.96.0.7"]) as names:
+        names.zone["agentic-api.agentic-system.svc"] = ["10.96.0.7"]
+        parts = {"open_lookups": lambda: Lookups(names.config)}
+        private = {"private_providers": True, "loopback_providers": False}
+        async with support.gateway(postgres, tmp_path, parts=parts, **private) as gateway:
+            gateway.resources.provider("a", url, "m")
+            with pytest.raises(openai.InternalServerError, match="an address of the platform"):
+                await gateway.openai("a/m").chat.completions.create(model="a/m", messages=ASK)
 
 
 async def test_redirects_are_not_followed(gateway: Running, upstream: FaultServer) -> None:
