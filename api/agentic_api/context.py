@@ -1,4 +1,4 @@
-"""The typed context of the api process: made once by `app`, passed to whatever needs a part of it."""
+"""The typed context of the api process: made once by `composition`, passed to whatever needs a part of it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,7 +1,6 @@
 """Which IP addresses a program may connect to on behalf of a tenant: the pure half of every guard against SSRF.
 
-Called by tools that fetch URLs and by whoever calls a URL that a tenant wrote, after the name was resolved and
-before the connection is made, once for each resolved address.
+`agentic_core.egress.Guard` calls it for each address of a host name, and again for the address of each socket.
 """
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network

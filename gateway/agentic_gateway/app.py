@@ -124,7 +124,7 @@ class Gateway:
     async def _respond(
         self, operation: Operation, exchange: HttpExchange, labels: CallLabels
     ) -> tuple[int, ProviderResponse | None]:
-        """The status of the response, and that of the provider when it was relayed."""
+        """The status of the response, and the provider's response when that was relayed."""
         try:
             response = await self._context.flow.run(operation, exchange, labels)
         except CallerGone:

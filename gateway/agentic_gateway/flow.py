@@ -1,7 +1,9 @@
-"""The way of a model call through the gateway, in its six steps; the application calls it for each request.
+"""A model call in its six steps; the application calls it for each request.
 
 identify (whose call is it) → route (which backends may respond) → reserve (what it may spend) → call (a backend) →
 relay (the response to the caller) → settle (what it cost, before the end of the response is sent).
+
+Between identify and route a call takes its shares of the process, and only then is its body read.
 """
 
 import asyncio

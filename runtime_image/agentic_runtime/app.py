@@ -1,4 +1,4 @@
-"""The ASGI application of the agent server: a run, three probes. `main` and tests make it."""
+"""The ASGI application of the agent server: runs, two probes, metrics. `main` and tests make it."""
 
 import asyncio
 from collections.abc import AsyncGenerator

@@ -1,6 +1,7 @@
 """How a run fails: the errors of a run, and what a failed model call is reported as.
 
-The loop and the guard raise them; the stream of a run ends with their `error`.
+The endpoint raises those that refuse a run, the loop and its limits those that end it: then its stream ends with their
+`error`.
 """
 
 from typing import Any, Final

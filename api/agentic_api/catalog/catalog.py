@@ -64,13 +64,13 @@ class Catalog:
 
     def namespaces(self, tenant: str) -> TenantNamespaces:
         """The namespaces of a tenant; an unknown one has none."""
-        known = self._namespaces.get(tenant)
-        if known is None:
+        cached = self._namespaces.get(tenant)
+        if cached is None:
             found = self.tenant(tenant)
             if found is None:
                 return TenantNamespaces(f"{tenant}-default", frozenset())
-            known = self._namespaces[tenant] = namespaces_of(found)
-        return known
+            cached = self._namespaces[tenant] = namespaces_of(found)
+        return cached
 
     def namespaces_by_uid(self, tenant_id: UUID, name: str) -> TenantNamespaces | None:
         """The namespaces of the Tenant with this uid and name; None when it is not there or is being deleted."""

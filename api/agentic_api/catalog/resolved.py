@@ -35,7 +35,8 @@ class ResolvedAgent:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What runs, and at which version of the Agent that was so: at none while its revision cannot be loaded."""
+    """The cached result for an Agent, and the version of the Agent that it is for; -1 while the revision of that
+    version cannot be loaded, so that the next run tries again."""
 
     revision: RevisionId
     version: int
@@ -51,7 +52,7 @@ class ResolvedAgents:
     """
 
     def __init__(self, catalog: Catalog, definitions: Definitions, *, anywhere: bool = False) -> None:
-        """`anywhere` believes a status that says that an agent runs elsewhere than in the runtimes of its namespace."""
+        """With `anywhere`, an Agent's status may name an endpoint outside of the runtimes of its namespace."""
         self._catalog = catalog
         self._definitions = definitions
         self._anywhere = anywhere
@@ -72,7 +73,7 @@ class ResolvedAgents:
         return entry.agent
 
     async def _load(self, principal: Principal, agent_id: str, key: NamespacedName) -> _Entry:
-        """What runs now; what ran before, of the same Agent, while its new revision cannot be loaded."""
+        """What runs now; while its new revision cannot be loaded, what ran before, if that is of the same Agent."""
         before = self._resolved.pop(key, None)
         loaded = (before.revision, before.loaded) if before else None
         behind = False

@@ -43,7 +43,7 @@ class RunService:
     async def execute(
         self, principal: Principal, agent_id: str, *, body: Execute, idempotency_key: str | None, trace_id: str
     ) -> RunSummary | UUID:
-        """Begin a run: as it began. Or find the one that the idempotency key stands for: its id."""
+        """Begin a run and return it as it began; or the id of the run that was begun with this idempotency key."""
         agent = await self.agents.get(principal, agent_id)
         new = NewRun(
             tenant_id=principal.tenant_id,
@@ -83,7 +83,7 @@ class RunService:
         return run_tokens.sign(claims, self.run_token_key, lifetime=lifetime)
 
     async def result(self, principal: Principal, run_id: UUID) -> RunSummary:
-        """The run once it goes on no further, wherever it is driven: a `Run` if all of it fits into a response."""
+        """The run once it has ended or is paused, wherever it is driven: a `Run` if all of it fits into a response."""
         live = self.replica.live(run_id, principal.tenant_id)
         if live is not None and (run := await live.ended()) is not None:
             return run
@@ -96,7 +96,7 @@ class RunService:
         return run.bounded()
 
     async def follow(self, principal: Principal, run_id: UUID, *, after: int) -> AsyncGenerator[list[StoredEvent]]:
-        """Events of a run that follow number `after`, as they come, until it goes on no further."""
+        """Events of a run that follow number `after`, as they come, until it has ended or is paused."""
         live = self.replica.live(run_id, principal.tenant_id)
         if live is not None:
             async for events in live.follow(after):

@@ -1,7 +1,7 @@
-"""A weighted semaphore that is fair between tenants: who would exceed a process's memory waits, and refuses late.
+"""A weighted semaphore that is fair between tenants: what does not fit waits for a bounded time, then is refused.
 
-Programs hold permits, usually bytes, for as long as what a tenant sent or reads is in memory. Unlike `shares.Shares` it
-queues. Pure asyncio in the process: without contention it costs some additions.
+Programs hold permits, usually bytes, for as long as what a tenant sent or reads is in memory. Unlike `shares.Shares`,
+which refuses at once, it queues. Pure asyncio in the process: without contention it costs some additions.
 """
 
 import asyncio

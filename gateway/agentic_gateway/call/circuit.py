@@ -1,4 +1,4 @@
-"""Circuit breakers: a backend that keeps failing is left alone for a while. Pure; `upstream` reports to it."""
+"""Circuit breakers: a ModelProvider that keeps failing is not called for a while. Pure; `upstream` reports to it."""
 
 from dataclasses import dataclass
 from typing import Final

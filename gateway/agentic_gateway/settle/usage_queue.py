@@ -54,7 +54,7 @@ class UsageQueue:
       writer, and its batches do not wait for each other's locks.
     - Whatever a batch fails or is rejected for, no writer waits to try it again. A tenant whose batch failed has a
       pause, and then a turn among the retries, which never occupy more than half of the writers.
-    - When rows are committed, their accounts learn of it and of the new totals in one step without an await: no call is
+    - When rows are committed, their accounts and the totals are updated in one step without an await: no call is
       granted tokens that are counted in neither.
     """
 

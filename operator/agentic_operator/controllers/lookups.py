@@ -41,7 +41,8 @@ def _providers(agent: Object) -> Iterable[str]:
     return {f"{_namespace(agent)}/{one.get('provider') or ''}" for one in models}
 
 
-def _prompt(agent: Object) -> Iterable[str]:
+def _prompt_source(agent: Object) -> Iterable[str]:
+    """The ConfigMap that the prompt is in."""
     source = agent["spec"].get("systemPromptFrom")
     return (f"{_namespace(agent)}/{source['name']}",) if source else ()
 
@@ -63,10 +64,10 @@ def revisions_with(prompt: Ref, index: Index) -> list[Ref]:
 BY_NAMESPACE = "namespace"
 BY_SHARED_RUNTIME = "shared-runtime"
 BY_PROVIDER = "provider"
-BY_PROMPT = "prompt"
+BY_PROMPT_SOURCE = "prompt-source"
 AGENT_LOOKUPS = (
     Lookup(AGENT, BY_NAMESPACE, lambda agent: (_namespace(agent),)),
     Lookup(AGENT, BY_SHARED_RUNTIME, _shared_runtime),
     Lookup(AGENT, BY_PROVIDER, _providers),
-    Lookup(AGENT, BY_PROMPT, _prompt),
+    Lookup(AGENT, BY_PROMPT_SOURCE, _prompt_source),
 )

@@ -72,8 +72,8 @@ class RunTask:
 
 
 async def begin(database: Database, new: NewRun, admit: Callable[[], RunSlot]) -> RunTask | UUID:
-    """Store a run, or find the one that its idempotency key stands for: then its id. Of many requests with one key, one
-    begins a run.
+    """Store a run; or return the id of the run that was begun with its idempotency key. Of many requests with one key,
+    one begins a run.
 
     `admit` raises when the tenant's share of the replica is in use. It is called before anything is stored, and its
     slot is kept for further attempts, so that a run whose transaction was committed unnoticed is not refused then.

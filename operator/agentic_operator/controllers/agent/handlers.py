@@ -29,7 +29,7 @@ from agentic_operator.controllers.lookups import (
     AGENT_CONTROLLER,
     AGENT_LOOKUPS,
     BY_NAMESPACE,
-    BY_PROMPT,
+    BY_PROMPT_SOURCE,
     BY_PROVIDER,
     BY_SHARED_RUNTIME,
     PROVIDER,
@@ -100,7 +100,7 @@ class AgentController(Controller[Agent, ObservedAgent]):
             named, open_ = f"{namespace}/{name}", f"{namespace}/"
             return [*index.by(AGENT, BY_PROVIDER, named), *index.by(AGENT, BY_PROVIDER, open_)]
         if kind == CONFIG_MAP:
-            return index.by(AGENT, BY_PROMPT, f"{namespace}/{name}")
+            return index.by(AGENT, BY_PROMPT_SOURCE, f"{namespace}/{name}")
         if kind in (REVISION, PROMPT):
             return [] if change.after else self._agents_after_deletion(change.ref, index)
         if kind == NAMESPACE:

@@ -58,7 +58,7 @@ async def observe(
         children=frozenset(children),
         shared=ctx.index.get(DEPLOYMENT.ref(names.RUNTIME, namespace)),
         conflict=await conflicts.conflict(agent, ctx) if tenant else "",
-        led_to=service is not None and runtime.leads_to_its_pods(service),
+        reachable=service is not None and runtime.leads_to_its_pods(service),
         dedicated=ctx.index.get(DEPLOYMENT.ref(names.dedicated_name(name), namespace)),
     )
     return (

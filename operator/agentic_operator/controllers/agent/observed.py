@@ -53,8 +53,8 @@ class ObservedAgent:
     """Why its new revision is not created, although it resolves."""
     conflict: str = ""
     """What of somebody else's is in the place of its runtime's Service or Deployment; empty for nothing."""
-    led_to: bool = True
-    """Whether the Service of its runtime leads to the pods."""
+    reachable: bool = True
+    """Whether the Service of its runtime exists and selects the runtime's pods."""
 
     @cached_property
     def resolution(self) -> Resolution:

@@ -40,7 +40,7 @@ def observed_state(agent: Agent, observed: ObservedAgent) -> RuntimeState:
     if observed.conflict:
         return RuntimeState(False, True, names.CONFLICT, observed.conflict, failed=True)
     found = state(runtime_of(agent, observed))
-    if found.available and not observed.led_to:
+    if found.available and not observed.reachable:
         return RuntimeState(False, False, "RuntimeStarting", "The Service of the runtime is being created")
     return found
 
