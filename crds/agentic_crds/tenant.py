@@ -85,6 +85,18 @@ class Compute(Model):
     """Sum of the CPU requests of all pods."""
     memory: Quantity = "16Gi"
     """Sum of the memory requests of all pods."""
+    cpu_limits: Quantity = "100"
+    """Sum of the CPU limits of all pods."""
+    memory_limits: Quantity = "64Gi"
+    """Sum of the memory limits of all pods."""
+    ephemeral_storage: Quantity = "100Gi"
+    """Sum of what all pods may write to the disks of their nodes."""
+    container_cpu: Quantity = "8"
+    """CPU limit that one container may have at most."""
+    container_memory: Quantity = "16Gi"
+    """Memory limit that one container may have at most."""
+    container_ephemeral_storage: Quantity = "10Gi"
+    """What one container may write to the disk of its node at most."""
     pods: Annotated[int, Field(ge=0, le=100000), NUMERIC] = 100
     """Number of pods."""
 
@@ -92,8 +104,12 @@ class Compute(Model):
 Count = Annotated[int, Field(ge=0, le=1000000), NUMERIC]
 
 
+BUILT_IN_OBJECTS = {"configmaps": 2000, "secrets": 1000, "services": 2000, "persistentvolumeclaims": 50}
+"""Kinds of Kubernetes whose number in a namespace is limited, and how many one may have by default."""
+
+
 def _other_kinds() -> list[str]:
-    return [entry.plural for entry in KINDS.counted if entry.plural != "agents"]
+    return [*(entry.plural for entry in KINDS.counted if entry.plural != "agents"), *BUILT_IN_OBJECTS]
 
 
 OF_OTHER_KINDS = CEL(
@@ -118,7 +134,8 @@ class Quotas(Model):
     has no metrics server."""
     objects: Annotated[dict[str, Count], Field(max_length=64), OF_OTHER_KINDS] = {}
     """Number of objects of other kinds in each namespace, by the plural of the kind, for example modelproviders: 20.
-    What is not named has the limit that the reference says for its kind."""
+    What is not named has the limit that the reference says for its kind; of Kubernetes' own kinds there are configmaps
+    (2000), secrets (1000), services (2000) and persistentvolumeclaims (50)."""
 
     def max_objects(self, kind: KindEntry) -> int:
         """How many objects of a kind that tenants write a namespace may have."""

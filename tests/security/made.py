@@ -5,7 +5,7 @@ from typing import Any
 
 from agentic_core import names
 from agentic_core.cluster.kinds import Object
-from agentic_crds.tenant import EgressRule, Quotas
+from agentic_crds.tenant import Compute, EgressRule, Quotas
 from agentic_operator.desired import access, namespace, network, runtime
 from agentic_operator.engine import ownership
 from tests.manifests import charts
@@ -69,7 +69,7 @@ def everything() -> list[Object]:
     of_tenant: list[Any] = [
         namespace.service_account(names.RUNTIME, **WHERE),
         namespace.resource_quota(Quotas(), **WHERE),
-        namespace.limit_range(**WHERE),
+        namespace.limit_range(Compute(), **WHERE),
         network.default_deny(**WHERE),
         network.allow_dns(**WHERE),
         network.allow_platform(platform=charts.NAMESPACE, otlp_endpoint="http://otel.monitoring.svc:4318", **WHERE),

@@ -232,7 +232,8 @@ REST: dict[str, dict[str, Change]] = {
         "a Secret": lambda one: one.update(secrets=[{"name": "s"}]),
         "a pull Secret": lambda one: one.update(imagePullSecrets=[{"name": "s"}]),
     },
-    "ResourceQuota": others("mine") | {"a scope": lambda one: one["spec"].update(scopes=["NotTerminating"])},
+    "ResourceQuota": others("mine")
+    | {"a scope": lambda one: one["spec"].update(hard={"pods": "1"}, scopes=["NotTerminating"])},
     "LimitRange": others("mine"),
     "HorizontalPodAutoscaler": {
         "another target": lambda one: one["spec"]["scaleTargetRef"].update(name="theirs"),

@@ -5,8 +5,10 @@ from typing import Any
 
 from agentic_core import names
 from agentic_core.cluster.kinds import AUTOSCALER, DEPLOYMENT, DISRUPTION_BUDGET, SERVICE, Object
+from agentic_core.quantity import parse_quantity
 from agentic_crds.agent import SETTINGS_PREFIX, ResourceAmounts, Resources
 from agentic_operator.desired import metadata
+from agentic_operator.desired.namespace import DEFAULT_LIMITS
 from agentic_operator.desired.platform import PlatformSettings
 
 CONTAINER = "runtime"
@@ -193,7 +195,11 @@ def _environment(runtime: RuntimePods, platform: PlatformSettings) -> dict[str, 
 
 
 def _resources(resources: Resources) -> dict[str, Any]:
-    amounts = {"requests": _amounts(resources.requests), "limits": _amounts(resources.limits)}
+    requests, limits = _amounts(resources.requests), _amounts(resources.limits)
+    for name, amount in requests.items():  # else the default of the namespace would be a limit below the request
+        if name not in limits and parse_quantity(amount) > parse_quantity(DEFAULT_LIMITS[name]):
+            limits[name] = amount
+    amounts = {"requests": requests, "limits": limits}
     return {kind: values for kind, values in amounts.items() if values}
 
 

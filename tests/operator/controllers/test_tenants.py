@@ -179,7 +179,9 @@ async def test_use_of_the_quota_is_summed_up(plane: ControlPlane) -> None:
         quotas = {one["resource"]: one["hard"] for one in (await tenant_status(w))["quotas"]}
         assert quotas == {
             "requests.cpu": "16", "requests.memory": "32Gi", "pods": "200", "count/agents.agentic.io": "2000",
-            "count/modelproviders.agentic.io": "2000",
+            "count/modelproviders.agentic.io": "2000", "limits.cpu": "200", "limits.memory": "128Gi",
+            "limits.ephemeral-storage": "200Gi", "count/configmaps": "4000", "count/secrets": "2000",
+            "count/services": "4000", "count/persistentvolumeclaims": "100",
         }  # fmt: skip
 
 

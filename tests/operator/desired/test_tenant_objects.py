@@ -1,6 +1,6 @@
 """What a tenant's namespace is made of, as whole objects."""
 
-from agentic_crds.tenant import EgressRule, OwnPolicies, Quotas
+from agentic_crds.tenant import Compute, EgressRule, OwnPolicies, Quotas
 from agentic_operator.desired import access, namespace, network
 
 LABELS = {
@@ -34,7 +34,7 @@ def test_service_account() -> None:
 
 
 def test_resource_quota() -> None:
-    quotas = Quotas(agents=7, objects={"modelproviders": 5})
+    quotas = Quotas(agents=7, objects={"modelproviders": 5, "secrets": 3})
     assert namespace.resource_quota(quotas, namespace="acme-default", tenant="acme") == {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -43,9 +43,16 @@ def test_resource_quota() -> None:
             "hard": {
                 "requests.cpu": "8",
                 "requests.memory": "16Gi",
+                "limits.cpu": "100",
+                "limits.memory": "64Gi",
+                "limits.ephemeral-storage": "100Gi",
                 "pods": "100",
                 "count/modelproviders.agentic.io": "5",
                 "count/agents.agentic.io": "7",
+                "count/configmaps": "2000",
+                "count/secrets": "3",
+                "count/services": "2000",
+                "count/persistentvolumeclaims": "50",
             }
         },
     }
@@ -54,10 +61,15 @@ def test_resource_quota() -> None:
 def test_limit_range() -> None:
     limit = {
         "type": "Container",
-        "default": {"memory": "512Mi"},
-        "defaultRequest": {"cpu": "50m", "memory": "128Mi"},
+        "max": {"cpu": "8", "memory": "16Gi", "ephemeral-storage": "10Gi"},
+        "default": {"cpu": "2", "memory": "512Mi", "ephemeral-storage": "1Gi"},
+        "defaultRequest": {"cpu": "50m", "memory": "128Mi", "ephemeral-storage": "64Mi"},
     }
-    assert namespace.limit_range(namespace="acme-default", tenant="acme") == {
+    small = namespace.limit_range(Compute(container_cpu="1", container_memory="64Mi"), namespace="n", tenant="acme")
+    (least,) = small["spec"]["limits"]
+    assert least["default"] == {"cpu": "1", "memory": "64Mi", "ephemeral-storage": "1Gi"}
+    assert least["defaultRequest"]["memory"] == "64Mi", "the API server refuses defaults above the maximum"
+    assert namespace.limit_range(Compute(), namespace="acme-default", tenant="acme") == {
         "apiVersion": "v1",
         "kind": "LimitRange",
         "metadata": HEAD | {"name": "tenant"},

@@ -44,6 +44,6 @@ def contents(tenant: Tenant, state: NamespaceState, platform: PlatformSettings) 
         ),
         *([network.allow_egress(egress, namespace=name, tenant=owner)] if egress else []),
         *([] if state.recount else [quota]),
-        namespace.limit_range(namespace=name, tenant=owner),
+        namespace.limit_range(tenant.spec.quotas.compute, namespace=name, tenant=owner),
         namespace.service_account(names.RUNTIME, namespace=name, tenant=owner),
     ]
