@@ -19,7 +19,12 @@ OURS: dict[str, frozenset[str]] = {
     "api": frozenset(
         {"cors_origins", "database_url", "pepper_file", "run_token_key_file", "runtimes_anywhere", "shutdown_timeout"}
     ),
-    "gateway": frozenset({"database_url", "drain_seconds", "private_providers", "run_token_public_key_file"}),
+    "gateway": frozenset(
+        {
+            *("database_url", "drain_seconds", "loopback_providers", "namespace", "private_providers"),
+            "run_token_public_key_file",
+        }
+    ),
     "operator": frozenset({"namespace", "private_providers", "run_token_keys", "runtime_image", "tools"}),
 }
 """Set by the chart from its own values, or not for clusters."""

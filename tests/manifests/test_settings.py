@@ -82,6 +82,16 @@ def test_settings_that_no_program_reads_or_the_chart_sets_are_refused(name: str)
     assert f"additional properties '{name}' not allowed" in done.stderr
 
 
+@pytest.mark.parametrize("program", ["api", "gateway", "operator"])
+def test_settings_that_the_chart_sets_are_not_offered(program: str) -> None:
+    """The later of two variables of one name would win, over what the chart knows better, such as the namespace."""
+    schema = json.loads((charts.PLATFORM / "values.schema.json").read_text())
+    offered = schema["properties"][program]["properties"]["settings"]["properties"]
+    plain = {name: value for name, value in charts.VALUES.items() if not value.get(program, {}).get("settings")}
+    given = {variable for name in plain for variable in environment(name, f"Deployment/agentic-{program}")}
+    assert {name for name in offered if f"{PREFIX}{name.upper()}" in given} == set()
+
+
 def test_the_runtime_image_has_the_tools_of_the_defaults() -> None:
     """The operator would call an Agent ready whose tool the runtime does not have."""
     installed = {point.name for point in entry_points(group="agentic.tools")}
