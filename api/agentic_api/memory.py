@@ -10,7 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from agentic_core.errors import RateLimited
-from agentic_core.web.fair_semaphore import Exhausted, FairSemaphore
+from agentic_core.fair_semaphore import Exhausted, FairSemaphore
 
 HANDLING_BYTES: Final = 8 * 1024 * 1024
 """What a request takes while it is handled, besides its body: a page of rows, as objects and as a response."""
@@ -34,7 +34,7 @@ class RequestMemory:
     def __init__(self, capacity: int) -> None:
         """`capacity` in bytes; a tenant may use half of it."""
         self._per_tenant = capacity // 2
-        self._semaphore = FairSemaphore(capacity, per_tenant=self._per_tenant)
+        self._semaphore = FairSemaphore[UUID](capacity, per_tenant=self._per_tenant)
 
     async def take(self, tenant_id: UUID, amount: int) -> "HeldBytes":
         """Memory for a request, at most all that a tenant may use. Raises `TooMuchInMemory`."""
@@ -67,7 +67,7 @@ class RequestMemory:
 class HeldBytes:
     """The memory of one request."""
 
-    def __init__(self, semaphore: FairSemaphore, tenant_id: UUID, amount: int) -> None:
+    def __init__(self, semaphore: FairSemaphore[UUID], tenant_id: UUID, amount: int) -> None:
         self._semaphore = semaphore
         self._tenant_id = tenant_id
         self._amount = amount

@@ -1,7 +1,8 @@
 """What calls take of this process, in shares of tenants: calls in progress, bytes of requests, bytes of responses.
 
-The flow takes each before what it is for exists: a call before its body is read, memory before it is filled. What does
-not become free in time is refused with 429, and nothing was done.
+The flow takes each before what it is for exists: a call before its body is read, memory before it is filled. A call for
+which a slot, or the bytes of its request, do not become free in time is refused with 429, and nothing was done. One for
+whose response there are none ends with 503, which clients do not repeat by themselves: the provider has responded.
 
 Invariants:
 - Nothing is released before what it stands for is gone, and everything is released once.
@@ -16,8 +17,8 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 from uuid import UUID
 
-from agentic_core.errors import RateLimited
-from agentic_core.web.fair_semaphore import Exhausted, FairSemaphore
+from agentic_core.errors import PlatformError, RateLimited, Unavailable
+from agentic_core.fair_semaphore import Exhausted, FairSemaphore
 from agentic_core.web.shares import Shares
 
 SMALL_BYTES: Final = 64 * 1024
@@ -25,9 +26,18 @@ SMALL_BYTES: Final = 64 * 1024
 PARSED_ON_LOOP: Final = 256 * 1024
 """JSON up to this size takes less to parse than a thread is worth."""
 GROWTH: Final = 4
+"""How many times the memory for a response grows when it is used up."""
 RETRY_SECONDS: Final = 2.0
+PARSER_SECONDS: Final = 60.0
+"""How long a call waits to be parsed: what is parsed before it takes moments."""
 
 Result = TypeVar("Result")
+
+
+class ResponseNotHeld(Unavailable):
+    """The provider has responded, and the tenant's share of this replica has no memory for it."""
+
+    code, title = "response_not_held", "No memory for the response"
 
 
 class GatewayBusy(RateLimited):
@@ -56,9 +66,9 @@ class CallShares:
     def __init__(self, limits: ShareLimits) -> None:
         self._wait_seconds = limits.wait_seconds
         self._calls = Shares(limits.calls, per_tenant=limits.calls_per_tenant)
-        self._requests = FairSemaphore(limits.request_bytes, per_tenant=limits.request_bytes_per_tenant)
-        self._responses = FairSemaphore(limits.response_bytes, per_tenant=limits.response_bytes_per_tenant)
-        self._parsers = FairSemaphore(1, per_tenant=1)
+        self._requests = FairSemaphore[UUID](limits.request_bytes, per_tenant=limits.request_bytes_per_tenant)
+        self._responses = FairSemaphore[UUID](limits.response_bytes, per_tenant=limits.response_bytes_per_tenant)
+        self._parsers = FairSemaphore[UUID](1, per_tenant=1)
 
     def held_bytes(self) -> dict[str, int]:
         """What is held now, for metrics."""
@@ -90,9 +100,9 @@ class CallMemory:
 
     def __init__(
         self,
-        requests: FairSemaphore,
-        responses: FairSemaphore,
-        parsers: FairSemaphore,
+        requests: FairSemaphore[UUID],
+        responses: FairSemaphore[UUID],
+        parsers: FairSemaphore[UUID],
         tenant_id: UUID,
         wait_seconds: float,
     ) -> None:
@@ -107,7 +117,7 @@ class CallMemory:
     async def hold_request(self, size: int) -> None:
         """Hold a request of at most so many bytes, before it is read."""
         if size > SMALL_BYTES:
-            await self._acquire(self._requests, size)
+            await self._acquire(self._requests, size, _busy("has calls in progress that take its share of memory"))
             self._request = size
 
     def request_read(self, size: int) -> None:
@@ -125,7 +135,7 @@ class CallMemory:
         while wanted < size:
             wanted *= GROWTH
         wanted = max(size, min(wanted, max_bytes))
-        await self._acquire(self._responses, wanted - self._response)
+        await self._acquire(self._responses, wanted - self._response, _not_held())
         self._response = wanted
 
     async def parse(self, function: Callable[[], Result], size: int) -> Result:
@@ -142,14 +152,20 @@ class CallMemory:
                 semaphore.release(self._tenant_id, held)
         self._request = self._response = 0
 
-    async def _acquire(self, semaphore: FairSemaphore, weight: int) -> None:
+    async def _acquire(self, semaphore: FairSemaphore[UUID], weight: int, refusal: PlatformError) -> None:
         try:
             await semaphore.acquire(self._tenant_id, weight, seconds=self._wait_seconds)
         except Exhausted:
-            raise _busy("has calls in progress that take its share of memory") from None
+            raise refusal from None
 
 
-PARSER_SECONDS: Final = 60.0
+def _not_held() -> ResponseNotHeld:
+    error = ResponseNotHeld(
+        "The provider has responded, and its response was dropped: responses to the tenant that have not been read take"
+        " its share of this replica's memory."
+    )
+    error.headers["x-should-retry"] = "false"
+    return error
 
 
 def _busy(why: str) -> GatewayBusy:

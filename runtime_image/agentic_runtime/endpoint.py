@@ -20,8 +20,8 @@ from agentic_core import attributes, bounded_json, telemetry
 from agentic_core.auth import run_tokens
 from agentic_core.contract import VERSION, RunRequest, read_request
 from agentic_core.errors import Forbidden, Invalid, Malformed, PlatformError, TooLarge, Unauthenticated
+from agentic_core.fair_semaphore import Exhausted, FairSemaphore
 from agentic_core.web import bearer, body, problems
-from agentic_core.web.fair_semaphore import Exhausted, FairSemaphore
 from agentic_runtime.failures import Busy, VersionUnsupported
 from agentic_runtime.loop import Loop
 from agentic_runtime.runs import ActiveRuns
@@ -47,7 +47,7 @@ class RunEndpoint:
         self._loop = loop
         self._runs = runs
         capacity = max(settings.requests_bytes, settings.max_body_bytes)
-        self._memory = FairSemaphore(capacity, per_tenant=capacity)
+        self._memory = FairSemaphore[UUID](capacity, per_tenant=capacity)
         self._stream = partial(RunStream, runs=runs, keepalive_seconds=keepalive_seconds)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -7,7 +7,15 @@ from uuid import UUID
 
 import pytest
 
-from agentic_gateway.shares import GROWTH, PARSED_ON_LOOP, SMALL_BYTES, CallShares, GatewayBusy, ShareLimits
+from agentic_gateway.shares import (
+    GROWTH,
+    PARSED_ON_LOOP,
+    SMALL_BYTES,
+    CallShares,
+    GatewayBusy,
+    ResponseNotHeld,
+    ShareLimits,
+)
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 MIB = 2**20
@@ -60,9 +68,10 @@ async def test_responses_hold_more_as_they_grow() -> None:
             assert size <= max(SMALL_BYTES, shares.held_bytes()["response"])
         assert held == {0, SMALL_BYTES * GROWTH, MIB}
         async with shares.memory(ONE, 0) as second:
-            with pytest.raises(GatewayBusy):
+            with pytest.raises(ResponseNotHeld) as dropped:
                 await second.hold_response(3 * MIB, max_bytes=3 * MIB)
     assert shares.held_bytes() == {"request": 0, "response": 0}
+    assert (dropped.value.status, dropped.value.headers["x-should-retry"]) == (503, "false"), "it was paid for once"
 
 
 async def test_a_call_that_is_cancelled_while_it_waits_holds_nothing() -> None:

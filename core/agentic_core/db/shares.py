@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from agentic_core.errors import RateLimited, Unavailable
-from agentic_core.web.fair_semaphore import Exhausted, FairSemaphore
+from agentic_core.fair_semaphore import Exhausted, FairSemaphore
 
 WAIT_SECONDS = 10.0
 """How long a read waits for its tenant's earlier ones."""
@@ -54,7 +54,7 @@ class ReadShares:
     def __init__(self, connections: int, *, per_tenant: int, wait_seconds: float = WAIT_SECONDS) -> None:
         self._wait_seconds = wait_seconds
         capacity = max(1, connections - KEPT_CONNECTIONS)
-        self._permits = FairSemaphore(capacity, per_tenant=min(per_tenant, capacity))
+        self._permits = FairSemaphore[UUID](capacity, per_tenant=min(per_tenant, capacity))
 
     @asynccontextmanager
     async def hold(self, tenant_id: UUID) -> AsyncGenerator[None]:

@@ -17,7 +17,7 @@ from cachetools import TLRUCache
 
 from agentic_core import telemetry
 from agentic_core.addresses import IPAddress
-from agentic_core.fair_slots import FairSlots
+from agentic_core.fair_semaphore import FairSemaphore
 from agentic_core.single_flight import SingleFlight
 from agentic_core.tasks import cancel
 
@@ -73,7 +73,7 @@ class Lookups:
     def __init__(self, servers: NameServers | None = None) -> None:
         """`servers` are those of resolv.conf by default."""
         self._servers = servers
-        self._slots = FairSlots(MAX_LOOKUPS, per_tenant=MAX_LOOKUPS_PER_TENANT)
+        self._slots = FairSemaphore[str](MAX_LOOKUPS, per_tenant=MAX_LOOKUPS_PER_TENANT)
         self._results: SingleFlight[tuple[str, str], _Result] = SingleFlight(TLRUCache(MAX_CACHED, _expiry))
         self._running: set[asyncio.Task[_Result]] = set()
         self._channels: WeakSet[aiodns.DNSResolver] = WeakSet()
@@ -96,7 +96,7 @@ class Lookups:
     async def _look_up(self, host: str, tenant: str) -> _Result:
         try:
             async with asyncio.timeout(MAX_SECONDS):
-                await self._slots.acquire(tenant)
+                await self._slots.acquire(tenant, 1, seconds=None)
                 return await asyncio.shield(self._start(host, tenant))
         except TimeoutError:
             return _Result((), f"the name servers did not respond within {MAX_SECONDS:g} s")
@@ -106,7 +106,7 @@ class Lookups:
         lookup = asyncio.create_task(self._query(host))
         self._running.add(lookup)
         lookup.add_done_callback(self._running.discard)
-        lookup.add_done_callback(lambda _: self._slots.release(tenant))
+        lookup.add_done_callback(lambda _: self._slots.release(tenant, 1))
         return lookup
 
     async def _query(self, host: str) -> _Result:

@@ -14,7 +14,7 @@ import aiohttp
 from cachetools import LRUCache
 
 from agentic_core.egress import Guard, GuardedClient, refusal
-from agentic_core.fair_slots import FairSlots
+from agentic_core.fair_semaphore import FairSemaphore
 from agentic_core.tasks import cancel
 from agentic_crds.model_provider import ModelProviderSpec, ProviderType
 from agentic_operator.controllers.model_provider.observed import PENDING, ProbeResult
@@ -68,7 +68,7 @@ class Prober:
         self._clock = clock
         self._probed: LRUCache[str, _Probed] = LRUCache(MAX_PROVIDERS)
         self._running: set[asyncio.Task[None]] = set()
-        self._slots = FairSlots(MAX_PROBES, per_tenant=MAX_PROBES_PER_TENANT)
+        self._slots = FairSemaphore[str](MAX_PROBES, per_tenant=MAX_PROBES_PER_TENANT)
         self._http: GuardedClient | None = None
 
     def last_result(self, target: ProbeTarget) -> tuple[ProbeResult, bool]:
@@ -93,7 +93,7 @@ class Prober:
             await self._http.close()
 
     async def _refresh(self, probed: _Probed, target: ProbeTarget) -> None:
-        async with self._slots.slot(target.tenant):
+        async with self._slots.hold(target.tenant, 1, seconds=None):
             probed.result = await self._probe(target)
         probed.at, probed.task = self._clock(), None
 
