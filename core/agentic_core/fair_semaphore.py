@@ -1,7 +1,8 @@
 """A weighted semaphore that is fair between tenants: what does not fit waits for a bounded time, then is refused.
 
 Permits are bytes of what a tenant sent or reads, for as long as they are in memory, or lookups and probes in progress.
-Unlike `web.shares.Shares` which refuses at once, it queues. Pure asyncio in the process: without contention it costs some additions.
+Unlike `web.shares.Shares`, which refuses at once, it queues. Pure asyncio in the process: without contention it costs
+some additions.
 """
 
 import asyncio
