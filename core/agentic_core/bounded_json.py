@@ -1,4 +1,4 @@
-"""JSON of strangers, bounded in what runs out: the Python objects that it becomes, not its bytes.
+"""JSON from outside, bounded by the Python objects that it becomes, not by its bytes.
 
 `[],[],…` becomes thirty times its size in memory. So the values of a text are counted before it is parsed, at a few
 hundred megabytes a second. Every program calls it for whatever comes from outside: requests, responses, lines, rows.

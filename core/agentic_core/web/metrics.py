@@ -1,4 +1,4 @@
-"""Rate, errors and duration of requests per route template; the edge records them, `/metrics` shows them."""
+"""Rate, errors and duration of requests per route template; the outermost layer records them, `/metrics` shows them."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 

@@ -1,4 +1,4 @@
-"""The guarded way out: fetches a public URL for a tool and never reaches an address inside. `ToolContext.http`.
+"""The HTTP client of tools, `ToolContext.http`: it fetches public URLs and reaches no address inside the cluster.
 
 `agentic_core.egress` checks each URL, and each address before a socket is opened to exactly that address. Redirects are
 followed by hand, so that every hop is checked alike.

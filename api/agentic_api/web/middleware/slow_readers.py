@@ -1,4 +1,4 @@
-"""Responses to clients that read slowly: in chunks that have to be taken in time. `app` puts it inside the edge.
+"""Responses to clients that read slowly: in chunks that have to be taken in time. `app` puts it inside `Failures`.
 
 A client that stops reading would keep its response in this process's memory for as long as its connection is open.
 """
