@@ -42,7 +42,7 @@ class GatewaySettings(Settings):
     request_bytes_per_tenant: int = Field(default=64 * 1024 * 1024, gt=0)
     """Bytes of the requests of one tenant in progress; at least one of the largest size is admitted."""
     response_bytes: int = Field(default=128 * 1024 * 1024, gt=0)
-    """Bytes kept of responses, those of up to 64 KiB not counted; more wait, and are refused with 429."""
+    """Bytes kept of responses, those of up to 64 KiB not counted; more wait, and their calls end with 503."""
     response_bytes_per_tenant: int = Field(default=64 * 1024 * 1024, gt=0)
     """Bytes kept of the responses to one tenant; at least one of the largest size is admitted."""
     share_wait_seconds: float = Field(default=5, ge=0)

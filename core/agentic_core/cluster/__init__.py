@@ -1,4 +1,4 @@
-"""The only door to an API server: a thin client, watches that survive, and stores for programs that only read.
+"""All access to an API server: a thin client, watches that survive, and stores for programs that only read.
 
 The operator writes through it; the api and the gateway keep their stores up to date by it.
 """

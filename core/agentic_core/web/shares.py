@@ -1,7 +1,7 @@
 """How tenants share one resource of a process, such as runs in progress, followers, or bytes in memory.
 
 Pure counting in the process: it costs no round trip. Several replicas together hold that many times as much. What does
-not fit is refused at once; `fair_semaphore` is for what may wait, `agentic_core.fair_slots` for lookups and probes.
+not fit is refused at once; `agentic_core.fair_semaphore` is for what may wait.
 """
 
 from uuid import UUID
