@@ -46,7 +46,7 @@ class RunEndpoint:
         self._keys: Sequence[Ed25519PublicKey] = run_tokens.public_keys(settings.run_token_keys)
         self._loop = loop
         self._runs = runs
-        capacity = max(settings.requests_bytes, settings.max_body_bytes)
+        capacity = max(settings.request_bytes, settings.max_body_bytes)
         self._memory = FairSemaphore[UUID](capacity, per_tenant=capacity)
         self._stream = partial(RunStream, runs=runs, keepalive_seconds=keepalive_seconds)
 
@@ -81,7 +81,7 @@ class RunEndpoint:
         declared = body.declared(headers.raw)
         if declared > settings.max_body_bytes:
             raise body.too_large(settings.max_body_bytes)
-        await self._hold(declared or settings.max_body_bytes, held, seconds=settings.requests_wait)
+        await self._hold(declared or settings.max_body_bytes, held, seconds=settings.share_wait_seconds)
         sent = await body.read(receive, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout)
         request = _parse(sent) if len(sent) < LARGE_BODY else await asyncio.to_thread(_parse, sent)
         await self._hold(len(request.messages) * MESSAGE_BYTES, held, seconds=0)

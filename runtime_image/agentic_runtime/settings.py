@@ -16,10 +16,10 @@ class RuntimeSettings(Settings):
     """Runs at a time; more are refused with 503."""
     max_body_bytes: int = 16 * 1024 * 1024
     """Largest run request that is read."""
-    requests_bytes: int = 64 * 1024 * 1024
+    request_bytes: int = 64 * 1024 * 1024
     """Bytes of the requests of all runs in progress, each message counted as a KiB more. A request takes about four
     times as much memory, up to the end of its run; more requests wait, and are refused with 503."""
-    requests_wait: float = 5.0
+    share_wait_seconds: float = 5.0
     """Seconds that a run waits for the requests of others to end, before its own is read."""
     body_timeout: float = 30.0
     """Seconds within which a request's body must arrive."""

@@ -122,7 +122,7 @@ async def test_histories_of_many_runs_at_once_fit_into_the_runtime(model: Provid
 
     everyone_answered = asyncio.Event()
     model.default = Reply(openai_pieces("so"), hang=True)
-    async with started(model, AGENTIC_REQUESTS_WAIT="1") as runtime:
+    async with started(model, AGENTIC_SHARE_WAIT_SECONDS="1") as runtime:
         await warm(runtime, model, "openai")
         async with asyncio.timeout(LONG), asyncio.TaskGroup() as group:
             for _ in range(20):
