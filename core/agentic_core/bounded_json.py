@@ -53,15 +53,13 @@ def count(text: bytes) -> int:
 def loads(text: bytes, *, max_values: int = MAX_VALUES, max_depth: int = MAX_DEPTH) -> Any:
     """The value of a text. Raises `ExcessiveJson`, or another `ValueError` when the text is not JSON in UTF-8."""
     check(text, max_values=max_values)
+    too_deep = TooDeepJson(f"it nests more than {max_depth} lists and objects in each other")
     try:
         value = orjson.loads(text)
-        too_deep = text.count(b"[") + text.count(b"{") > max_depth and _is_deeper(value, max_depth)
     except orjson.JSONDecodeError as error:
-        if not error.msg.startswith("depth limit"):
-            raise
-        too_deep = True
-    if too_deep:
-        raise TooDeepJson(f"it nests more than {max_depth} lists and objects in each other")
+        raise (too_deep if error.msg.startswith("depth limit") else error) from None
+    if text.count(b"[") + text.count(b"{") > max_depth and _is_deeper(value, max_depth):
+        raise too_deep
     return value
 
 

@@ -68,7 +68,8 @@ def busy_seconds(error: Exception) -> float | None:
     """When a model call may be sent again that the gateway refused for lack of room; None for any other error."""
     if getattr(error, "status_code", None) != 429 or _wire_member(error, "code") != GATEWAY_BUSY:
         return None
-    wait = str(error.response.headers.get("retry-after", "1")) if hasattr(error, "response") else "1"
+    response: Any = getattr(error, "response", None)
+    wait = str(response.headers.get("retry-after", "1")) if response is not None else "1"
     return min(float(wait), MAX_BUSY_SECONDS) if wait.isascii() and wait.isdigit() else 1.0
 
 
