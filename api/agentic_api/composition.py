@@ -17,7 +17,7 @@ from agentic_api.identity.api_keys import ApiKeys
 from agentic_api.identity.authenticator import Authenticator
 from agentic_api.keys.service import Keys
 from agentic_api.memory import RequestMemory
-from agentic_api.runs.lifecycle import runtime
+from agentic_api.runs.lifecycle import runtime_client
 from agentic_api.runs.lifecycle.capacity import Capacity
 from agentic_api.runs.lifecycle.metrics import RunMetrics
 from agentic_api.runs.lifecycle.replica import Replica, RunTiming
@@ -85,7 +85,7 @@ class Parts:
 
     database: Callable[[ApiSettings], Database] = database_of
     resources: Callable[[ApiSettings, Database], AbstractAsyncContextManager[ResourceSource]] = of_cluster
-    runtimes: Callable[[Guard], GuardedClient] = runtime.client
+    runtimes: Callable[[Guard], GuardedClient] = runtime_client.client
     notices: Callable[..., Notices] = Notices
     clock: Clock = field(default_factory=Clock)
     timing: RunTiming = field(default_factory=RunTiming)

@@ -11,13 +11,13 @@ from agentic_core.contract import read_definition
 from agentic_core.resolve import stored
 from agentic_crds.agent_revision import Definition
 
-MAX_INLINE_PROMPT = 8192
+MAX_PROMPT_IN_REVISION = 8192
 """Bytes of UTF-8 up to which a prompt is kept in the revision itself."""
 
 
 def has_separate_prompt(definition: Definition) -> bool:
     """Whether a new revision of this definition refers to its prompt."""
-    return len(definition.system_prompt.encode()) > MAX_INLINE_PROMPT
+    return len(definition.system_prompt.encode()) > MAX_PROMPT_IN_REVISION
 
 
 def content(definition: Definition, *, separate: bool) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 
-from agentic_api.runs.lifecycle import runtime
-from agentic_api.runs.lifecycle.runtime import RuntimeClient
+from agentic_api.runs.lifecycle import runtime_client
+from agentic_api.runs.lifecycle.runtime_client import RuntimeClient
 from agentic_core.egress import Guard, Lookups
 from agentic_crds.model_provider import ModelProviderSpec, ProviderType
 from agentic_gateway.call import upstream
@@ -58,7 +58,7 @@ async def doors(port: int, *, open_loopback: bool = False) -> AsyncGenerator[dic
     fetch = GuardedHttp(EgressPolicy(allow_private=open_loopback, ports=(80, 443, port)))
     providers = upstream.client(guard, connect=2, silence=5, per_host=10)
     prober = Prober(guard)
-    runtimes = runtime.client(Guard(private=True, loopback=open_loopback))
+    runtimes = runtime_client.client(Guard(private=True, loopback=open_loopback))
 
     async def http_fetch(url: str) -> str:
         return (await fetch.get(url, max_bytes=1000, seconds=5)).text

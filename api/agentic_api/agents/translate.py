@@ -14,8 +14,8 @@ from agentic_crds import Agent, AgentSpec
 from agentic_crds.base import ConfigMapKeyRef
 
 log = telemetry.logger(__name__)
-MAX_INLINE_PROMPT = 8192
-"""Most characters of a prompt inside the resource; longer ones go into a ConfigMap beside it."""
+MAX_PROMPT_IN_SPEC = 8192
+"""Maximum of characters of `spec.systemPrompt`, as the Agent has it; longer ones go into a ConfigMap beside it."""
 
 
 def draft(name: str, body: AgentBody) -> Draft:
@@ -41,7 +41,7 @@ def spec(fields: Object) -> Object:
 
 def long_prompt(name: str, body: AgentBody) -> ConfigMapKeyRef | None:
     """Where a prompt is kept that is too long for the resource."""
-    if body.system_prompt is None or len(body.system_prompt) <= MAX_INLINE_PROMPT:
+    if body.system_prompt is None or len(body.system_prompt) <= MAX_PROMPT_IN_SPEC:
         return None
     digest = hashlib.sha256(body.system_prompt.encode()).hexdigest()[:10]
     return ConfigMapKeyRef(name=f"{name}-prompt-{digest}")

@@ -28,7 +28,7 @@ from agentic_api.runs.lifecycle.capacity import Capacity
 from agentic_api.runs.lifecycle.driver import DriverTiming
 from agentic_api.runs.lifecycle.leases import LeaseTimes
 from agentic_api.runs.lifecycle.replica import RunTiming
-from agentic_api.runs.lifecycle.runtime import Bounds
+from agentic_api.runs.lifecycle.runtime_client import Bounds
 from agentic_api.settings import ApiSettings
 from agentic_core.auth import api_keys, run_tokens
 from agentic_core.auth.api_keys import Role

@@ -14,7 +14,7 @@ from agentic_api.runs.follow.live import LiveRun
 from agentic_api.runs.lifecycle.begin import RunTask, begin
 from agentic_api.runs.lifecycle.capacity import RUN_BYTES, Capacity, RunSlot, Slots, TooManyRuns
 from agentic_api.runs.lifecycle.driver import Driver, DriverContext, DriverTiming
-from agentic_api.runs.lifecycle.runtime import RuntimeClient
+from agentic_api.runs.lifecycle.runtime_client import RuntimeClient
 from agentic_api.runs.states import RunStatus
 from agentic_api.runs.storage.journal import Journal
 from agentic_api.runs.storage.records import StoredEvent

@@ -11,7 +11,7 @@ import orjson
 import pytest
 from yarl import URL
 
-from agentic_api.runs.lifecycle import runtime as runtimes
+from agentic_api.runs.lifecycle import runtime_client as runtimes
 from agentic_core.contract import (
     Failed,
     Final,

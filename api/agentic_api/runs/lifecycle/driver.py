@@ -13,7 +13,7 @@ from uuid import UUID
 from agentic_api.runs.follow.live import LiveRun
 from agentic_api.runs.lifecycle.begin import RunTask
 from agentic_api.runs.lifecycle.capacity import event_bytes
-from agentic_api.runs.lifecycle.runtime import NotStarted, RuntimeClient, Stopped
+from agentic_api.runs.lifecycle.runtime_client import NotStarted, RuntimeClient, Stopped
 from agentic_api.runs.lifecycle.transcript import Transcript
 from agentic_api.runs.schemas import INLINE_BYTES, RunMessage, RunSummary
 from agentic_api.runs.storage.journal import Journal

@@ -18,7 +18,7 @@ from agentic_api.runs.lifecycle.capacity import Capacity, RunSlot, Slots
 from agentic_api.runs.lifecycle.driver import Driver, DriverContext, DriverTiming
 from agentic_api.runs.lifecycle.leases import CANCELLED, Leases, LeaseTimes
 from agentic_api.runs.lifecycle.metrics import RunMetrics
-from agentic_api.runs.lifecycle.runtime import Bounds, RuntimeClient
+from agentic_api.runs.lifecycle.runtime_client import Bounds, RuntimeClient
 from agentic_api.runs.lifecycle.sweep import Sweeper
 from agentic_api.runs.schemas import RunSummary
 from agentic_api.runs.storage.journal import Journal
