@@ -5,7 +5,7 @@ from agentic_core.cluster.kinds import Object, Ref
 from agentic_crds import Agent
 from agentic_crds.agent import AgentRuntime, Resources, RuntimeMode
 from agentic_operator.controllers.agent.observed import ObservedAgent
-from agentic_operator.controllers.agent.record import record_of
+from agentic_operator.controllers.agent.revision_objects import revision_objects
 from agentic_operator.controllers.agent.runtime import observed_state
 from agentic_operator.controllers.kinds import REVISION
 from agentic_operator.desired import runtime
@@ -19,15 +19,15 @@ def desired(agent: Agent, observed: ObservedAgent, platform: PlatformSettings) -
     While there is no revision of the spec everything stays as it is: the last good revision goes on serving. Where the
     budget has no room for it, older ones than the history limit allows with it make room.
     """
-    record = record_of(agent, observed)
-    latest = names.revision_name(agent.metadata.name, observed.resolution.digest) if record else None
+    objects = revision_objects(agent, observed)
+    latest = names.revision_name(agent.metadata.name, observed.resolution.digest) if objects else None
     kept = kept_revisions(agent, observed, latest=latest)
-    if record is None or observed.over_budget:
+    if objects is None or observed.over_budget:
         return Wanted(keep=frozenset({ref for ref in observed.children if ref.kind != REVISION} | kept))
     return Wanted(
-        [record.revision, *own_runtime(agent, record.tenant, platform)],
+        [objects.revision, *own_runtime(agent, objects.tenant, platform)],
         keep=frozenset(kept | _until_replaced(agent, observed)),
-        shared=record.prompts,
+        shared=objects.prompts,
     )
 
 

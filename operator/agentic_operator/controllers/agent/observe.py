@@ -12,7 +12,7 @@ from agentic_operator.controllers.agent import conflicts, runtime
 from agentic_operator.controllers.agent.budget import DefinitionBudgets, TenantBudget
 from agentic_operator.controllers.agent.observed import ExistingRevision, ObservedAgent
 from agentic_operator.controllers.agent.prompt_sources import PromptSources
-from agentic_operator.controllers.agent.record import Record, record_of
+from agentic_operator.controllers.agent.revision_objects import RevisionObjects, revision_objects
 from agentic_operator.controllers.kinds import PROMPT, REVISION
 from agentic_operator.controllers.lookups import AGENT, AGENT_CONTROLLER, PROVIDER, PROVIDERS_BY_NAMESPACE
 from agentic_operator.controllers.parsed import Parsed
@@ -72,19 +72,19 @@ def _reserve(
     agent: Agent, observed: ObservedAgent, tenant: Tenant, *, ctx: ReconcileContext, budgets: DefinitionBudgets
 ) -> ResolutionProblem | None:
     """The problem when the tenant's budget has no room for the objects that are to be created."""
-    record = record_of(agent, observed)
-    if record is None:
+    objects = revision_objects(agent, observed)
+    if objects is None:
         return None
     budget = TenantBudget.of(tenant, tenancy.namespaces_of(tenant, ctx.index))
     ref = AGENT.ref(agent.metadata.name, agent.metadata.namespace)
-    return budgets.reserve(ref, _needed(record, ctx), budget, index=ctx.index)
+    return budgets.reserve(ref, _needed(objects, ctx), budget, index=ctx.index)
 
 
-def _needed(record: Record, ctx: ReconcileContext) -> dict[Ref, int]:
-    """Nothing in most reconciles, which is found out without making the objects."""
-    existing = record.existing
-    prompt = PROMPT.ref(existing.prompt, record.agent.metadata.namespace) if existing and existing.prompt else None
-    return {} if existing and (prompt is None or ctx.index.entry(prompt)) else record.sizes
+def _needed(objects: RevisionObjects, ctx: ReconcileContext) -> dict[Ref, int]:
+    """Bytes of the objects that do not all exist: empty in most reconciles, which is checked without building them."""
+    existing = objects.existing
+    prompt = PROMPT.ref(existing.prompt, objects.agent.metadata.namespace) if existing and existing.prompt else None
+    return {} if existing and (prompt is None or ctx.index.entry(prompt)) else objects.sizes
 
 
 def _providers(namespace: str, ctx: ReconcileContext, parsers: Parsers) -> dict[str, ModelProviderSpec]:

@@ -1,4 +1,4 @@
-"""The record of what an agent resolves to: an AgentRevision, and a PromptVersion where the prompt is long; pure.
+"""The objects that keep what an agent resolves to: an AgentRevision, and a PromptVersion for a long prompt; pure.
 
 `desired` and `observe` make it.
 """
@@ -21,7 +21,7 @@ from agentic_operator.engine.key import ReconcileKey
 
 
 @dataclass(frozen=True)
-class Record:
+class RevisionObjects:
     """The objects that keep a definition. A revision that exists keeps its form, since it cannot change: one that was
     made by an earlier version of the platform may have a long prompt of its own, and no size."""
 
@@ -33,7 +33,7 @@ class Record:
 
     @cached_property
     def revision(self) -> Object:
-        """The immutable record of what the agent resolves to."""
+        """The AgentRevision."""
         name = self.agent.metadata.name
         labels = metadata.labels(tenant=self.tenant) | {names.AGENT: name}
         labels |= {names.PROMPT_VERSION: name_of(self._prompt_sha256)} if self._separate else {}
@@ -44,7 +44,7 @@ class Record:
 
     @cached_property
     def prompts(self) -> tuple[SharedObject, ...]:
-        """What the revision refers to."""
+        """The PromptVersion that the revision refers to, if it does."""
         if not self._separate:
             return ()
         spec = {"sha256": self._prompt_sha256, "text": self.definition.system_prompt}
@@ -72,13 +72,13 @@ class Record:
         return revisions.prompt_sha256(self.definition.system_prompt)
 
 
-def record_of(agent: Agent, observed: ObservedAgent) -> Record | None:
-    """The record; None when the agent does not resolve."""
+def revision_objects(agent: Agent, observed: ObservedAgent) -> RevisionObjects | None:
+    """The objects of the definition; None when the agent does not resolve."""
     resolution = observed.resolution
     if observed.tenant is None or resolution.definition is None:
         return None
     existing = observed.revision(names.revision_name(agent.metadata.name, resolution.digest))
-    return Record(agent, resolution.definition, resolution.digest, observed.tenant, existing)
+    return RevisionObjects(agent, resolution.definition, resolution.digest, observed.tenant, existing)
 
 
 def _size(spec: Object) -> str:
