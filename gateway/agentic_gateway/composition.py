@@ -7,11 +7,10 @@ from urllib.parse import urlsplit
 
 import asyncpg
 
-from agentic_core import egress, names
 from agentic_core.auth import run_tokens
 from agentic_core.clock import Clock
 from agentic_core.db import faults
-from agentic_core.egress import Guard, GuardedClient, Lookups
+from agentic_core.egress import Guard, GuardedClient, Lookups, provider_guard
 from agentic_core.tasks import background
 from agentic_gateway.app import GatewayContext
 from agentic_gateway.call import upstream
@@ -134,22 +133,15 @@ def _upstream(
 
 
 async def _guard(settings: GatewaySettings, lookups: Lookups) -> Guard:
-    """Private providers must not be the platform itself, by whatever name; on loopback there are no such names."""
-    inside = settings.private_providers and not settings.loopback_providers
-    return Guard(
-        private=settings.private_providers,
-        loopback=settings.loopback_providers,
-        foreign_namespace=settings.namespace,
-        foreign=await egress.addresses_of(_hosts(settings), lookups) if inside else frozenset(),
-    )
-
-
-def _hosts(settings: GatewaySettings) -> list[str]:
-    """Where the platform's Services, the API server and the database are."""
     hosts = urlsplit(settings.database_url.get_secret_value()).netloc.rpartition("@")[2].split(",")
     databases = [urlsplit(f"//{host}").hostname for host in hosts]
-    services = [f"{name}.{settings.namespace}.svc" for name in (names.API, names.GATEWAY)]
-    return [*services, "kubernetes.default.svc", *filter(None, databases)]
+    return await provider_guard(
+        private=settings.private_providers,
+        loopback=settings.loopback_providers,
+        namespace=settings.namespace,
+        hosts=filter(None, databases),
+        lookups=lookups,
+    )
 
 
 class GatewayReadiness:

@@ -6,6 +6,7 @@ import uvloop
 
 from agentic_core import garbage, names, telemetry
 from agentic_core.cluster import Cluster, Options, credentials
+from agentic_core.egress import provider_guard
 from agentic_operator.controllers.registry import controllers
 from agentic_operator.engine.controller import AnyController
 from agentic_operator.engine.engine import Engine
@@ -20,7 +21,12 @@ def main() -> None:
     settings = OperatorSettings()  # pyright: ignore[reportCallIssue] - from the environment
     telemetry.configure(names.OPERATOR, settings)
     garbage.spare()
-    uvloop.run(run(settings, controllers(settings.platform)))
+    uvloop.run(_run(settings))
+
+
+async def _run(settings: OperatorSettings) -> None:
+    guard = await provider_guard(private=settings.private_providers, namespace=settings.namespace)
+    await run(settings, controllers(settings.platform, guard))
 
 
 async def run(settings: OperatorSettings, all_controllers: Sequence[AnyController]) -> None:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from agentic_core.egress import ForbiddenAddress, Guard, InvalidUrl, Lookups, addresses_of, client, urls
+from agentic_core import names
+from agentic_core.egress import ForbiddenAddress, Guard, InvalidUrl, Lookups, addresses_of, client, provider_guard, urls
 from agentic_core.egress.lookups import NameNotResolved
 
 
@@ -131,6 +132,17 @@ async def test_no_name_leads_to_an_address_of_the_platform() -> None:
     with pytest.raises(ForbiddenAddress, match="an address of the platform"):
         await resolved("models.example", guard, lookups)
     assert await resolved("other.example", guard, lookups) == ["10.9.9.9"]
+
+
+@pytest.mark.parametrize("host", ["db", "api.platform.svc", "kubernetes.default.svc"])
+async def test_private_providers_are_not_the_platform_by_address_in_any_program(host: str) -> None:
+    """The gateway and the operator's probes have one rule; of the two only the gateway knows the database."""
+    zone = Zone(db="10.0.0.5", kubernetes_default_svc="10.0.0.1", **{f"{names.API}_platform_svc": "10.0.0.7"})
+    guard = await provider_guard(private=True, namespace="platform", hosts=["db"], lookups=zone)
+    address = {"db": "10.0.0.5", "api.platform.svc": "10.0.0.7", "kubernetes.default.svc": "10.0.0.1"}[host]
+    with pytest.raises(ForbiddenAddress, match="an address of the platform"):
+        guard.check_url(f"https://{address}:6443")
+    guard.check_url("https://10.0.0.9:6443")
 
 
 async def resolved(host: str, guard: Guard, lookups: Lookups) -> list[str]:
