@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from agentic_api.identity.authenticator import Authenticator
 from agentic_api.identity.principal import Caller, Principal, Proof
+from agentic_api.memory import RequestMemory
 from agentic_api.web import problems
 from agentic_api.web.auth import AnyCaller, Viewer
 from agentic_api.web.middleware.record import Recording
@@ -50,7 +51,11 @@ def application() -> FastAPI:
     app.add_middleware(Recording, metrics=metrics)
     problems.install(app)
     app.state.context = SimpleNamespace(
-        authenticator=Authenticator([Named()]), limiter=RateLimiter(per_minute=0, clock=Clock()), http_metrics=metrics
+        authenticator=Authenticator([Named()]),
+        limiter=RateLimiter(per_minute=0, clock=Clock()),
+        tenant_limiter=RateLimiter(per_minute=0, clock=Clock()),
+        http_metrics=metrics,
+        memory=RequestMemory(64 * 1024 * 1024),
     )
     for tag in ("runs", "agents"):
         router = APIRouter(tags=[tag])
