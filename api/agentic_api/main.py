@@ -18,6 +18,7 @@ from agentic_core import garbage, telemetry
 from agentic_core.cluster import Cluster, credentials
 from agentic_core.db import migrate
 from agentic_core.names import API
+from agentic_core.settings import load, parser
 from agentic_core.web.lifecycle import Lifecycle
 from agentic_core.web.metrics import HttpMetrics
 from agentic_core.web.server import server
@@ -28,15 +29,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     match options.command:
         case "migrate":
-            settings = InstallSettings()
+            settings = load(InstallSettings)
             telemetry.configure(API, settings)
             asyncio.run(migrate.upgrade(settings.migrator_dsn.get_secret_value()))
         case "install":
-            settings = InstallSettings()
+            settings = load(InstallSettings)
             telemetry.configure(API, settings)
             asyncio.run(_install(settings, options.folder))
         case _:
-            serve(ApiSettings())
+            serve(load(ApiSettings))
 
 
 def serve(settings: ApiSettings) -> None:
@@ -80,12 +81,12 @@ async def _install(settings: InstallSettings, folder: Path | None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="agentic-api", description="The REST api of the Agentic Platform.")
-    commands = parser.add_subparsers(dest="command", metavar="command")
+    options = parser("agentic-api", "The REST api of the Agentic Platform.", ApiSettings)
+    commands = options.add_subparsers(dest="command", metavar="command")
     commands.add_parser("serve", help="serve the api (the default)")
     commands.add_parser("migrate", help="bring the database up to date")
     installing = commands.add_parser("install", help="make the platform's secrets, tables and first admin key")
     installing.add_argument(
         "--folder", type=Path, help="keep the secrets in this folder instead of a cluster, and print the admin key"
     )
-    return parser
+    return options

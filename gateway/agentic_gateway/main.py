@@ -9,6 +9,7 @@ import uvloop
 
 from agentic_core import garbage, names, telemetry
 from agentic_core.cluster import Cluster, credentials
+from agentic_core.settings import load, parser
 from agentic_core.web.exposition import exposed
 from agentic_core.web.heads import HeadLimits
 from agentic_core.web.server import Server, server
@@ -20,7 +21,8 @@ from agentic_gateway.settings import GatewaySettings
 
 def main() -> None:
     """Serve until SIGTERM, then let open responses end and write all usage."""
-    settings = GatewaySettings()  # pyright: ignore[reportCallIssue] - from the environment
+    parser("agentic-gateway", "The model gateway of the Agentic Platform.", GatewaySettings).parse_args()
+    settings = load(GatewaySettings)
     telemetry.configure(names.GATEWAY, settings)
     serve(settings, lambda: in_cluster(settings))
 

@@ -7,6 +7,7 @@ import uvloop
 from agentic_core import garbage, names, telemetry
 from agentic_core.cluster import Cluster, Options, credentials
 from agentic_core.egress import provider_guard
+from agentic_core.settings import load, parser
 from agentic_operator.controllers.registry import controllers
 from agentic_operator.engine.controller import AnyController
 from agentic_operator.engine.engine import Engine
@@ -18,7 +19,8 @@ from agentic_operator.settings import OperatorSettings
 
 def main() -> None:
     """Run the operator until a signal, or until another one leads."""
-    settings = OperatorSettings()  # pyright: ignore[reportCallIssue] - from the environment
+    parser("agentic-operator", "The operator of the Agentic Platform.", OperatorSettings).parse_args()
+    settings = load(OperatorSettings)
     telemetry.configure(names.OPERATOR, settings)
     garbage.spare()
     uvloop.run(_run(settings))

@@ -8,6 +8,7 @@ import sys
 import uvloop
 
 from agentic_core import telemetry
+from agentic_core.settings import load, parser
 from agentic_core.web.server import server
 from agentic_runtime.app import create_server
 from agentic_runtime.settings import RuntimeSettings
@@ -39,7 +40,8 @@ def main() -> None:
     """Run the agent server."""
     for switch in TRACING_SWITCHES:
         os.environ[switch] = "false"
-    settings = RuntimeSettings()  # pyright: ignore[reportCallIssue] - required fields come from the environment
+    parser("agentic-runtime", "The runtime of agents of the Agentic Platform.", RuntimeSettings).parse_args()
+    settings = load(RuntimeSettings)
     telemetry.configure("agent-runtime", settings)
     for name in TALKATIVE:
         logging.getLogger(name).setLevel(logging.WARNING)
