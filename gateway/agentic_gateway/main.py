@@ -1,7 +1,7 @@
 """The program `agentic-gateway`: reads the settings, connects to the cluster, serves."""
 
 import sys
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -19,9 +19,9 @@ from agentic_gateway.route.resources import ClusterResources
 from agentic_gateway.settings import GatewaySettings
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until SIGTERM, then let open responses end and write all usage."""
-    parser("agentic-gateway", "The model gateway of the Agentic Platform.", GatewaySettings).parse_args()
+    parser("agentic-gateway", "The model gateway of the Agentic Platform.", GatewaySettings).parse_args(arguments)
     settings = load(GatewaySettings)
     telemetry.configure(names.GATEWAY, settings)
     serve(settings, lambda: in_cluster(settings))

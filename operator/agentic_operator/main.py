@@ -17,9 +17,9 @@ from agentic_operator.process import OperatorProcess
 from agentic_operator.settings import OperatorSettings
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the operator until a signal, or until another one leads."""
-    parser("agentic-operator", "The operator of the Agentic Platform.", OperatorSettings).parse_args()
+    parser("agentic-operator", "The operator of the Agentic Platform.", OperatorSettings).parse_args(arguments)
     settings = load(OperatorSettings)
     telemetry.configure(names.OPERATOR, settings)
     garbage.spare()

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import sys
+from collections.abc import Sequence
 
 import uvloop
 
@@ -36,11 +37,11 @@ async def serve(settings: RuntimeSettings) -> int:
     return running.exit_status
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the agent server."""
     for switch in TRACING_SWITCHES:
         os.environ[switch] = "false"
-    parser("agentic-runtime", "The runtime of agents of the Agentic Platform.", RuntimeSettings).parse_args()
+    parser("agentic-runtime", "The runtime of agents of the Agentic Platform.", RuntimeSettings).parse_args(arguments)
     settings = load(RuntimeSettings)
     telemetry.configure("agent-runtime", settings)
     for name in TALKATIVE:

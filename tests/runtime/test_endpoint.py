@@ -275,7 +275,7 @@ def test_tracing_services_are_switched_off(monkeypatch: pytest.MonkeyPatch) -> N
     for name in main.TRACING_SWITCHES:
         monkeypatch.setenv(name, "true")
     with pytest.raises(SystemExit) as ended:
-        main.main()
+        main.main([])
     assert ended.value.code is None
     assert not tracing_is_enabled()
 
