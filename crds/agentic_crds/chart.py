@@ -29,7 +29,7 @@ def values() -> dict[str, Any]:
         "statuses": KINDS.statuses,
         "apiRules": KINDS.rules(lambda entry: entry.api),
         "gatewayRules": KINDS.rules(lambda entry: entry.gateway),
-        "viewerRules": [_rule(_namespaced(), Access.READ.value)],
+        "viewerRules": [_rule(_namespaced(), Access.READ.verbs)],
         "developerRules": [_rule(plurals, CHANGE), _rule(scaled, ("get", "update", "patch"))],
     }
 

@@ -25,22 +25,30 @@ class Writer(Enum):
 
 
 class Access(Enum):
-    """What a program may do with all objects of a kind; the values are verbs of RBAC."""
+    """What a program may do with all objects of a kind; the values are verbs of RBAC.
 
-    NONE = ()
-    GET = ("get",)
+    Texts, since early releases of Python 3.11 make no value of an empty tuple.
+    """
+
+    NONE = ""
+    GET = "get"
     """The program gets single objects when it uses them."""
-    READ = ("get", "list", "watch")
+    READ = "get list watch"
     """The program holds the objects in memory, by a watch."""
-    PATCH = (*READ, "patch")
+    PATCH = "get list watch patch"
     """And changes objects that others made, for example their finalizers."""
-    WRITE = (*READ, "create", "patch", "delete")
+    WRITE = "get list watch create patch delete"
     """And makes and deletes them: server-side apply is create and patch."""
+
+    @property
+    def verbs(self) -> tuple[str, ...]:
+        """The verbs that are granted."""
+        return tuple(self.value.split())
 
     @property
     def watches(self) -> bool:
         """Whether the program holds the objects in memory."""
-        return "watch" in self.value
+        return "watch" in self.verbs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +138,7 @@ class Registry:
             if access(entry) is not Access.NONE:
                 plurals.setdefault(access(entry), []).append(entry.plural)
         return [
-            {"apiGroups": [GROUP], "resources": resources, "verbs": list(given.value)}
+            {"apiGroups": [GROUP], "resources": resources, "verbs": list(given.verbs)}
             for given, resources in plurals.items()
         ]
 

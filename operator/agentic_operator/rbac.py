@@ -12,7 +12,7 @@ from agentic_crds import GROUP, KINDS, Access
 from agentic_crds.registry import Rule
 from agentic_operator.desired.access import PROVIDER_SECRETS
 
-READ, OWN = Access.READ.value, Access.WRITE.value
+READ, OWN = Access.READ.verbs, Access.WRITE.verbs
 """What it only looks at, and the children that it makes."""
 
 

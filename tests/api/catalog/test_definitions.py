@@ -40,7 +40,7 @@ def separate(namespace: str, name: str, text: str = TEXT) -> Object:
 
 def test_no_watch_holds_revisions_or_prompts(catalog: Catalog) -> None:
     assert not {AgentRevision, PromptVersion} & set(catalog.stores)
-    assert KINDS["AgentRevision"].api.value == KINDS["PromptVersion"].api.value == ("get",)
+    assert KINDS["AgentRevision"].api.verbs == KINDS["PromptVersion"].api.verbs == ("get",)
 
 
 async def test_a_prompt_of_its_own_belongs_to_the_definition(resolved: ResolvedAgents, server: Server) -> None:
