@@ -5,6 +5,7 @@ All of the path is real: API key, catalog, both transactions, runtime, LangChain
 
 import asyncio
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from benchmarks import measure
 from benchmarks.measure import Load
 from tests.support import stack
 from tests.support.ports import free_port
+from tests.support.waiting import until_sync
 
 COUNT = int(os.environ.get("BENCH_COUNT", "1000"))
 CONCURRENCY = 16
@@ -38,10 +40,17 @@ def bare() -> Iterator[tuple[str, int]]:
     port = free_port()
     process = subprocess.Popen([sys.executable, "-c", BARE, str(port)])
     try:
+        until_sync(lambda: listens(port), "the bare echo to serve")
         yield f"http://127.0.0.1:{port}/echo", process.pid
     finally:
         process.terminate()
         process.wait()
+
+
+def listens(port: int) -> bool:
+    """Whether connections are accepted."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 async def post(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> dict[str, Any]:
