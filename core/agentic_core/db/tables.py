@@ -150,9 +150,6 @@ runs = sa.Table(
     ),
     sa.Index("runs_conversation", "tenant_id", "conversation_id", "id"),
     sa.Index("runs_agent", "tenant_id", "namespace", "agent", "id"),
-    sa.Index("runs_status", "tenant_id", "status", "id"),
-    sa.Index("runs_conversation_status", "tenant_id", "conversation_id", "status", "id"),
-    sa.Index("runs_agent_status", "tenant_id", "namespace", "agent", "status", "id"),
     sa.Index(
         "runs_one_in_progress",
         "tenant_id",
