@@ -1,16 +1,17 @@
-"""Background tasks with a bounded life: started by a block, cancelled and awaited at its end.
+"""Tasks and threads with a bounded life: started by a block or call, and awaited at its end.
 
 Composition roots and whatever else has a loop of its own use it instead of creating and cancelling tasks by hand.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine, Iterable
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from agentic_core import telemetry
 
 log = telemetry.logger(__name__)
+Result = TypeVar("Result")
 
 
 @asynccontextmanager
@@ -38,6 +39,19 @@ async def first_of(tasks: Iterable[asyncio.Task[Any]]) -> None:
     done, _ = await asyncio.wait(list(tasks), return_when=asyncio.FIRST_COMPLETED)
     for task in done:
         task.result()
+
+
+async def in_thread(function: Callable[[], Result]) -> Result:
+    """The result of a function that runs in a thread.
+
+    A thread cannot be cancelled: a caller that is cancelled waits for its end, so what it holds for it stays held.
+    """
+    work = asyncio.ensure_future(asyncio.to_thread(function))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        await asyncio.gather(work, return_exceptions=True)
+        raise
 
 
 def _log_failure(task: asyncio.Task[Any]) -> None:

@@ -102,7 +102,7 @@ class CallFlow:
         data = await exchange.body(max_bytes=self.limits.body_bytes, seconds=self.limits.receive_seconds)
         size = len(data)
         memory.request_read(size)
-        return await memory.parse(partial(accepted.accept, operation, data, exchange.headers), size)
+        return await memory.parse_request(partial(accepted.accept, operation, data, exchange.headers), size)
 
     async def _relay(
         self, call: ModelCall, response: ProviderResponse, exchange: HttpExchange, spending: Spending

@@ -10,15 +10,16 @@ Invariants:
 - Large JSON is parsed one at a time in a thread, fairly between tenants: parsed, it takes many times its bytes.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, TypeVar
 from uuid import UUID
 
 from agentic_core.errors import PlatformError, RateLimited, Unavailable
 from agentic_core.fair_semaphore import Exhausted, FairSemaphore
+from agentic_core.tasks import in_thread
 from agentic_core.web.shares import Shares
 
 SMALL_BYTES: Final = 64 * 1024
@@ -31,7 +32,11 @@ RETRY_SECONDS: Final = 2.0
 PARSER_SECONDS: Final = 60.0
 """How long a call waits to be parsed: what is parsed before it takes moments."""
 
+IN_PROGRESS: Final = "has calls in progress that take its share of memory"
+UNREAD: Final = "those that have not been read take its share of memory"
+
 Result = TypeVar("Result")
+Refusal = Callable[[], PlatformError]
 
 
 class ResponseNotHeld(Unavailable):
@@ -117,7 +122,7 @@ class CallMemory:
     async def hold_request(self, size: int) -> None:
         """Hold a request of at most so many bytes, before it is read."""
         if size > SMALL_BYTES:
-            await self._acquire(self._requests, size, _busy("has calls in progress that take its share of memory"))
+            await self._acquire(self._requests, size, partial(_busy, IN_PROGRESS))
             self._request = size
 
     def request_read(self, size: int) -> None:
@@ -135,15 +140,25 @@ class CallMemory:
         while wanted < size:
             wanted *= GROWTH
         wanted = max(size, min(wanted, max_bytes))
-        await self._acquire(self._responses, wanted - self._response, _not_held())
+        await self._acquire(self._responses, wanted - self._response, partial(_not_held, UNREAD))
         self._response = wanted
 
-    async def parse(self, function: Callable[[], Result], size: int) -> Result:
-        """The result of a function that parses so many bytes: off the event loop if they are many."""
+    async def parse_request(self, function: Callable[[], Result], size: int) -> Result:
+        """The result of a function that parses a request of so many bytes: off the event loop if they are many."""
+        return await self._parse(function, size, partial(_busy, "has calls in progress that are parsed first"))
+
+    async def parse_response(self, function: Callable[[], Result], size: int) -> Result:
+        """The same for a response."""
+        return await self._parse(function, size, partial(_not_held, "others are parsed first"))
+
+    async def _parse(self, function: Callable[[], Result], size: int, refusal: Refusal) -> Result:
         if size <= PARSED_ON_LOOP:
             return function()
-        async with self._parsers.hold(self._tenant_id, 1, seconds=PARSER_SECONDS):
-            return await asyncio.to_thread(function)
+        await self._acquire(self._parsers, 1, refusal, seconds=PARSER_SECONDS)
+        try:
+            return await in_thread(function)
+        finally:
+            self._parsers.release(self._tenant_id, 1)
 
     def release(self) -> None:
         """Give all back."""
@@ -152,17 +167,18 @@ class CallMemory:
                 semaphore.release(self._tenant_id, held)
         self._request = self._response = 0
 
-    async def _acquire(self, semaphore: FairSemaphore[UUID], weight: int, refusal: PlatformError) -> None:
+    async def _acquire(
+        self, semaphore: FairSemaphore[UUID], weight: int, refusal: Refusal, *, seconds: float | None = None
+    ) -> None:
         try:
-            await semaphore.acquire(self._tenant_id, weight, seconds=self._wait_seconds)
+            await semaphore.acquire(self._tenant_id, weight, seconds=self._wait_seconds if seconds is None else seconds)
         except Exhausted:
-            raise refusal from None
+            raise refusal() from None
 
 
-def _not_held() -> ResponseNotHeld:
+def _not_held(why: str) -> ResponseNotHeld:
     error = ResponseNotHeld(
-        "The provider has responded, and its response was dropped: responses to the tenant that have not been read take"
-        " its share of this replica's memory."
+        f"The provider has responded, and its response was dropped: of the tenant's responses at this replica, {why}."
     )
     error.headers["x-should-retry"] = "false"
     return error

@@ -4,7 +4,6 @@ A plain ASGI application: the credential is verified before the body is read, wi
 response is written event by event.
 """
 
-import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -21,6 +20,7 @@ from agentic_core.auth import run_tokens
 from agentic_core.contract import VERSION, RunRequest, read_request
 from agentic_core.errors import Forbidden, Invalid, Malformed, PlatformError, TooLarge, Unauthenticated
 from agentic_core.fair_semaphore import Exhausted, FairSemaphore
+from agentic_core.tasks import in_thread
 from agentic_core.web import bearer, body, problems
 from agentic_runtime.failures import Busy, VersionUnsupported
 from agentic_runtime.loop import Loop
@@ -83,7 +83,7 @@ class RunEndpoint:
             raise body.too_large(settings.max_body_bytes)
         await self._hold(declared or settings.max_body_bytes, held, seconds=settings.share_wait_seconds)
         sent = await body.read(receive, max_bytes=settings.max_body_bytes, seconds=settings.body_timeout)
-        request = _parse(sent) if len(sent) < LARGE_BODY else await asyncio.to_thread(_parse, sent)
+        request = _parse(sent) if len(sent) < LARGE_BODY else await in_thread(partial(_parse, sent))
         await self._hold(len(request.messages) * MESSAGE_BYTES, held, seconds=0)
         return request
 

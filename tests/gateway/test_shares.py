@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from agentic_core.fair_semaphore import Exhausted, FairSemaphore
 from agentic_gateway.shares import (
     GROWTH,
     PARSED_ON_LOOP,
@@ -101,7 +102,23 @@ async def test_large_json_is_parsed_off_the_loop_one_at_a_time() -> None:
         return threading.get_ident()
 
     async with shares.memory(ONE, 0) as one, shares.memory(OTHER, 0) as other:
-        assert await one.parse(parse, PARSED_ON_LOOP) == threading.get_ident()
-        threads = await asyncio.gather(*(memory.parse(parse, MIB) for memory in (one, other) * 10))
+        assert await one.parse_request(parse, PARSED_ON_LOOP) == threading.get_ident()
+        threads = await asyncio.gather(*(memory.parse_response(parse, MIB) for memory in (one, other) * 10))
     assert threading.get_ident() not in threads
     assert set(most) == {1}
+
+
+async def test_a_call_that_waits_too_long_to_be_parsed_is_refused_and_a_response_is_not_repeated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    shares = CallShares(LIMITS)
+
+    async def exhausted(*_what: object, **_how: object) -> None:
+        raise Exhausted
+
+    async with shares.memory(ONE, 0) as memory:
+        monkeypatch.setattr(FairSemaphore, "acquire", exhausted)
+        with pytest.raises(GatewayBusy):
+            await memory.parse_request(dict, MIB)
+        with pytest.raises(ResponseNotHeld):
+            await memory.parse_response(dict, MIB)

@@ -77,7 +77,7 @@ class WholeTransfer:
     async def forward(self, send: Send) -> CallOutcome:
         """It is not sent before its usage is settled, only read."""
         if self._response.succeeded:
-            self._used = await self._call.memory.parse(self._read, len(self._response.body))
+            self._used = await self._call.memory.parse_response(self._read, len(self._response.body))
         return CallOutcome.COMPLETED
 
     def used(self, outcome: CallOutcome) -> Used | None:
