@@ -63,11 +63,6 @@ def loads(text: bytes, *, max_values: int = MAX_VALUES, max_depth: int = MAX_DEP
     return value
 
 
-def memory(text: bytes, *, max_values: int = MAX_VALUES) -> int:
-    """Bytes that the text and its value take at most while both are held. Raises `ExcessiveJson`."""
-    return 2 * len(text) + VALUE_BYTES * check(text, max_values=max_values)
-
-
 def _separators(text: bytes, start: int = 0, end: int | None = None) -> int:
     return sum(text.count(separator, start, end) for separator in (b",", b"[", b"{", b":"))
 
