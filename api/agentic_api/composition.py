@@ -124,8 +124,6 @@ async def opened(
         await stack.enter_async_context(replica.open())
         await stack.enter_async_context(Retention(database, parts.clock, days=settings.event_days).running())
         audit = Audit(database)
-        resolved = ResolvedAgents(catalog, Definitions(resources.get), anywhere=settings.runtimes_anywhere)
-        key = run_tokens.private_key(settings.run_token_key_file.read_text())
         api_keys = _api_keys(database, catalog, settings=settings, pepper=pepper, clock=parts.clock)
         yield Context(
             lifecycle=lifecycle,
@@ -142,9 +140,16 @@ async def opened(
             audit=audit,
             keys=Keys(database, catalog, pepper=pepper, clock=parts.clock, per_tenant=settings.keys_per_tenant),
             agents=Agents(resources.cluster, catalog, audit),
-            runs=RunService(database, catalog, resolved, replica, key),
+            runs=_runs(database, resources, settings=settings, replica=replica),
             conversations=ConversationService(database, catalog),
         )
+
+
+def _runs(database: Database, resources: ResourceSource, *, settings: ApiSettings, replica: Replica) -> RunService:
+    """Runs of the catalog's agents, whose tokens have the signature of the api."""
+    resolved = ResolvedAgents(resources.catalog, Definitions(resources.get), anywhere=settings.runtimes_anywhere)
+    key = run_tokens.private_key(settings.run_token_key_file.read_text())
+    return RunService(database, resources.catalog, resolved, replica, key)
 
 
 def _api_keys(database: Database, catalog: Catalog, *, settings: ApiSettings, pepper: bytes, clock: Clock) -> ApiKeys:

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
@@ -56,6 +56,30 @@ async def test_how_long_events_are_kept(
     async with harness.running(plane, postgres, tmp_path, event_days=3):
         await until(looked, what="the first look at old events")
     assert abs(datetime.now(UTC) - timedelta(days=3) - asked[0]) < timedelta(minutes=1)
+
+
+async def test_what_a_tenants_requests_and_reads_may_hold_of_a_replica(
+    plane: ControlPlane, postgres: PostgresDatabase, tmp_path: Path
+) -> None:
+    tenant, other, mebibyte = uuid4(), uuid4(), 1024 * 1024
+    async with harness.running(plane, postgres, tmp_path, reads_per_tenant=1, request_bytes=32 * mebibyte) as api:
+        context = api.context
+        held = await context.memory.take(tenant, 16 * mebibyte)
+        async with context.database.read_share(tenant):
+            waiting = [
+                asyncio.create_task(context.memory.take(tenant, 1)),
+                asyncio.create_task(_read(context.database, tenant)),
+            ]
+            await context.memory.take(other, 16 * mebibyte)
+            await _read(context.database, other)
+            assert not any(task.done() for task in waiting), "the tenant has its share already"
+        held.free()
+        await asyncio.gather(*waiting)
+
+
+async def _read(database: Database, tenant: UUID) -> None:
+    async with database.read_share(tenant):
+        await asyncio.sleep(0)
 
 
 async def test_a_replica_opens_no_more_connections_than_it_may(

@@ -7,6 +7,7 @@ import sqlalchemy as sa
 
 from agentic_api.conversations.schemas import ConversationMessage, ConversationSummary
 from agentic_api.runs.storage import stored_json
+from agentic_api.runs.storage.repository import message
 from agentic_core.db import Repository, pages, tables
 from agentic_core.db.pages import BoundedPage
 
@@ -81,14 +82,7 @@ class ConversationRepository(Repository):
 
 def _message(row: sa.Row[Any]) -> ConversationMessage:
     return ConversationMessage(
-        role=row.role,
-        content=row.content,
-        tool_calls=stored_json.tool_calls(row.tool_calls),
-        tool_call_id=row.tool_call_id,
-        is_error=row.is_error,
-        position=row.position,
-        run_id=row.run_id,
-        created_at=row.created_at,
+        **vars(message(row)), position=row.position, run_id=row.run_id, created_at=row.created_at
     )
 
 
